@@ -1,0 +1,169 @@
+"""What happens around the steps of a run: the record of each epoch, checkpoints, progress, and stopping on a signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from fc2conv.classifier import Classifier
+from fc2conv.record import Record, log
+from fc2conv.show import EpochProgress
+from fc2conv.signals import Signals
+
+
+class EpochRecorder(Checkpoint):
+    """After each epoch: metrics.csv, then checkpoints/last.ckpt and, if validation accuracy grew, best.ckpt, then
+    result.json. Each file is replaced in one go, so that a run killed at any moment can go on from its folder.
+
+    A `Checkpoint`, because Lightning calls those last, when the epoch's metrics are complete.
+
+    Args:
+        record: None on ranks other than 0, which take part in saving but write nothing
+        folder: the run's; checkpoints go to checkpoints/ in it
+    """
+
+    def __init__(self, record: Record | None, folder: Path, progress: EpochProgress):
+        self.record, self.folder, self.progress = record, folder, progress
+        self.best: dict[str, float] = {}
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "seconds": self._fitted()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.seconds = dict(state_dict["best"]), state_dict["seconds"]
+
+    def _fitted(self) -> float:
+        """Seconds spent in training, those before a resume included."""
+        return self.seconds + (time.perf_counter() - self._began if self._began else 0.0)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # under torchrun only the first rank knows the folder it has reserved
+        self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._began = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        train, val, epoch = pl_module.figures["train"], pl_module.figures["val"], trainer.current_epoch + 1
+        better = val["acc"] > self.best.get("acc", -1.0)
+        if better:
+            self.best = {"epoch": epoch, **val}
+        fitted = self._fitted()
+        if self.record:
+            lr = trainer.optimizers[0].param_groups[0]["lr"]
+            metrics = {f"{part}/{k}": v for part, f in pl_module.figures.items() for k, v in f.items()}
+            self.record.epoch({"epoch": epoch, "step": trainer.global_step, "lr": lr, **metrics, "seconds": round(fitted, 3)})
+            result = self.record.result
+            result.epochs, result.best_epoch = epoch, int(self.best["epoch"])
+            result.train = dict(train)
+            result.val = {k: v for k, v in self.best.items() if k != "epoch"}
+            result.seconds["fit"] = round(fitted, 3)
+            result.images_per_second = round(epoch * train["n"] / fitted, 1)
+            line = (
+                f"epoch {epoch:>{len(str(self.progress.epochs))}}/{self.progress.epochs}"
+                f"  train loss {train['loss']:.4f} acc {train['acc']:.4f}"
+                f"  val loss {val['loss']:.4f} acc {val['acc']:.4f}"
+                f"{' *' if better else '  '}  {fitted:6.1f} s"
+            )
+            log.info(line)
+            self.progress.line(line)
+        self.save(trainer, better)
+        if self.record:
+            self.record.write()
+
+    def save(self, trainer: Trainer, better: bool) -> None:
+        """Save last.ckpt, and best.ckpt as the same file. Every rank must call it."""
+        folder = self.folder / "checkpoints"
+        aside = folder / ".saving.ckpt"
+        trainer.save_checkpoint(aside)
+        if self.record:
+            if better:
+                _link(aside, folder / "best.ckpt")
+            os.replace(aside, folder / "last.ckpt")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make `target` another name of `source`, in one go."""
+    aside = target.with_name(f".{target.name}")
+    aside.unlink(missing_ok=True)
+    os.link(source, aside)
+    os.replace(aside, target)
+
+
+class StopOnSignal(Callback):
+    """Ends training between two steps once a signal came, with last.ckpt saved in the middle of the epoch."""
+
+    def __init__(self, signals: Signals, recorder: EpochRecorder):
+        self.signals, self.recorder = signals, recorder
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.install()
+        self.signals.deferred = True
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        stop = self.signals.received is not None
+        if trainer.world_size > 1:  # all ranks must stop at the same step, so they ask each other now and then
+            if batch_idx % 8:
+                return
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self.recorder.save(trainer, better=False)
+            self._raise()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A signal during validation, when the epoch before has been saved."""
+        stop = self.signals.received is not None
+        if trainer.world_size > 1:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
+            self._raise()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.deferred = False
+        self.signals.raise_if_received()
+
+    def _raise(self) -> None:
+        self.signals.received = self.signals.received or signal.SIGTERM  # another rank got it
+        self.signals.raise_if_received()
+
+
+class ShowProgress(Callback):
+    """Feeds the progress bar; costs next to nothing where there is none."""
+
+    def __init__(self, progress: EpochProgress):
+        self.progress = progress
+        self._stack = ExitStack()
+        self._next = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stack.enter_context(self.progress.running())
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        self.progress.start(trainer.current_epoch + 1, int(trainer.num_training_batches), done)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        now = time.perf_counter()
+        if self.progress.bar is None or now < self._next:
+            return
+        self._next = now + 0.2
+        assert isinstance(pl_module, Classifier)
+        accuracy = trainer.callback_metrics.get("val/acc")
+        text = f"loss {outputs['loss'].item():.3f}" + (f"  val acc {accuracy.item():.4f}" if accuracy is not None else "")
+        self.progress.step(batch_idx + 1, text)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stack.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stack.close()

@@ -1,0 +1,234 @@
+"""Classifier: step, loss, metrics, optimiser and schedule of every architecture, once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, cast
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from fc2conv.config import ModelConfig, OptimConfig, parse, parse_model, plain
+from fc2conv.data.module import Batch
+from fc2conv.geometry import Geometry, Shape
+from fc2conv.models import plan
+from fc2conv.models.layers import build
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the message says at which step and learning rate."""
+
+
+class Totals(Metric):
+    """Loss, accuracy and count of a part: summed, over batches and ranks, and divided once."""
+
+    higher_is_better = None
+    full_state_update = False
+    loss: Tensor
+    correct: Tensor
+    n: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("correct", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("n", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, outputs: Tensor, labels: Tensor) -> None:
+        """Add a batch: the sum of its losses, outputs (B, classes), labels (B,)."""
+        self.loss += loss
+        self.correct += (outputs.argmax(1) == labels).sum()
+        self.n += len(labels)
+
+    def compute(self) -> dict[str, float]:
+        """{loss, acc, n}; loss and acc are means over the n images."""
+        loss, correct, n = self.loss.item(), int(self.correct.item()), int(self.n.item())
+        return {"loss": loss / n, "acc": correct / n, "n": n}
+
+
+class Classifier(LightningModule):
+    """A network made of `model`'s layers, and how it learns.
+
+    Subclasses name their config class; the architecture follows from the config (models/<family>.py).
+
+    Args:
+        model: the architecture's config, or its plain values
+        input_shape: (C, H, W) of an image
+        classes: number of classes
+        optim: optimiser and schedule, or their plain values
+        seed: of dropout; the initial weights follow from torch's generator as usual
+        extra: anything plain that belongs into the checkpoint
+
+    Attributes:
+        net: the network itself, a plain nn.Sequential: (B, C, H, W) -> (B, classes)
+        geometry: its shapes, parameters, MACs and receptive fields
+        figures: {loss, acc, n} of each part (train, val, test) when it was last gone through
+        confusion: (classes, classes) images of each true class by predicted class, of the last test
+    """
+
+    config_class: ClassVar[type | None] = None
+
+    def __init__(
+        self,
+        model: ModelConfig | Mapping[str, Any] | None = None,
+        input_shape: Shape = (1, 28, 28),
+        classes: int = 10,
+        optim: OptimConfig | Mapping[str, Any] = OptimConfig(),
+        seed: int = 0,
+        extra: Mapping[str, Any] | None = None,
+    ):
+        super().__init__()
+        if model is None:
+            if self.config_class is None:
+                raise TypeError("Classifier needs a model's config; its subclasses have one of their own")
+            model = cast(ModelConfig, self.config_class())
+        self.config = parse_model(model) if isinstance(model, Mapping) else model
+        if self.config_class is not None and not isinstance(self.config, self.config_class):
+            raise TypeError(f"{type(self).__name__} takes a {self.config_class.__name__}, got {type(self.config).__name__}")
+        self.optim = parse(OptimConfig, optim, "optim") if isinstance(optim, Mapping) else optim
+        self.seed = seed
+        # plain values only, so that checkpoints load with weights_only=True and no further argument
+        self.save_hyperparameters(
+            {
+                "model": plain(self.config),
+                "input_shape": list(input_shape),
+                "classes": classes,
+                "optim": plain(self.optim),
+                "seed": seed,
+                "extra": dict(extra or {}),
+            },
+            logger=False,  # the tracker has the whole config
+        )
+        self.geometry: Geometry = plan(self.config, tuple(input_shape), classes)
+        self.net: nn.Sequential = build(self.geometry)
+        if self.config.init == "xavier":
+            for module in self.net.modules():
+                if isinstance(module, (nn.Linear, nn.Conv2d)):
+                    nn.init.xavier_uniform_(module.weight)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.totals = nn.ModuleDict({part: Totals() for part in ("train_", "val_", "test_")})
+        self.figures: dict[str, dict[str, float]] = {}
+        self.counts = MulticlassConfusionMatrix(classes, validate_args=False)
+        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+
+    @classmethod
+    def load(cls, path: str, map_location: str | torch.device = "cpu") -> Classifier:
+        """The classifier of a checkpoint, of whatever class it was. Reads plain values and tensors only."""
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        from fc2conv.models.modules import CLASSES
+
+        hyper = checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY]
+        module = CLASSES[hyper["model"]["family"]](**hyper)
+        module.load_state_dict(checkpoint["state_dict"])
+        return module
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+        """As Lightning's, with weights_only=True unless told otherwise."""
+        kwargs.setdefault("weights_only", True)
+        return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, classes); the largest output is the prediction."""
+        return cast(Tensor, self.net(x))
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each image: (B, classes), (B,) -> (B,). Cross-entropy in nats."""
+        smoothing = self.optim.label_smoothing if self.training else 0.0
+        return F.cross_entropy(outputs, labels, reduction="none", label_smoothing=smoothing)
+
+    # -------------------------------------------------------------------------------------------------------- the steps
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it.
+        torch.manual_seed((self.seed << 40) + (self.global_rank << 32) + self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        outputs = self(batch.images)
+        total = self.loss(outputs, batch.labels).sum()
+        self._check_finite(total)
+        with torch.no_grad():
+            self.totals["train_"].update(total.detach(), outputs, batch.labels)
+        return total / batch.size
+
+    def _check_finite(self, total: Tensor) -> None:
+        """On the CPU at every step; elsewhere now and then, as looking means waiting for the device."""
+        if (total.device.type == "cpu" or self.global_step % 50 == 0) and not math.isfinite(total.item()):
+            lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+            raise NonFiniteLoss(
+                f"the training loss became {total.item()} at step {self.global_step} with learning rate {lr:.3g}; "
+                f"try a smaller optim.lr (it was {self.optim.lr:g}), or trainer.gradient_clip=1"
+            )
+
+    def on_train_epoch_end(self) -> None:
+        self._report("train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.counts.update(self._evaluate("test", batch), batch.labels)
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+        self.confusion = self.counts.compute().cpu()
+        self.counts.reset()
+
+    def _evaluate(self, part: str, batch: Batch) -> Tensor:
+        outputs = self(batch.images)
+        self.totals[f"{part}_"].update(self.loss(outputs, batch.labels).sum(), outputs, batch.labels)
+        return outputs
+
+    def _report(self, part: str) -> None:
+        """Reduce a part's totals over the ranks, and log them."""
+        metric = self.totals[f"{part}_"]
+        values = metric.compute()
+        metric.reset()
+        self.figures[part] = values
+        self.log_dict({f"{part}/{k}": float(v) for k, v in values.items()})
+
+    # ------------------------------------------------------------------------------------------ checkpoints, optimiser
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        train = self.totals["train_"]
+        checkpoint["train_totals"] = {k: getattr(train, k).clone() for k in ("loss", "correct", "n")}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for k, v in checkpoint.get("train_totals", {}).items():
+            setattr(self.totals["train_"], k, v.clone())
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        o = self.optim
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        others = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [g for g in groups if g["params"]]
+        optimizer: torch.optim.Optimizer
+        if o.name == "sgd":
+            nesterov = o.nesterov and o.momentum > 0
+            optimizer = torch.optim.SGD(groups, lr=o.lr, momentum=o.momentum, nesterov=nesterov, fused=True)
+        else:
+            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o.name]
+            optimizer = kind(groups, lr=o.lr, fused=True)
+        if o.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler: torch.optim.lr_scheduler.LRScheduler
+        if o.schedule == "cosine":
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        else:
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, o.lr, total_steps=steps, pct_start=o.warmup, cycle_momentum=False
+            )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+

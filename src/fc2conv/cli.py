@@ -1,0 +1,249 @@
+"""The command line: Hydra's composed config becomes a typed one, a run starts, and what goes wrong becomes one message
+and an exit code. Imports torch only once a run starts.
+
+Exit codes: 0 done; 1 the run failed; 2 the call was wrong; 130 Ctrl-C; 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fc2conv import show
+from fc2conv.config import (
+    GROUPS,
+    MODELS,
+    SHAPES,
+    TOP_LEVEL,
+    Config,
+    ConfigError,
+    DataConfig,
+    identity_of,
+    parse,
+    plain,
+    suggest,
+)
+from fc2conv.geometry import Shape
+from fc2conv.models import plan
+from fc2conv.record import check_writable, find_run
+from fc2conv.result import Result, hashed
+from fc2conv.signals import Interrupted
+from fc2conv.world import World, rank
+
+
+def register_schema() -> None:
+    """Tell Hydra the defaults of config.py: `schema/<group>` and `schema/model/<family>`."""
+    store = ConfigStore.instance()
+    for family, cls in MODELS.items():
+        store.store(group="schema/model", name=family, node=plain(cls()))
+    for group, cls in GROUPS.items():
+        store.store(group="schema", name=group, node=_defaults(cls))
+    store.store(group="schema", name="run", node={k: getattr(Config(), k) for k in TOP_LEVEL})
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    return plain(cls())
+
+
+# --------------------------------------------------------------------------------------------------- composed -> config
+
+
+def typed(composed: DictConfig) -> Config:
+    """The typed config of what Hydra composed.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, or values that cannot work together
+    """
+    values = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(values, dict)
+    return parse(Config, values)  # type: ignore[arg-type]
+
+
+def recorded(config: Config, composed: Mapping[str, Any], overrides: Sequence[str], source: Mapping[str, Any]) -> Config:
+    """The config of a recorded run, with what the user wrote on top of it.
+
+    Args:
+        config: as composed without the record, for the keys that are about this call (task, ckpt, resume, runs_dir)
+        composed: its plain values
+        overrides: the user's, each taken from `composed`
+        source: the recorded config
+    """
+    values = {k: dict(v) if isinstance(v, Mapping) else v for k, v in source.items()}
+    for key in (re.split("[=@]", o.lstrip("+~"))[0] for o in overrides):
+        top, _, rest = key.partition(".")
+        if key == "experiment":
+            raise ConfigError("experiment", f"cannot be combined with task={config.task} or resume: the run has its config")
+        if rest:
+            values[top][rest] = composed[top][rest]
+        elif top in values:
+            values[top] = composed[top]
+    for key in ("task", "ckpt", "resume", "runs_dir", "name"):
+        values[key] = getattr(config, key)
+    return parse(Config, values)
+
+
+def shape_of(data: DataConfig) -> tuple[Shape, int]:
+    """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
+    if data.name == "folder":
+        from fc2conv.data.sources import folder_classes
+
+        shape, classes = (3 if data.colour else 1, data.size, data.size), len(folder_classes(data))
+    else:
+        shape, classes = SHAPES[data.name]
+    edge = data.canvas or shape[1]
+    return (data.bands or shape[0], edge, edge), classes
+
+
+# -------------------------------------------------------------------------------------------------------------- the task
+
+
+def start(composed: DictConfig) -> None:
+    """Hydra's task function: check everything that can be checked without torch, then do the task."""
+    overrides = list(HydraConfig.get().overrides.task)
+    config, folder = typed(composed), None
+    values = plain(config)
+    if config.task == "test":
+        _test(config, values, overrides)
+        return
+    if config.resume:
+        folder = find_run(config)
+        config = _resumed(config, values, overrides, folder)
+    shape, classes = shape_of(config.data)
+    geometry = plan(config.model, shape, classes)
+    world = World.of_environment(config.trainer)
+    if world.is_first:
+        show.console.print(show.layer_table(config.model.family, geometry))
+    if config.task == "plan":
+        return
+    if folder is None:
+        if world.is_first:
+            check_writable(config)
+    elif Result.read(folder).status == "done":
+        raise ConfigError("resume", f"{folder} is done; there is nothing left to train")
+
+    from fc2conv.run import run
+
+    result: Result | None
+    if world.size == 1 and config.trainer.strategy == "ddp" and "TORCHELASTIC_RUN_ID" not in os.environ and not world.slurm:
+        from fc2conv.launch import launch, local_devices
+
+        result = launch(config, overrides, folder, local_devices(config.trainer))
+    else:
+        result = run(config, overrides, folder, resumed=folder is not None)
+    if result:
+        show.console.print(show.result_table(result))
+        path = folder or Path(config.runs_dir) / result.name
+        show.console.print(f"The run's folder: {path}", markup=False, soft_wrap=True)
+
+
+def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Config:
+    source = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    assert isinstance(source, dict)
+    result = recorded(config, values, overrides, source)  # type: ignore[arg-type]
+    if hashed(identity_of(result)) != Result.read(folder).identity:
+        old, new = identity_of(parse(Config, source)), identity_of(result)  # type: ignore[arg-type]
+        changed = [k for k in new if new[k] != old.get(k)]
+        raise ConfigError(
+            "resume", f"{folder} was started with another {' and '.join(changed)}; leave that out, or start a new run"
+        )
+    return result
+
+
+def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    assert config.ckpt is not None
+    if not Path(config.ckpt).is_file():
+        raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
+    from fc2conv.run import config_of, test
+
+    config = recorded(config, values, overrides, config_of(Path(config.ckpt)))
+    figures = test(config)
+    show.console.print(
+        f"test accuracy {figures['acc']}  loss {figures['loss']}  on {figures['n']:.0f} images  ({config.ckpt})",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- errors
+
+
+def main(entry: Callable[[], Any]) -> None:
+    """Call `entry` (train.py's function under hydra.main) and turn what it raises into a message and an exit code."""
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its exceptions on instead of printing and exiting itself
+    try:
+        register_schema()
+        guarded(entry, full)
+    finally:
+        if not full:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
+def guarded(action: Callable[[], Any], full: bool = False) -> Any:
+    """`action()`, its exceptions as messages and exit codes; `full` hands them on whole."""
+    try:
+        return action()
+    except Exception as error:
+        if full and not isinstance(error, Interrupted):
+            raise
+        _leave(error)
+
+
+def _leave(error: Exception) -> NoReturn:
+    code, message = explain(error)
+    if rank() == 0 or code == 1:
+        print(f"\n{message}" if code == 130 else message, file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """(exit code, what to tell the user)."""
+    if isinstance(error, ConfigError):
+        return 2, str(error)
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return 2, _hydra_message(error)
+    if isinstance(error, Interrupted):
+        return error.exit_code, f"{error}; resume=RUN goes on from last.ckpt"
+    name = type(error).__name__
+    if name == "NonFiniteLoss":
+        return 1, str(error)
+    if name == "RankFailed":
+        return error.exit_code, str(error)  # type: ignore[attr-defined]
+    return 1, "".join(traceback.format_exception(error)).rstrip()
+
+
+def _hydra_message(error: Exception) -> str:
+    """Hydra's and OmegaConf's messages, with the key they leave the reader to guess."""
+    text = str(error)
+    if (match := re.search(r"(?:Could not override|Key) '([\w./@-]+)'", text)) and "Available options" not in text:
+        key = match[1]
+        group, _, name = key.rpartition(".")
+        return f"{key}: no such key{suggest(name, _known(group))}"
+    if match := re.search(r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*)", text, re.S):
+        group, options = match[2], match[3].split()
+        wanted = match[1].removeprefix(f"{group}/")
+        return f"{group}: got {wanted}, no such choice{suggest(wanted, options)}"
+    if error.__cause__ is not None and str(error.__cause__) not in text:
+        text += f"\n{error.__cause__}"
+    return text
+
+
+def _known(group: str) -> list[str]:
+    if not group:
+        return [*TOP_LEVEL, "experiment", "model", *GROUPS]
+    if group == "model":
+        return sorted({name for cls in MODELS.values() for name in plain(cls())})
+    return list(_defaults(GROUPS[group])) if group in GROUPS else [*GROUPS, "model"]
+
+

@@ -1,0 +1,178 @@
+"""ImageData: the one DataModule of all models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from fc2conv.config import ConfigError, DataConfig, parse
+from fc2conv.data.sources import Images, load, stratified_order
+from fc2conv.data.views import Views
+from fc2conv.geometry import Shape
+
+
+class Batch(NamedTuple):
+    """What one step sees. `size` is the global batch divided by the number of ranks: per-image losses summed here and
+    divided by it average, over the ranks, to the mean over the global batch, however unevenly that is dealt out."""
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+    size: float
+
+
+class Batches:
+    """One part of a dataset, gathered batch by batch: a sized iterable that remembers where it is.
+
+    The part is cut into ceil(n / batch_size) batches of nearly equal size, and each batch among the ranks: every image
+    comes exactly once an epoch, and all ranks make the same number of steps.
+
+    Args:
+        images, labels: the dataset, (N, C, H, W) uint8 and (N,)
+        index: (n,) the images of this part
+        batch_size: over all ranks
+        seed: shuffles anew each epoch; None keeps the order
+        epoch: tells the current epoch
+        rank, world_size: which share of each batch is ours
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        index: Tensor,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: Callable[[], int] = lambda: 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ):
+        self.images, self.labels, self.index = images, labels, index
+        self.batches = -(-len(index) // batch_size)
+        self.seed, self.epoch = seed, epoch
+        self.rank, self.world_size = rank, world_size
+        self.start = self.next = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.index
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch())
+            order = order[torch.randperm(len(order), generator=generator)]
+        parts = order.tensor_split(self.batches)
+        start, self.start = self.start, 0
+        for at in range(start, self.batches):
+            self.next = at + 1
+            whole = parts[at]
+            mine = whole.tensor_split(self.world_size)[self.rank]
+            labels = self.labels.index_select(0, mine).long()
+            yield Batch(self.images.index_select(0, mine), labels, mine, len(whole) / self.world_size)
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of this epoch have been dealt; Lightning stores it in checkpoints."""
+        return {"next": self.next}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.start = state["next"] % self.batches
+
+
+class ImageData(LightningDataModule):
+    """Images of `config`, split, gathered and normalised whole batches at a time.
+
+    Args:
+        config: DataConfig, or its plain values
+        seed: of the run: the order of the training images and their augmentation
+
+    Raises:
+        DataError, ConfigError: from `setup`, naming what is missing or does not fit
+    """
+
+    def __init__(self, config: DataConfig | Mapping[str, Any] = DataConfig(), seed: int = 0):
+        super().__init__()
+        self.config = config if isinstance(config, DataConfig) else parse(DataConfig, config, "data")
+        self.seed = seed
+        self._source: Images | None = None
+
+    @property
+    def source(self) -> Images:
+        """The dataset as published."""
+        if self._source is None:
+            self.setup()
+        assert self._source is not None
+        return self._source
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+        return self.source.classes
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of what the network sees."""
+        return self.views.shape(self.source.train_images.shape[1])
+
+    def prepare_data(self) -> None:
+        load(self.config)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self._source is not None:
+            return
+        config, source = self.config, load(self.config)
+        labels, n = source.train_labels, len(source.train_labels)
+        n_val = round(config.val_size * n) if config.val_size < 1 else int(config.val_size)
+        if not 0 < n_val < n:
+            raise ConfigError("data.val_size", f"got {config.val_size}, but there are {n} training images in all")
+        order = stratified_order(labels.long(), config.seed)
+        self.val_index, rest = order[:n_val], order[n_val:]
+        if config.train_size is not None and config.train_size > len(rest):
+            raise ConfigError(
+                "data.train_size", f"got {config.train_size}, but data.val_size={config.val_size} leaves {len(rest)}"
+            )
+        self.train_index = rest[: config.train_size]
+        self.test_index = torch.arange(len(source.test_labels))
+        mean, square = source.moments[self.train_index].mean(0)
+        std = (square - mean**2).clamp_min(1e-12).sqrt()
+        self.views = Views(config, source.train_images.shape[2:], mean, std)  # type: ignore[arg-type]
+        self._source = source
+
+    def _batches(self, part: str) -> Batches:
+        source, trainer = self.source, self.trainer
+        images, labels = (
+            (source.test_images, source.test_labels) if part == "test" else (source.train_images, source.train_labels)
+        )
+        return Batches(
+            images,
+            labels,
+            getattr(self, f"{part}_index"),
+            self.config.batch_size,
+            seed=self.seed if part == "train" else None,
+            epoch=lambda: trainer.current_epoch if trainer else 0,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+
+    def train_dataloader(self) -> Batches:
+        return self._batches("train")
+
+    def val_dataloader(self) -> Batches:
+        return self._batches("val")
+
+    def test_dataloader(self) -> Batches:
+        return self._batches("test")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """On the device: uint8 (B, C, H, W) -> what the network sees, float32 channels_last."""
+        trainer = self.trainer
+        part = "train" if trainer is None or trainer.training else "test" if trainer.testing else "val"
+        return self.view(batch, part, trainer.current_epoch if trainer else 0)
+
+    def view(self, batch: Batch, part: str, epoch: int = 0) -> Batch:
+        """`batch` as the network sees it in `part` (train, val, test) of `epoch`."""
+        key = (self.seed, epoch + 1) if part == "train" else (self.config.seed, 0)
+        return batch._replace(images=self.views(batch.images, batch.index, part, *key))

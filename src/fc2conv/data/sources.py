@@ -1,0 +1,314 @@
+"""Where images come from: prepared caches, Debian's package, torchvision's downloads, a user's own folders.
+
+Whatever the source, it is decoded once into plain .npy arrays (no pickle) that every process maps into memory, and
+checked against its SHA-256 each time it is opened.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fc2conv.config import SHAPES, ConfigError, DataConfig
+
+Array = npt.NDArray[np.uint8]
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+FASHION_MNIST_FILES = {
+    "train_images": "train-images-idx3-ubyte",
+    "train_labels": "train-labels-idx1-ubyte",
+    "test_images": "t10k-images-idx3-ubyte",
+    "test_labels": "t10k-labels-idx1-ubyte",
+}
+FASHION_MNIST_SHA256 = {
+    "train_images": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train_labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "test_images": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "test_labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+"""Of the unpacked IDX files."""
+FASHION_MNIST_CLASSES = [
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+]
+
+
+class DataError(ConfigError):
+    """Images that are missing, truncated or altered; the message names the file."""
+
+    def __init__(self, message: str):
+        super().__init__("data", message)
+
+
+@dataclass(frozen=True)
+class Images:
+    """A dataset in memory, as it was published: uint8 images (N, C, H, W) and labels (N,)."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    moments: Tensor
+    """(N_train, 2, C) float64: each training image's mean pixel and mean squared pixel, so that the mean and standard
+    deviation of any part of the training set cost nothing."""
+    classes: list[str]
+    sha256: dict[str, str]
+
+
+def load(config: DataConfig) -> Images:
+    """Open the dataset's cache, preparing it first if need be.
+
+    Raises:
+        DataError: nothing found, or a file that is truncated or altered
+    """
+    folder = Path(config.dir) / (_folder_cache_name(config) if config.name == "folder" else config.name)
+    if not (folder / "meta.json").exists():
+        _prepare(config, folder)
+    return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
+
+
+def _open(folder: Path, expected: dict[str, str] | None) -> Images:
+    meta = json.loads((folder / "meta.json").read_text())
+    tensors = {}
+    for name in (*ARRAYS, "moments"):
+        path = folder / f"{name}.npy"
+        try:
+            # c: pages are shared with every process that maps the file, and never written back
+            array = np.load(path, mmap_mode="c", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be read ({error}); delete {folder} to prepare it anew") from error
+        if name in ARRAYS and sha256(array) != (expected or meta["sha256"])[name]:
+            raise DataError(f"{path} is truncated or altered (its SHA-256 differs); delete {folder} to prepare it anew")
+        tensors[name] = torch.from_numpy(array)
+    return Images(**tensors, classes=meta["classes"], sha256=meta["sha256"])
+
+
+def sha256(array: npt.NDArray[np.generic]) -> str:
+    """Of an array as an IDX file holds it, header included, so that a changed shape shows too.
+
+    Images of one band count as (N, H, W), as the MNIST family publishes them.
+    """
+    shape = [n for axis, n in enumerate(array.shape) if not (axis == 1 and array.ndim == 4 and n == 1)]
+    kind = {"u1": 0x08, "i4": 0x0C}[array.dtype.str[1:]]
+    digest = hashlib.sha256(struct.pack(f">4B{len(shape)}I", 0, 0, kind, len(shape), *shape))
+    digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    return digest.hexdigest()
+
+
+def _prepare(config: DataConfig, folder: Path) -> None:
+    """Decode the source into `folder`: written aside, then renamed, so that a cache is whole or not there."""
+    arrays, classes = (_read_folder if config.name == "folder" else _read_named)(config)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        images = arrays["train_images"]
+        chunks = (images[i : i + 4096].astype(np.float64) for i in range(0, len(images), 4096))
+        moments = np.concatenate([np.stack([c.mean((2, 3)), np.square(c).mean((2, 3))], axis=1) for c in chunks])
+        for name, array in (*arrays.items(), ("moments", moments)):
+            np.save(aside / f"{name}.npy", array, allow_pickle=False)
+        meta = {"classes": classes, "sha256": {name: sha256(array) for name, array in arrays.items()}}
+        (aside / "meta.json").write_text(json.dumps(meta, indent=1))
+        aside.chmod(0o755)
+        if folder.exists():  # left half-made by hand; a whole one would have been opened
+            shutil.rmtree(folder)
+        os.rename(aside, folder)
+    except OSError:
+        if not (folder / "meta.json").exists():  # else another process was quicker, and its cache is as good
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+# -------------------------------------------------------------------------------------------------------- named datasets
+
+
+def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
+    if config.name == "fashion_mnist" and DEBIAN.is_dir():
+        return read_fashion_mnist(DEBIAN), FASHION_MNIST_CLASSES
+    from torchvision import datasets  # seconds to import, and needed only here
+
+    root = Path(config.dir) / "downloads"
+    makers: dict[str, Callable[[bool], datasets.VisionDataset]] = {
+        "fashion_mnist": lambda train: datasets.FashionMNIST(root, train, download=True),
+        "mnist": lambda train: datasets.MNIST(root, train, download=True),
+        "kmnist": lambda train: datasets.KMNIST(root, train, download=True),
+        "emnist": lambda train: datasets.EMNIST(root, split="balanced", train=train, download=True),
+        "cifar10": lambda train: datasets.CIFAR10(root, train, download=True),
+        "cifar100": lambda train: datasets.CIFAR100(root, train, download=True),
+    }
+    try:
+        parts = {part: makers[config.name](part == "train") for part in ("train", "test")}
+    except (OSError, RuntimeError) as error:  # torchvision raises both for a mirror that does not answer
+        raise DataError(_not_found(config, error)) from error
+    arrays = {}
+    for part, dataset in parts.items():
+        images = np.asarray(dataset.data)  # type: ignore[attr-defined]
+        if config.name == "emnist":
+            images = images.transpose(0, 2, 1)  # published lying on their side
+        images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+        arrays[f"{part}_images"] = np.ascontiguousarray(images, dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.asarray(dataset.targets, dtype=np.int64)  # type: ignore[attr-defined]
+    if config.name == "fashion_mnist":
+        _check_fashion_mnist(arrays, {name: root / "FashionMNIST" / "raw" / f for name, f in FASHION_MNIST_FILES.items()})
+        return {n: a.astype(np.uint8) for n, a in arrays.items()}, FASHION_MNIST_CLASSES
+    names = [str(c) for c in getattr(parts["train"], "classes", range(SHAPES[config.name][1]))]
+    return {n: a.astype(np.uint8) for n, a in arrays.items()}, names
+
+
+def _not_found(config: DataConfig, error: Exception) -> str:
+    reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    if config.name != "fashion_mnist":
+        return (
+            f"{config.name} is neither prepared in {Path(config.dir) / config.name} nor could torchvision download it "
+            f"({reason}); put its files into {Path(config.dir) / 'downloads'} as torchvision names them, or connect"
+        )
+    return (
+        "Fashion-MNIST was not found. Any of these provides it:\n"
+        f"  - a prepared cache: copy the folder fashion_mnist of another machine's data folder to {config.dir}/\n"
+        f"  - Debian's package: apt-get install dataset-fashion-mnist (looked in {DEBIAN})\n"
+        f"  - torchvision's download, which failed: {reason}"
+    )
+
+
+def read_fashion_mnist(folder: Path) -> dict[str, Array]:
+    """The four IDX archives of Fashion-MNIST in `folder`, decoded and checked.
+
+    Raises:
+        DataError: naming the file that is missing, truncated or altered
+    """
+    files = {name: folder / f"{stem}.gz" for name, stem in FASHION_MNIST_FILES.items()}
+    arrays = {name: read_idx(path) for name, path in files.items()}
+    arrays = {n: a[:, None] if a.ndim == 3 else a for n, a in arrays.items()}
+    _check_fashion_mnist(arrays, files)
+    return arrays
+
+
+def _check_fashion_mnist(arrays: dict[str, Array], files: dict[str, Path]) -> None:
+    for name, expected in FASHION_MNIST_SHA256.items():
+        if sha256(arrays[name].astype(np.uint8)) != expected:
+            raise DataError(f"{files[name]} is altered: its content is not Fashion-MNIST's {name} (SHA-256 differs)")
+
+
+def read_idx(path: Path) -> Array:
+    """A gzipped IDX file of bytes (the format of yann.lecun.com/exdb/mnist): magic 0, 0, 8, rank; sizes; values."""
+    try:
+        raw = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
+    rank = raw[3] if len(raw) > 3 else 0
+    if raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * rank:
+        raise DataError(f"{path} is no IDX file of bytes")
+    shape = struct.unpack(f">{rank}I", raw[4 : 4 + 4 * rank])
+    values = np.frombuffer(raw, np.uint8, offset=4 + 4 * rank)
+    if values.size != int(np.prod(shape)):
+        raise DataError(f"{path} is truncated: it holds {values.size} values where its header says {shape}")
+    return values.reshape(shape)
+
+
+# ------------------------------------------------------------------------------------------------------- a user's folder
+
+
+def folder_classes(config: DataConfig) -> list[str]:
+    """Class names of a user's folder, sorted: its subfolders, or those of its train/."""
+    return [p.name for p in _class_folders(_parts(config)[0])]
+
+
+def _parts(config: DataConfig) -> list[Path]:
+    """[the folder] or [train/, test/]."""
+    path = Path(config.path or "")
+    if not path.is_dir():
+        raise DataError(f"{path} is no folder (data.path)")
+    both = [path / "train", path / "test"]
+    return both if all(p.is_dir() for p in both) else [path]
+
+
+def _class_folders(part: Path) -> list[Path]:
+    folders = sorted(p for p in part.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(folders) < 2:
+        raise DataError(f"{part} needs one subfolder for each class, at least two; it has {len(folders)}")
+    return folders
+
+
+def _listing(config: DataConfig) -> list[tuple[str, list[list[Path]]]]:
+    """[(part, [files of class 0, files of class 1, ...]), ...]"""
+    classes = folder_classes(config)
+    result = []
+    for part in _parts(config):
+        found = [p.name for p in _class_folders(part)]
+        if found != classes:
+            raise DataError(f"{part} has the classes {', '.join(found)}, but train/ has {', '.join(classes)}")
+        files = [sorted(f for f in (part / c).rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES) for c in classes]
+        for name, images in zip(classes, files, strict=True):
+            if not images:
+                raise DataError(f"{part / name} holds no images")
+        result.append((part.name, files))
+    return result
+
+
+def _folder_cache_name(config: DataConfig) -> str:
+    """Changes whenever a file or what is done with it does."""
+    state = [config.size, config.colour, config.test_size, config.seed]
+    for _, classes in _listing(config):
+        state += [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for files in classes for f in files]
+    return "folder-" + hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+
+
+def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    def pixels(path: Path) -> Array:
+        try:
+            with Image.open(path) as im:
+                fitted = ImageOps.fit(im.convert("RGB" if config.colour else "L"), (config.size, config.size))
+        except (OSError, UnidentifiedImageError) as error:
+            raise DataError(f"{path} is no readable image ({error})") from error
+        array = np.asarray(fitted, dtype=np.uint8)
+        return array.transpose(2, 0, 1) if config.colour else array[None]
+
+    label_type = np.uint8 if len(folder_classes(config)) <= 256 else np.int32
+    parts = {}
+    for part, classes in _listing(config):
+        images = np.stack([pixels(f) for files in classes for f in files])
+        labels = np.concatenate([np.full(len(files), c, label_type) for c, files in enumerate(classes)])
+        parts[part] = images, labels
+    if len(parts) == 2:
+        train, test = parts["train"], parts["test"]
+    else:
+        (images, labels) = next(iter(parts.values()))
+        order = stratified_order(torch.from_numpy(labels.astype(np.int64)), config.seed).numpy()
+        cut = max(1, round(config.test_size * len(order)))
+        test, train = (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])
+    arrays = dict(zip(ARRAYS, (*train, *test), strict=True))
+    return arrays, folder_classes(config)
+
+
+def stratified_order(labels: Tensor, seed: int) -> Tensor:
+    """A random order of all images in which every prefix has the classes in proportion.
+
+    The r-th of a class's n images sorts at (r + 1/2) / n. Prefixes nest by construction, so one order serves the
+    validation part and subsets of every size. (N,) -> (N,) indices.
+    """
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    counts = labels.long().bincount()
+    starts = counts.cumsum(0) - counts
+    of = labels[by_class].long()
+    rank = torch.arange(len(labels)) - starts[of]
+    position = torch.empty(len(labels), dtype=torch.float64)
+    position[by_class] = (rank + 0.5).double() / counts[of]
+    return shuffled[position[shuffled].argsort(stable=True)]

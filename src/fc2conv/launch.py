@@ -1,0 +1,100 @@
+"""Several devices of one machine: start one process each, as torchrun would, with the frozen config.
+
+No process replays the command line (Lightning's own launcher does, which under a sweep starts the sweep again), and
+the one that waits here sees every ending: if one rank dies, the others are stopped and the record says which.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from fc2conv.config import Config, TrainerConfig
+from fc2conv.record import reserve
+from fc2conv.result import Result
+from fc2conv.signals import Interrupted
+
+SHUTDOWN = 60
+"""Seconds that ranks get to save and stop before they are killed."""
+
+
+class RankFailed(RuntimeError):
+    """One of the processes ended badly; its own message has been shown."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def local_devices(config: TrainerConfig) -> int:
+    """How many processes to start here: `trainer.devices`, or all GPUs."""
+    if config.devices != "auto":
+        return config.devices
+    return max(1, torch.cuda.device_count()) if config.accelerator in ("auto", "gpu") else 1
+
+
+def launch(config: Config, overrides: Sequence[str], folder: Path | None, devices: int) -> Result:
+    """`run.run` on `devices` processes of this machine.
+
+    Raises:
+        ConfigError: the folder cannot be made
+        RankFailed, Interrupted: as a rank ended; the record has it
+    """
+    resumed = folder is not None
+    folder = folder or reserve(config)
+    plan = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        run_id=secrets.token_hex(4),
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        shutdown_timeout=SHUTDOWN,
+    )
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        elastic_launch(plan, _rank)(config, list(overrides), folder, resumed)
+    except SignalException as error:
+        _close(folder, "interrupted", str(Interrupted(error.sigval)))
+        raise Interrupted(error.sigval) from None
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        code = failure.exitcode if failure.exitcode > 0 else 1
+        message = f"rank {rank} " + (
+            f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"failed with exit code {code}"
+        )
+        _close(folder, "interrupted" if code in (130, 143) else "failed", message)
+        raise RankFailed(message, code) from None
+    return Result.read(folder)
+
+
+def _rank(config: Config, overrides: list[str], folder: Path, resumed: bool) -> None:
+    """One process, in the environment that torchrun gives."""
+    from fc2conv.cli import guarded
+    from fc2conv.run import run
+
+    guarded(lambda: run(config, overrides, folder, resumed))
+
+
+def _close(folder: Path, status: str, message: str) -> None:
+    """Complete the record if the first rank could not."""
+    try:
+        result = Result.read(folder)
+    except FileNotFoundError:
+        folder.joinpath("checkpoints").rmdir()
+        folder.rmdir()
+        return
+    if result.status == "running":
+        result.status, result.error = status, message  # type: ignore[assignment]
+    elif result.status == "failed" and message not in (result.error or ""):
+        result.error = f"{message}; on rank 0: {result.error}"
+    result.write(folder)

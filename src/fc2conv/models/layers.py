@@ -1,0 +1,281 @@
+"""torch modules: those of torch for the layers it has, our own for those it does not."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fc2conv import geometry as g
+from fc2conv.models.fast import BatchNorm2d
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "identity": nn.Identity,
+}
+
+
+def build(network: g.Geometry) -> nn.Sequential:
+    """The network of a plan: each row's layer under its own name."""
+    return nn.Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in network.rows))
+
+
+def _module(layer: g.Layer, shape: g.Shape) -> nn.Module:
+    """The module for `layer` on inputs of `shape` (without the batch)."""
+    match layer:
+        case g.Conv():
+            return _conv(layer, shape[0])
+        case g.Linear():
+            return nn.Linear(shape[0], layer.out_features)
+        case g.NormLayer(kind="batch"):
+            return BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+        case g.NormLayer():
+            return nn.LayerNorm(shape[0])
+        case g.ActivationLayer():
+            return ScaledTanh() if layer.kind == "scaled_tanh" else ACTIVATIONS[layer.kind]()
+        case g.PoolLayer(kind="average"):
+            return nn.AvgPool2d(layer.size, layer.stride)
+        case g.PoolLayer(kind="max"):
+            return nn.MaxPool2d(layer.size, layer.stride)
+        case g.PoolLayer():
+            return MaxBlurPool(shape[0], layer.size, layer.stride)
+        case g.DropoutLayer():
+            return nn.Dropout(layer.probability)
+        case g.Flatten():
+            return nn.Flatten()
+        case g.GlobalAverage():
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        case g.Local():
+            return LocallyConnected(shape, layer.out_channels, layer.half_width)
+        case g.DenseImage():
+            return DenseImage(shape, layer.out_channels)
+        case g.SharedImage():
+            return SharedImage(shape, layer.out_channels)
+        case g.Subsample():
+            return Subsample(shape[0])
+        case g.PadTo():
+            spare = [layer.size - n for n in shape[1:]]
+            return nn.ReplicationPad2d(
+                (spare[1] // 2, spare[1] - spare[1] // 2, spare[0] // 2, spare[0] - spare[0] // 2)
+            )
+        case g.Coordinates():
+            return Coordinates()
+        case g.RBF():
+            return RBF(shape[0], layer.classes, layer.trained)
+        case g.Residual():
+            return Residual(build(g.trace(layer.body, shape)), shape, layer.output(shape))
+    raise TypeError(f"no module for {layer!r}")
+
+
+def _conv(layer: g.Conv, channels: int) -> nn.Module:
+    (top, bottom), (left, right) = layer.pads
+    symmetric = top == bottom and left == right
+    options = {
+        "stride": layer.stride,
+        "padding": (top, left) if symmetric else "same",
+        "padding_mode": layer.padding_mode,
+        "dilation": layer.dilation,
+        "bias": layer.bias,
+    }
+    if layer.table:
+        return TableConv(channels, layer.table, layer.kernel, **options)
+    groups = channels if layer.depthwise else 1
+    return nn.Conv2d(channels, layer.maps(channels), layer.kernel, groups=groups, **options)
+
+
+class ScaledTanh(nn.Module):
+    """1.7159 tanh(2a/3): f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, appendix A)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(x * (2 / 3))
+
+
+class TableConv(nn.Conv2d):
+    """Convolution whose output map o takes only the input maps table[o].
+
+    Stores the weights it uses, packed map by map: shape (connections, kh, kw). (B, C, H, W) -> (B, len(table), H', W').
+    """
+
+    where: Tensor
+
+    def __init__(self, channels: int, table: tuple[tuple[int, ...], ...], kernel: tuple[int, int], **options):  # type: ignore[no-untyped-def]
+        super().__init__(channels, len(table), kernel, **options)
+        full = self.weight
+        where = torch.tensor([[o, i] for o, maps in enumerate(table) for i in maps]).T
+        self.register_buffer("where", where, persistent=False)
+        self.weight = nn.Parameter(torch.empty(where.shape[1], *kernel))
+        self.shape = full.shape
+        for w, o in zip(self.weight, where[0].tolist(), strict=True):
+            nn.init.uniform_(w, -1, 1).data.mul_((len(table[o]) * w.numel()) ** -0.5)
+
+    def forward(self, input: Tensor) -> Tensor:
+        full = self.weight.new_zeros(self.shape).index_put((self.where[0], self.where[1]), self.weight)
+        return self._conv_forward(input, full, self.bias)
+
+
+class LocallyConnected(nn.Module):
+    """D2L equation 7.1.3: H[o,i,j] = U[o,i,j] + sum over |a|,|b| <= D and c of V[o,c,i,j,a,b] X[c,i+a,j+b].
+
+    Neither stores nor multiplies a weight that would fall outside the image: for each offset (a, b) there is one block
+    of (n-|a|)(m-|b|) positions, and `weight` holds the blocks one behind the other. (B, C, H, W) -> (B, O, H, W).
+    """
+
+    def __init__(self, shape: g.Shape, out_channels: int, half_width: int):
+        super().__init__()
+        c, h, w = shape
+        self.out_shape = (out_channels, h, w)
+        reach = [range(-min(half_width, n - 1), min(half_width, n - 1) + 1) for n in (h, w)]
+        self.offsets = [(a, b) for a in reach[0] for b in reach[1]]
+        self.blocks = [(out_channels, c, h - abs(a), w - abs(b)) for a, b in self.offsets]
+        self.sizes = [o * c * m * n for o, c, m, n in self.blocks]
+        bound = (c * len(self.offsets)) ** -0.5
+        self.weight = nn.Parameter(torch.empty(sum(self.sizes)).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(out_channels, h, w).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bias.expand(len(x), *self.out_shape).clone()
+        h, w = x.shape[2:]
+        for (a, b), block, flat in zip(self.offsets, self.blocks, self.weight.split(self.sizes), strict=True):
+            seen = x[:, :, max(a, 0) : h + min(a, 0), max(b, 0) : w + min(b, 0)]
+            weight = flat.view(block)
+            part = seen * weight[0, 0] if block[:2] == (1, 1) else torch.einsum("bchw,ochw->bohw", seen, weight)
+            out[:, :, max(-a, 0) : h - max(a, 0), max(-b, 0) : w - max(b, 0)] += part
+        return out
+
+
+class DenseImage(nn.Linear):
+    """D2L equation 7.1.1: every hidden unit sees every pixel. (B, C, H, W) -> (B, O, H, W)."""
+
+    def __init__(self, shape: g.Shape, out_channels: int):
+        c, h, w = shape
+        super().__init__(c * h * w, out_channels * h * w)
+        self.out_shape = (out_channels, h, w)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flatten(1)).unflatten(1, self.out_shape)
+
+
+class SharedImage(nn.Module):
+    """D2L equation 7.1.2: H[o,i,j] = u[o] + sum over c,k,l of V[o,c,k-i,l-j] X[c,k,l].
+
+    The same function as a convolution with the (2h-1) x (2w-1) `weight` and zero padding, but as one matrix product
+    with tied weights, which skips the padding and is some fifty times faster here. (B, C, H, W) -> (B, O, H, W).
+    """
+
+    def __init__(self, shape: g.Shape, out_channels: int):
+        super().__init__()
+        c, h, w = shape
+        bound = (c * h * w) ** -0.5  # a unit has that many inputs: the rest of the kernel lies outside the image
+        self.weight = nn.Parameter(torch.empty(out_channels, c, 2 * h - 1, 2 * w - 1).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        c, h, w = x.shape[1:]
+        windows = self.weight.unfold(2, h, 1).unfold(3, w, 1).flip(2, 3)  # (O, C, i, j, k, l)
+        matrix = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, c * h * w)
+        out = F.linear(x.flatten(1), matrix, self.bias.repeat_interleave(h * w))
+        return out.unflatten(1, (-1, h, w))
+
+
+class Subsample(nn.Module):
+    """Sum of each 2x2 window times a trained coefficient plus a trained bias. (B, C, H, W) -> (B, C, H/2, W/2)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels, 1, 1), 0.25))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2, divisor_override=1) * self.weight + self.bias
+
+
+class MaxBlurPool(nn.Module):
+    """Maximum with stride 1, then a fixed 3x3 binomial filter with the stride (Zhang 2019, figure 2).
+
+    (B, C, H, W) -> (B, C, H//2, W//2) for size and stride 2.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, size: int, stride: int):
+        super().__init__()
+        self.size, self.stride = size, stride
+        row = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", (row[:, None] * row).repeat(channels, 1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(F.max_pool2d(x, self.size, 1), (1, 1, 1, 1), mode="replicate")
+        return F.conv2d(x, self.kernel, stride=self.stride, groups=x.shape[1])
+
+
+class Coordinates(nn.Module):
+    """Append each pixel's x and y in [-1, 1]. (B, C, H, W) -> (B, C + 2, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, _, h, w = x.shape
+        ys = torch.linspace(-1, 1, h, device=x.device, dtype=x.dtype).view(1, 1, h, 1).expand(b, 1, h, w)
+        xs = torch.linspace(-1, 1, w, device=x.device, dtype=x.dtype).view(1, 1, 1, w).expand(b, 1, h, w)
+        return torch.cat([x, xs, ys], dim=1)
+
+
+class Residual(nn.Module):
+    """body(x) + x; x is subsampled and filled up with zero channels where the body changes the shape (option A)."""
+
+    def __init__(self, body: nn.Module, shape: g.Shape, out_shape: g.Shape):
+        super().__init__()
+        self.body = body
+        self.stride = -(-shape[1] // out_shape[1])
+        self.extra = out_shape[0] - shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        if self.stride > 1:
+            x = x[:, :, :: self.stride, :: self.stride]
+        if self.extra:
+            x = F.pad(x, (0, 0, 0, 0, 0, self.extra))
+        return y + x
+
+
+DIGITS = (
+    ".#####. ##...## ##...## ##...## ##...## ##...## ##...## ##...## ##...## ##...## ##...## .#####.",
+    "...##.. ..###.. .####.. ...##.. ...##.. ...##.. ...##.. ...##.. ...##.. ...##.. ...##.. .######",
+    ".#####. ##...## .....## .....## ....##. ...##.. ..##... .##.... ##..... ##..... ##..... #######",
+    ".#####. ##...## .....## .....## .....## ..####. .....## .....## .....## .....## ##...## .#####.",
+    "....##. ...###. ..####. .##.##. ##..##. ##..##. ##..##. ####### ....##. ....##. ....##. ....##.",
+    "####### ##..... ##..... ##..... ######. .....## .....## .....## .....## .....## ##...## .#####.",
+    "..####. .##.... ##..... ##..... ##..... ######. ##...## ##...## ##...## ##...## ##...## .#####.",
+    "####### .....## .....## ....##. ....##. ...##.. ...##.. ..##... ..##... .##.... .##.... .##....",
+    ".#####. ##...## ##...## ##...## ##...## .#####. ##...## ##...## ##...## ##...## ##...## .#####.",
+    ".#####. ##...## ##...## ##...## ##...## ##...## .###### .....## .....## .....## ....##. .####..",
+)
+"""7x12 drawings of the ten digits, row by row: the codes of LeNet-5's output units, in the manner of its figure 3."""
+
+
+class RBF(nn.Module):
+    """Minus the squared distance of the features to each class's code: (B, 84) -> (B, classes), largest is nearest.
+
+    Ten classes have the bitmaps of the digits; other numbers of classes or features have random codes of +1 and -1.
+    """
+
+    def __init__(self, features: int, classes: int, trained: bool):
+        super().__init__()
+        if features == 84 and classes == len(DIGITS):
+            codes = torch.tensor([[1.0 if p == "#" else -1.0 for p in d.replace(" ", "")] for d in DIGITS])
+        else:
+            generator = torch.Generator().manual_seed(0)
+            codes = torch.randint(2, (classes, features), generator=generator) * 2.0 - 1
+        if trained:
+            self.codes = nn.Parameter(codes)
+        else:
+            self.register_buffer("codes", codes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -(x[:, None, :] - self.codes).square().sum(-1)

@@ -1,0 +1,219 @@
+"""run(config) -> Result: the only place where data, model, Trainer and loggers meet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from fc2conv import show
+from fc2conv.callbacks import EpochRecorder, ShowProgress, StopOnSignal
+from fc2conv.classifier import Classifier, NonFiniteLoss
+from fc2conv.config import Config, ConfigError, TrainerConfig, plain
+from fc2conv.data.module import ImageData
+from fc2conv.models.modules import CLASSES
+from fc2conv.record import Record, log, reserve
+from fc2conv.result import Result
+from fc2conv.signals import Interrupted, Signals
+from fc2conv.world import World
+
+
+def run(
+    config: Config, overrides: Sequence[str] = (), folder: Path | None = None, resumed: bool = False
+) -> Result | None:
+    """Train, validate after each epoch, test the best epoch's weights once; record everything in the run's folder.
+
+    Args:
+        config: the whole run
+        overrides: what the user wrote, for the record
+        folder: already reserved, or of the run that goes on; None reserves one
+        resumed: go on from the folder's last.ckpt
+
+    Returns:
+        None on the ranks that record nothing (all but the first)
+
+    Raises:
+        ConfigError: before anything is written
+        Interrupted, NonFiniteLoss, and whatever else ends a run; the record has it then
+    """
+    world = World.of_environment(config.trainer)
+    with Signals() as signals:
+        _prepare_torch(config.trainer, world)
+        data = ImageData(config.data, config.seed)
+        data.setup()
+        seed_everything(config.seed, verbose=False)
+        module = CLASSES[config.model.family](
+            config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
+        )
+        if not world.is_first:
+            _fit_and_test(config, world, module, data, signals, None, folder or Path(), None, resumed)
+            return None
+        folder = folder or reserve(config)
+        record = Record(folder, config, module.geometry, overrides, resumed)
+        tracker = None
+        try:
+            record.result.world_size = world.size
+            record.result.data_sha256 = data.source.sha256
+            if config.logger.name == "wandb":
+                from fc2conv import tracking
+
+                tracker = tracking.start(config, record.result, folder, resumed)
+            record.write()
+            _fit_and_test(config, world, module, data, signals, record, folder, tracker, resumed)
+        except BaseException as error:
+            status, code = _ending(error)
+            record.close(status, _brief(error))  # type: ignore[arg-type]
+            if tracker:
+                tracker.close(record.result, code)
+            raise
+        record.close("done")
+        if tracker:
+            tracker.close(record.result, 0)
+        return record.result
+
+
+def _ending(error: BaseException) -> tuple[str, int]:
+    """(status, exit code) of a run that `error` ended."""
+    if isinstance(error, Interrupted):
+        return "interrupted", error.exit_code
+    return ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("failed", 1)
+
+
+def _brief(error: BaseException) -> str:
+    if isinstance(error, (Interrupted, NonFiniteLoss)):
+        return str(error)
+    log.error("traceback:", exc_info=error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _prepare_torch(config: TrainerConfig, world: World) -> None:
+    if config.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator", "got gpu, but torch sees no GPU; use trainer=cpu")
+    if config.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("trainer.accelerator", "got mps, but torch has no MPS here; use trainer=cpu")
+    torch.set_num_threads(config.threads or max(1, _cores() // world.local_size))
+    # what Lightning has to say of choices made on purpose
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*LeafSpec.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def trainer_for(config: TrainerConfig, world: World, callbacks: list[Callback], logger: Any = False) -> Trainer:
+    """Lightning's Trainer as all runs use it: it keeps no checkpoints, shows no bar and starts no processes itself."""
+    strategy: str | Strategy = "auto"
+    if world.size > 1 or config.strategy == "ddp":
+        strategy = DDPStrategy(cluster_environment=SLURMEnvironment(auto_requeue=False) if world.slurm else None)
+    cpu = config.accelerator == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    return Trainer(
+        max_epochs=config.max_epochs,
+        accelerator=config.accelerator,
+        devices=world.local_size,
+        num_nodes=world.nodes,
+        strategy=strategy,
+        precision="32-true" if config.precision == "32" else config.precision,
+        gradient_clip_val=config.gradient_clip,
+        deterministic=True if cpu else "warn",
+        callbacks=callbacks,
+        logger=logger,
+        enable_checkpointing=any(isinstance(c, EpochRecorder) for c in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _fit_and_test(
+    config: Config,
+    world: World,
+    module: Classifier,
+    data: ImageData,
+    signals: Signals,
+    record: Record | None,
+    folder: Path,
+    tracker: Any,
+    resumed: bool,
+) -> None:
+    """On every rank; only the first has a record and a tracker."""
+    progress = show.EpochProgress(config.trainer.max_epochs, config.trainer.progress and world.is_first)
+    recorder = EpochRecorder(record, folder, progress)
+    callbacks: list[Callback] = [StopOnSignal(signals, recorder), ShowProgress(progress), recorder]
+    if config.trainer.patience:
+        callbacks.append(EarlyStopping("val/acc", mode="max", patience=config.trainer.patience))
+    trainer = trainer_for(config.trainer, world, callbacks, tracker or False)
+    last = folder / "checkpoints" / "last.ckpt"
+    if record:
+        record.result.device = _device(trainer)
+    trainer.fit(module, datamodule=data, ckpt_path=last if resumed and last.exists() else None, weights_only=True)
+
+    best = torch.load(recorder.folder / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
+    began = time.perf_counter()
+    test, confusion = evaluate(config.trainer, world, module, data, trainer)
+    if record:
+        record.result.test = test
+        record.result.seconds["test"] = round(time.perf_counter() - began, 3)
+        record.write()
+    if tracker:
+        from fc2conv.tracking import first_filters
+
+        tracker.images(first_filters(module.net.state_dict()), confusion, data.classes)
+
+
+def evaluate(
+    config: TrainerConfig, world: World, module: Classifier, data: ImageData, trainer: Trainer | None = None
+) -> tuple[dict[str, float], torch.Tensor]:
+    """({loss, acc, n}, confusion matrix (true, predicted)) on the official test set."""
+    trainer = trainer or trainer_for(config, world, [])
+    trainer.test(module, datamodule=data, verbose=False)
+    return module.figures["test"], module.confusion
+
+
+def test(config: Config) -> dict[str, float]:
+    """The test figures of `ckpt`: {loss, acc, n}. `config` is the checkpoint's own, as changed by the user."""
+    assert config.ckpt is not None
+    world = World.of_environment(config.trainer)
+    with Signals():
+        _prepare_torch(config.trainer, world)
+        module = Classifier.load(config.ckpt)
+        data = ImageData(config.data, config.seed)
+        data.setup()
+        if data.shape != module.geometry.input:
+            raise ConfigError(
+                "data", f"images are {show.spell(data.shape)}, but {config.ckpt} takes {show.spell(module.geometry.input)}"
+            )
+        return evaluate(config.trainer, world, module, data)[0]
+
+
+def config_of(checkpoint: Path) -> dict[str, Any]:
+    """The whole config that a checkpoint was trained with, as plain values.
+
+    Raises:
+        ConfigError: the file is no checkpoint of this project
+    """
+    try:
+        values = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return dict(values["hyper_parameters"]["extra"]["config"])
+    except Exception as error:
+        raise ConfigError("ckpt", f"{checkpoint} is no checkpoint of this project ({type(error).__name__})") from error
+
+
+def _device(trainer: Trainer) -> str:
+    device = trainer.strategy.root_device
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+

@@ -1,0 +1,63 @@
+"""Ctrl-C and SIGTERM: training stops after the step it is in, everything else at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any, Self
+
+PATIENCE = 2.0
+"""Seconds after the first signal from which a second one stops at once. A launcher passes on what the terminal has sent
+to the whole group already, so that one Ctrl-C can arrive twice."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop."""
+
+    def __init__(self, signum: int):
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+class Signals:
+    """Catches SIGINT and SIGTERM while entered.
+
+    Attributes:
+        deferred: True while the holder promises to look at `received` soon; otherwise a signal raises Interrupted
+        received: the first signal, if any
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.received: int | None = None
+        self._at = 0.0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+            self.install()
+        return self
+
+    def install(self) -> None:
+        """Put our handlers in place (again: Lightning's Trainer replaces that of SIGTERM when it starts)."""
+        for signum in self._previous:
+            signal.signal(signum, self._handle)
+
+    def __exit__(self, *exc: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        again = self.received is not None and time.monotonic() - self._at > PATIENCE
+        first = self.received is None
+        if first:
+            self.received, self._at = signum, time.monotonic()
+        if again or (first and not self.deferred):
+            raise Interrupted(signum)
+
+    def raise_if_received(self) -> None:
+        if self.received is not None:
+            raise Interrupted(self.received)
