@@ -206,6 +206,17 @@ class Classifier(LightningModule):
         for k, v in checkpoint.get("train_totals", {}).items():
             setattr(self.totals["train_"], k, v.clone())
 
+    def _steps(self) -> int:
+        """Optimiser steps in the whole run.
+
+        Not `trainer.estimated_stepping_batches`: it makes the Trainer set up its loader before a checkpoint's state
+        reaches it, so that a run resumed within an epoch would start that epoch's images anew.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None or not self.trainer.max_epochs:
+            return int(self.trainer.estimated_stepping_batches)
+        return len(data.train_dataloader()) * self.trainer.max_epochs
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         o = self.optim
         decayed = [p for p in self.parameters() if p.ndim > 1]
@@ -221,7 +232,7 @@ class Classifier(LightningModule):
             optimizer = kind(groups, lr=o.lr, fused=True)
         if o.schedule == "constant":
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = self._steps()
         scheduler: torch.optim.lr_scheduler.LRScheduler
         if o.schedule == "cosine":
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -16,15 +16,15 @@ from typing import Any, NoReturn
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fc2conv import show
 from fc2conv.config import (
+    DATASETS,
     GROUPS,
     MODELS,
-    SHAPES,
     TOP_LEVEL,
     Config,
     ConfigError,
@@ -34,6 +34,7 @@ from fc2conv.config import (
     plain,
     suggest,
 )
+from fc2conv.data.folder import class_names
 from fc2conv.geometry import Shape
 from fc2conv.models import plan
 from fc2conv.record import check_writable, find_run
@@ -96,11 +97,9 @@ def recorded(config: Config, composed: Mapping[str, Any], overrides: Sequence[st
 def shape_of(data: DataConfig) -> tuple[Shape, int]:
     """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
     if data.name == "folder":
-        from fc2conv.data.sources import folder_classes
-
-        shape, classes = (3 if data.colour else 1, data.size, data.size), len(folder_classes(data))
+        shape, classes = (3 if data.colour else 1, data.size, data.size), len(class_names(data))
     else:
-        shape, classes = SHAPES[data.name]
+        shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
     edge = data.canvas or shape[1]
     return (data.bands or shape[0], edge, edge), classes
 
@@ -109,7 +108,17 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
 
 
 def start(composed: DictConfig) -> None:
-    """Hydra's task function: check everything that can be checked without torch, then do the task."""
+    """Hydra's task function."""
+    # Hydra must not see the exceptions: it would print a line of its own in front of the message
+    os.environ[FULL] = "1" if _full else "0"
+    try:
+        guarded(lambda: _start(composed))
+    finally:
+        os.environ[FULL] = "1"
+
+
+def _start(composed: DictConfig) -> None:
+    """Check everything that can be checked without torch, then do the task."""
     overrides = list(HydraConfig.get().overrides.task)
     config, folder = typed(composed), None
     values = plain(config)
@@ -178,30 +187,36 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
 # ---------------------------------------------------------------------------------------------------------------- errors
 
 
+FULL = "HYDRA_FULL_ERROR"
+
+
 def main(entry: Callable[[], Any]) -> None:
-    """Call `entry` (train.py's function under hydra.main) and turn what it raises into a message and an exit code."""
-    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its exceptions on instead of printing and exiting itself
-    try:
-        register_schema()
-        guarded(entry, full)
-    finally:
-        if not full:
-            os.environ.pop("HYDRA_FULL_ERROR", None)
+    """Call `entry` (train.py's function under hydra.main) and turn what it raises into a message and an exit code.
+
+    HYDRA_FULL_ERROR=1 shows the traceback instead, as everywhere in Hydra.
+    """
+    global _full
+    _full = os.environ.get(FULL) == "1"
+    os.environ[FULL] = "1"  # Hydra then hands its exceptions on instead of printing and exiting itself
+    register_schema()
+    guarded(entry)
 
 
-def guarded(action: Callable[[], Any], full: bool = False) -> Any:
-    """`action()`, its exceptions as messages and exit codes; `full` hands them on whole."""
+_full = False
+
+
+def guarded(action: Callable[[], Any]) -> Any:
+    """`action()`, its exceptions as messages and exit codes."""
     try:
         return action()
     except Exception as error:
-        if full and not isinstance(error, Interrupted):
-            raise
         _leave(error)
 
 
 def _leave(error: Exception) -> NoReturn:
     code, message = explain(error)
+    if _full and not isinstance(error, Interrupted):
+        message = "".join(traceback.format_exception(error)).rstrip()
     if rank() == 0 or code == 1:
         print(f"\n{message}" if code == 130 else message, file=sys.stderr, flush=True)
     sys.exit(code)
@@ -230,7 +245,9 @@ def _hydra_message(error: Exception) -> str:
         key = match[1]
         group, _, name = key.rpartition(".")
         return f"{key}: no such key{suggest(name, _known(group))}"
-    if match := re.search(r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*)", text, re.S):
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read as key=value ({str(error.message).splitlines()[0]})"
+    if match := re.search(r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*?)(?:Config search|$)", text, re.S):
         group, options = match[2], match[3].split()
         wanted = match[1].removeprefix(f"{group}/")
         return f"{group}: got {wanted}, no such choice{suggest(wanted, options)}"

@@ -272,15 +272,25 @@ def _probability(key: str, value: float) -> None:
 
 # ----------------------------------------------------------------------------------------------------------------- data
 
-SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {
-    "fashion_mnist": ((1, 28, 28), 10),
-    "mnist": ((1, 28, 28), 10),
-    "kmnist": ((1, 28, 28), 10),
-    "emnist": ((1, 28, 28), 47),
-    "cifar10": ((3, 32, 32), 10),
-    "cifar100": ((3, 32, 32), 100),
+@dataclass(frozen=True)
+class Published:
+    """What is known of a named dataset before it is read."""
+
+    shape: tuple[int, int, int]
+    """(bands, height, width)"""
+    classes: int
+    train: int
+    """Images in the official training set."""
+
+
+DATASETS: dict[str, Published] = {
+    "fashion_mnist": Published((1, 28, 28), 10, 60_000),
+    "mnist": Published((1, 28, 28), 10, 60_000),
+    "kmnist": Published((1, 28, 28), 10, 60_000),
+    "emnist": Published((1, 28, 28), 47, 112_800),  # its `balanced` split
+    "cifar10": Published((3, 32, 32), 10, 50_000),
+    "cifar100": Published((3, 32, 32), 100, 50_000),
 }
-"""(bands, height, width) and classes of the named datasets; emnist is its `balanced` split."""
 
 
 @dataclass(frozen=True)
@@ -307,6 +317,8 @@ class DataConfig:
     seed: int = 0
     """Draws the validation part, the subsets and the fixed permutation; apart from the run's own seed, so that runs
     with several seeds share one split."""
+    normalise: Literal["standard", "unit"] = "standard"
+    """standard: zero mean and unit variance over the training part, per band. unit: pixels from 0 to 1, as in the book."""
     flip: bool = False
     """Augmentation: mirror half of the training images."""
     translate: int = 0
@@ -340,18 +352,33 @@ class DataConfig:
         require(self.bands is None or self.bands >= 1, "data.bands", self.bands, "1 or more bands")
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
-        if self.canvas is not None and self.name in SHAPES:
-            least = SHAPES[self.name][0][1]
-            require(self.canvas >= least, "data.canvas", self.canvas, f"at least the image's {least} pixels")
-        if self.permutation == "block" and self.name in SHAPES:
-            edge = self.canvas or SHAPES[self.name][0][1]
-            require(
-                self.block >= 1 and edge % self.block == 0, "data.block", self.block, f"a divisor of the image's {edge} pixels"
-            )
-        if self.bands is not None and self.name in SHAPES:
-            require(
-                SHAPES[self.name][0][0] in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated"
-            )
+        if self.name in DATASETS:
+            self._check_against(DATASETS[self.name])
+
+    def _check_against(self, data: Published) -> None:
+        bands, edge, _ = data.shape
+        if self.canvas is not None:
+            require(self.canvas >= edge, "data.canvas", self.canvas, f"at least the image's {edge} pixels")
+        if self.permutation == "block":
+            edge = self.canvas or edge
+            fits = self.block >= 1 and edge % self.block == 0
+            require(fits, "data.block", self.block, f"a divisor of the image's {edge} pixels")
+        if self.bands is not None:
+            require(bands in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated")
+        self.split(data.train)
+
+    def split(self, images: int) -> tuple[int, int]:
+        """(training, validation) images of an official training set of `images`.
+
+        Raises:
+            ConfigError: there are not so many
+        """
+        n_val = round(self.val_size * images) if self.val_size < 1 else int(self.val_size)
+        require(0 < n_val < images, "data.val_size", self.val_size, f"fewer than the {images} training images in all")
+        left = images - n_val
+        if self.train_size is not None and self.train_size > left:
+            raise ConfigError("data.train_size", f"got {self.train_size}, but data.val_size={self.val_size} leaves {left}")
+        return self.train_size or left, n_val
 
 
 # ---------------------------------------------------------------------------------------------- optimiser and schedule
@@ -526,7 +553,7 @@ def parse_model(values: Mapping[str, Any], key: str = "model") -> ModelConfig:
 def suggest(name: str, known: Sequence[str]) -> str:
     """What the writer of an unknown key probably meant, and what there is."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return (f"; did you mean {close[0]}?" if close else "") + f" Known: {', '.join(known)}"
+    return (f"; did you mean {close[0]}?" if close else ".") + f" Known: {', '.join(known)}"
 
 
 def _join(key: str, name: str) -> str:

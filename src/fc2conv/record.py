@@ -12,6 +12,7 @@ import os
 import platform
 import secrets
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -39,8 +40,12 @@ def check_writable(config: Config) -> None:
         parent = parent.parent
     if not parent.is_dir():
         raise ConfigError("runs_dir", f"got {config.runs_dir}, but {parent} is a file, not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigError("runs_dir", f"got {config.runs_dir}, but {parent} is not writable; runs_dir=DIR takes another")
+    try:  # asking is not enough: root may write anywhere, and still not into /proc or a read-only mount
+        os.rmdir(tempfile.mkdtemp(prefix=".fc2conv-", dir=parent))
+    except OSError as error:
+        raise ConfigError(
+            "runs_dir", f"got {config.runs_dir}, but nothing can be written to {parent} ({error.strerror}); choose another"
+        ) from None
 
 
 def reserve(config: Config) -> Path:

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from fc2conv.config import ConfigError, DataConfig, parse
+from fc2conv.config import DataConfig, parse
 from fc2conv.data.sources import Images, load, stratified_order
 from fc2conv.data.views import Views
 from fc2conv.geometry import Shape
@@ -124,20 +124,14 @@ class ImageData(LightningDataModule):
         if self._source is not None:
             return
         config, source = self.config, load(self.config)
-        labels, n = source.train_labels, len(source.train_labels)
-        n_val = round(config.val_size * n) if config.val_size < 1 else int(config.val_size)
-        if not 0 < n_val < n:
-            raise ConfigError("data.val_size", f"got {config.val_size}, but there are {n} training images in all")
-        order = stratified_order(labels.long(), config.seed)
-        self.val_index, rest = order[:n_val], order[n_val:]
-        if config.train_size is not None and config.train_size > len(rest):
-            raise ConfigError(
-                "data.train_size", f"got {config.train_size}, but data.val_size={config.val_size} leaves {len(rest)}"
-            )
-        self.train_index = rest[: config.train_size]
+        n_train, n_val = config.split(len(source.train_labels))
+        order = stratified_order(source.train_labels, config.seed)
+        self.val_index, self.train_index = order[:n_val], order[n_val : n_val + n_train]
         self.test_index = torch.arange(len(source.test_labels))
         mean, square = source.moments[self.train_index].mean(0)
         std = (square - mean**2).clamp_min(1e-12).sqrt()
+        if config.normalise == "unit":
+            mean, std = torch.zeros_like(mean), torch.full_like(std, 255.0)
         self.views = Views(config, source.train_images.shape[2:], mean, std)  # type: ignore[arg-type]
         self._source = source
 

@@ -23,11 +23,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fc2conv.config import SHAPES, ConfigError, DataConfig
+from fc2conv.config import DATASETS, DataConfig
+from fc2conv.data.folder import DataError, cache_name, class_names, listing
 
 Array = npt.NDArray[np.uint8]
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST_FILES = {
@@ -46,13 +46,6 @@ FASHION_MNIST_SHA256 = {
 FASHION_MNIST_CLASSES = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 ]
-
-
-class DataError(ConfigError):
-    """Images that are missing, truncated or altered; the message names the file."""
-
-    def __init__(self, message: str):
-        super().__init__("data", message)
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ def load(config: DataConfig) -> Images:
     Raises:
         DataError: nothing found, or a file that is truncated or altered
     """
-    folder = Path(config.dir) / (_folder_cache_name(config) if config.name == "folder" else config.name)
+    folder = Path(config.dir) / (cache_name(config) if config.name == "folder" else config.name)
     if not (folder / "meta.json").exists():
         _prepare(config, folder)
     return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
@@ -166,7 +159,7 @@ def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     if config.name == "fashion_mnist":
         _check_fashion_mnist(arrays, {name: root / "FashionMNIST" / "raw" / f for name, f in FASHION_MNIST_FILES.items()})
         return {n: a.astype(np.uint8) for n, a in arrays.items()}, FASHION_MNIST_CLASSES
-    names = [str(c) for c in getattr(parts["train"], "classes", range(SHAPES[config.name][1]))]
+    names = [str(c) for c in getattr(parts["train"], "classes", range(DATASETS[config.name].classes))]
     return {n: a.astype(np.uint8) for n, a in arrays.items()}, names
 
 
@@ -220,54 +213,6 @@ def read_idx(path: Path) -> Array:
     return values.reshape(shape)
 
 
-# ------------------------------------------------------------------------------------------------------- a user's folder
-
-
-def folder_classes(config: DataConfig) -> list[str]:
-    """Class names of a user's folder, sorted: its subfolders, or those of its train/."""
-    return [p.name for p in _class_folders(_parts(config)[0])]
-
-
-def _parts(config: DataConfig) -> list[Path]:
-    """[the folder] or [train/, test/]."""
-    path = Path(config.path or "")
-    if not path.is_dir():
-        raise DataError(f"{path} is no folder (data.path)")
-    both = [path / "train", path / "test"]
-    return both if all(p.is_dir() for p in both) else [path]
-
-
-def _class_folders(part: Path) -> list[Path]:
-    folders = sorted(p for p in part.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if len(folders) < 2:
-        raise DataError(f"{part} needs one subfolder for each class, at least two; it has {len(folders)}")
-    return folders
-
-
-def _listing(config: DataConfig) -> list[tuple[str, list[list[Path]]]]:
-    """[(part, [files of class 0, files of class 1, ...]), ...]"""
-    classes = folder_classes(config)
-    result = []
-    for part in _parts(config):
-        found = [p.name for p in _class_folders(part)]
-        if found != classes:
-            raise DataError(f"{part} has the classes {', '.join(found)}, but train/ has {', '.join(classes)}")
-        files = [sorted(f for f in (part / c).rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES) for c in classes]
-        for name, images in zip(classes, files, strict=True):
-            if not images:
-                raise DataError(f"{part / name} holds no images")
-        result.append((part.name, files))
-    return result
-
-
-def _folder_cache_name(config: DataConfig) -> str:
-    """Changes whenever a file or what is done with it does."""
-    state = [config.size, config.colour, config.test_size, config.seed]
-    for _, classes in _listing(config):
-        state += [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for files in classes for f in files]
-    return "folder-" + hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
-
-
 def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -280,9 +225,9 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         array = np.asarray(fitted, dtype=np.uint8)
         return array.transpose(2, 0, 1) if config.colour else array[None]
 
-    label_type = np.uint8 if len(folder_classes(config)) <= 256 else np.int32
+    label_type = np.uint8 if len(class_names(config)) <= 256 else np.int32
     parts = {}
-    for part, classes in _listing(config):
+    for part, classes in listing(config):
         images = np.stack([pixels(f) for files in classes for f in files])
         labels = np.concatenate([np.full(len(files), c, label_type) for c, files in enumerate(classes)])
         parts[part] = images, labels
@@ -290,11 +235,11 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         train, test = parts["train"], parts["test"]
     else:
         (images, labels) = next(iter(parts.values()))
-        order = stratified_order(torch.from_numpy(labels.astype(np.int64)), config.seed).numpy()
+        order = stratified_order(torch.from_numpy(labels), config.seed).numpy()
         cut = max(1, round(config.test_size * len(order)))
         test, train = (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])
     arrays = dict(zip(ARRAYS, (*train, *test), strict=True))
-    return arrays, folder_classes(config)
+    return arrays, class_names(config)
 
 
 def stratified_order(labels: Tensor, seed: int) -> Tensor:
@@ -304,10 +249,11 @@ def stratified_order(labels: Tensor, seed: int) -> Tensor:
     validation part and subsets of every size. (N,) -> (N,) indices.
     """
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    labels = labels.long()
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
-    counts = labels.long().bincount()
+    counts = labels.bincount()
     starts = counts.cumsum(0) - counts
-    of = labels[by_class].long()
+    of = labels[by_class]
     rank = torch.arange(len(labels)) - starts[of]
     position = torch.empty(len(labels), dtype=torch.float64)
     position[by_class] = (rank + 0.5).double() / counts[of]

@@ -1,0 +1,64 @@
+"""A user's own images: which files there are, class by class. Needs no torch, so that a wrong path is answered at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from fc2conv.config import ConfigError, DataConfig
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class DataError(ConfigError):
+    """Images that are missing, truncated or altered; the message names the file."""
+
+    def __init__(self, message: str):
+        super().__init__("data", message)
+
+
+def class_names(config: DataConfig) -> list[str]:
+    """Class names of a user's folder, sorted: its subfolders, or those of its train/."""
+    return [p.name for p in _class_folders(_parts(config)[0])]
+
+
+def _parts(config: DataConfig) -> list[Path]:
+    """[the folder] or [train/, test/]."""
+    path = Path(config.path or "")
+    if not path.is_dir():
+        raise DataError(f"{path} is no folder (data.path)")
+    both = [path / "train", path / "test"]
+    return both if all(p.is_dir() for p in both) else [path]
+
+
+def _class_folders(part: Path) -> list[Path]:
+    folders = sorted(p for p in part.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(folders) < 2:
+        raise DataError(f"{part} needs one subfolder for each class, at least two; it has {len(folders)}")
+    return folders
+
+
+def listing(config: DataConfig) -> list[tuple[str, list[list[Path]]]]:
+    """[(part, [files of class 0, files of class 1, ...]), ...]"""
+    classes = class_names(config)
+    result = []
+    for part in _parts(config):
+        found = [p.name for p in _class_folders(part)]
+        if found != classes:
+            raise DataError(f"{part} has the classes {', '.join(found)}, but train/ has {', '.join(classes)}")
+        files = [sorted(f for f in (part / c).rglob("*") if f.suffix.lower() in SUFFIXES) for c in classes]
+        for name, images in zip(classes, files, strict=True):
+            if not images:
+                raise DataError(f"{part / name} holds no images")
+        result.append((part.name, files))
+    return result
+
+
+def cache_name(config: DataConfig) -> str:
+    """Changes whenever a file or what is done with it does."""
+    state: list[Any] = [config.size, config.colour, config.test_size, config.seed]
+    for _, classes in listing(config):
+        state += [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for files in classes for f in files]
+    return "folder-" + hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
