@@ -62,7 +62,9 @@ class EpochRecorder(Checkpoint):
         if self.record:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             metrics = {f"{part}/{k}": v for part, f in pl_module.figures.items() for k, v in f.items()}
-            self.record.epoch({"epoch": epoch, "step": trainer.global_step, "lr": lr, **metrics, "seconds": round(fitted, 3)})
+            self.record.epoch(
+                {"epoch": epoch, "step": trainer.global_step, "lr": lr, **metrics, "seconds": round(fitted, 3)}
+            )
             result = self.record.result
             result.epochs, result.best_epoch = epoch, int(self.best["epoch"])
             result.train = dict(train)
@@ -110,7 +112,9 @@ class StopOnSignal(Callback):
         self.signals.install()
         self.signals.deferred = True
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         stop = self.signals.received is not None
         if trainer.world_size > 1:  # all ranks must stop at the same step, so they ask each other now and then
             if batch_idx % 8:
@@ -152,14 +156,18 @@ class ShowProgress(Callback):
         done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
         self.progress.start(trainer.current_epoch + 1, int(trainer.num_training_batches), done)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         now = time.perf_counter()
         if self.progress.bar is None or now < self._next:
             return
         self._next = now + 0.2
         assert isinstance(pl_module, Classifier)
         accuracy = trainer.callback_metrics.get("val/acc")
-        text = f"loss {outputs['loss'].item():.3f}" + (f"  val acc {accuracy.item():.4f}" if accuracy is not None else "")
+        text = f"loss {outputs['loss'].item():.3f}" + (
+            f"  val acc {accuracy.item():.4f}" if accuracy is not None else ""
+        )
         self.progress.step(batch_idx + 1, text)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -90,7 +90,9 @@ class Classifier(LightningModule):
             model = cast(ModelConfig, self.config_class())
         self.config = parse_model(model) if isinstance(model, Mapping) else model
         if self.config_class is not None and not isinstance(self.config, self.config_class):
-            raise TypeError(f"{type(self).__name__} takes a {self.config_class.__name__}, got {type(self.config).__name__}")
+            raise TypeError(
+                f"{type(self).__name__} takes a {self.config_class.__name__}, got {type(self.config).__name__}"
+            )
         self.optim = parse(OptimConfig, optim, "optim") if isinstance(optim, Mapping) else optim
         self.seed = seed
         # plain values only, so that checkpoints load with weights_only=True and no further argument
@@ -241,5 +243,3 @@ class Classifier(LightningModule):
                 optimizer, o.lr, total_steps=steps, pct_start=o.warmup, cycle_momentum=False
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-

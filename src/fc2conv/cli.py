@@ -71,7 +71,9 @@ def typed(composed: DictConfig) -> Config:
     return parse(Config, values)  # type: ignore[arg-type]
 
 
-def recorded(config: Config, composed: Mapping[str, Any], overrides: Sequence[str], source: Mapping[str, Any]) -> Config:
+def recorded(
+    config: Config, composed: Mapping[str, Any], overrides: Sequence[str], source: Mapping[str, Any]
+) -> Config:
     """The config of a recorded run, with what the user wrote on top of it.
 
     Args:
@@ -84,7 +86,9 @@ def recorded(config: Config, composed: Mapping[str, Any], overrides: Sequence[st
     for key in (re.split("[=@]", o.lstrip("+~"))[0] for o in overrides):
         top, _, rest = key.partition(".")
         if key == "experiment":
-            raise ConfigError("experiment", f"cannot be combined with task={config.task} or resume: the run has its config")
+            raise ConfigError(
+                "experiment", f"cannot be combined with task={config.task} or resume: the run has its config"
+            )
         if rest:
             values[top][rest] = composed[top][rest]
         elif top in values:
@@ -144,7 +148,12 @@ def _start(composed: DictConfig) -> None:
     from fc2conv.run import run
 
     result: Result | None
-    if world.size == 1 and config.trainer.strategy == "ddp" and "TORCHELASTIC_RUN_ID" not in os.environ and not world.slurm:
+    if (
+        world.size == 1
+        and config.trainer.strategy == "ddp"
+        and "TORCHELASTIC_RUN_ID" not in os.environ
+        and not world.slurm
+    ):
         from fc2conv.launch import launch, local_devices
 
         result = launch(config, overrides, folder, local_devices(config.trainer))
@@ -247,7 +256,9 @@ def _hydra_message(error: Exception) -> str:
         return f"{key}: no such key{suggest(name, _known(group))}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as key=value ({str(error.message).splitlines()[0]})"
-    if match := re.search(r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*?)(?:Config search|$)", text, re.S):
+    if match := re.search(
+        r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*?)(?:Config search|$)", text, re.S
+    ):
         group, options = match[2], match[3].split()
         wanted = match[1].removeprefix(f"{group}/")
         return f"{group}: got {wanted}, no such choice{suggest(wanted, options)}"
@@ -262,5 +273,3 @@ def _known(group: str) -> list[str]:
     if group == "model":
         return sorted({name for cls in MODELS.values() for name in plain(cls())})
     return list(_defaults(GROUPS[group])) if group in GROUPS else [*GROUPS, "model"]
-
-

@@ -152,7 +152,10 @@ class LeNetConfig:
             for value in per_layer(f"model.{key}", getattr(self, key), n, "convolutions in model.channels"):
                 require(isinstance(value, str) or value >= least, f"model.{key}", value, f"{least} or more")
         require(
-            all(1 <= i <= n for i in self.pool_after or ()), "model.pool_after", self.pool_after, f"numbers from 1 to {n}"
+            all(1 <= i <= n for i in self.pool_after or ()),
+            "model.pool_after",
+            self.pool_after,
+            f"numbers from 1 to {n}",
         )
         require(all(h > 0 for h in self.hidden), "model.hidden", self.hidden, "widths of at least 1")
         _probability("model.dropout", self.dropout)
@@ -238,7 +241,9 @@ class ConvNetConfig:
         n = len(self.channels)
         require(n >= 1, "model.channels", self.channels, "at least one convolution")
         require(all(c > 0 for c in self.channels), "model.channels", self.channels, "at least 1 in each layer")
-        require(all(1 <= i <= n for i in self.pool_after), "model.pool_after", self.pool_after, f"numbers from 1 to {n}")
+        require(
+            all(1 <= i <= n for i in self.pool_after), "model.pool_after", self.pool_after, f"numbers from 1 to {n}"
+        )
         _probability("model.dropout", self.dropout)
 
 
@@ -261,7 +266,10 @@ def per_layer(key: str, value: Any, n: int, layers: str) -> list[Any]:
     if not isinstance(value, tuple):
         return [value] * n
     require(
-        0 < len(value) <= n or (n == 0 and not value), key, value, f"one value, or at most one for each of the {n} {layers}"
+        0 < len(value) <= n or (n == 0 and not value),
+        key,
+        value,
+        f"one value, or at most one for each of the {n} {layers}",
     )
     return [*value, *[value[-1]] * (n - len(value))] if value else []
 
@@ -271,6 +279,7 @@ def _probability(key: str, value: float) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------- data
+
 
 @dataclass(frozen=True)
 class Published:
@@ -377,7 +386,9 @@ class DataConfig:
         require(0 < n_val < images, "data.val_size", self.val_size, f"fewer than the {images} training images in all")
         left = images - n_val
         if self.train_size is not None and self.train_size > left:
-            raise ConfigError("data.train_size", f"got {self.train_size}, but data.val_size={self.val_size} leaves {left}")
+            raise ConfigError(
+                "data.train_size", f"got {self.train_size}, but data.val_size={self.val_size} leaves {left}"
+            )
         return self.train_size or left, n_val
 
 

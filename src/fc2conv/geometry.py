@@ -296,7 +296,9 @@ class PadTo(Layer):
     def output(self, shape: Shape) -> Shape:
         channels, height, width = image(shape, self.name)
         if max(height, width) > self.size:
-            raise GeometryError(self.name, f"takes images of up to {self.size}x{self.size}, gets {height}x{width}", "data")
+            raise GeometryError(
+                self.name, f"takes images of up to {self.size}x{self.size}, gets {height}x{width}", "data"
+            )
         return channels, self.size, self.size
 
 

@@ -35,7 +35,9 @@ def check_writable(config: Config) -> None:
     """Raise ConfigError if a run's folder cannot be made; leaves nothing behind."""
     parent = Path(config.runs_dir)
     if config.name and (parent / config.name / FILE).exists():
-        raise ConfigError("name", f"{parent / config.name} holds a run already; take another name, or resume={config.name}")
+        raise ConfigError(
+            "name", f"{parent / config.name} holds a run already; take another name, or resume={config.name}"
+        )
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir():
@@ -44,7 +46,8 @@ def check_writable(config: Config) -> None:
         os.rmdir(tempfile.mkdtemp(prefix=".fc2conv-", dir=parent))
     except OSError as error:
         raise ConfigError(
-            "runs_dir", f"got {config.runs_dir}, but nothing can be written to {parent} ({error.strerror}); choose another"
+            "runs_dir",
+            f"got {config.runs_dir}, but nothing can be written to {parent} ({error.strerror}); choose another",
         ) from None
 
 
@@ -90,7 +93,9 @@ class Record:
         resumed: keep what is there and go on
     """
 
-    def __init__(self, folder: Path, config: Config, geometry: Geometry, overrides: Sequence[str], resumed: bool = False):
+    def __init__(
+        self, folder: Path, config: Config, geometry: Geometry, overrides: Sequence[str], resumed: bool = False
+    ):
         self.folder, self.started = folder, time.monotonic()
         self.result = (
             Result.read(folder)

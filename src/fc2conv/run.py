@@ -102,9 +102,10 @@ def _prepare_torch(config: TrainerConfig, world: World) -> None:
     if config.accelerator == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("trainer.accelerator", "got mps, but torch has no MPS here; use trainer=cpu")
     torch.set_num_threads(config.threads or max(1, _cores() // world.local_size))
-    # what Lightning has to say of choices made on purpose
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*LeafSpec.*"):
+    # what Lightning has to say of choices made on purpose; our totals are reduced over the ranks before they are logged
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (".*GPU available but not used.*", ".*LeafSpec.*", ".*recommended to use .self.log.*sync_dist.*"):
         warnings.filterwarnings("ignore", message)
 
 
@@ -194,7 +195,8 @@ def test(config: Config) -> dict[str, float]:
         data.setup()
         if data.shape != module.geometry.input:
             raise ConfigError(
-                "data", f"images are {show.spell(data.shape)}, but {config.ckpt} takes {show.spell(module.geometry.input)}"
+                "data",
+                f"images are {show.spell(data.shape)}, but {config.ckpt} takes {show.spell(module.geometry.input)}",
             )
         return evaluate(config.trainer, world, module, data)[0]
 
@@ -215,5 +217,3 @@ def config_of(checkpoint: Path) -> dict[str, Any]:
 def _device(trainer: Trainer) -> str:
     device = trainer.strategy.root_device
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
-
-

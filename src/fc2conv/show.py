@@ -50,7 +50,11 @@ def result_table(result: Result) -> Table:
     table = Table(show_header=True)
     for column in ("", "accuracy", "loss", "images"):
         table.add_column(column, justify="left" if not column else "right")
-    for part, label in (("train", "train (last epoch)"), ("val", f"validation (epoch {result.best_epoch})"), ("test", "test")):
+    for part, label in (
+        ("train", "train (last epoch)"),
+        ("val", f"validation (epoch {result.best_epoch})"),
+        ("test", "test"),
+    ):
         values = getattr(result, part)
         if values:
             table.add_row(label, *(_number(values[k]) for k in ("acc", "loss")), f"{values['n']:,.0f}")

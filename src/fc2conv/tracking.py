@@ -57,7 +57,7 @@ class Tracker(WandbLogger):
         offline, where = self.run.settings._offline, self.run.settings.sync_dir
         self.guarded("finish", lambda: self.run.finish(exit_code=exit_code))
         if offline:
-            _say(f"W&B is offline; to upload this run: wandb sync {os.path.relpath(where)}")
+            _say(f"W&B is offline; to upload this run: wandb sync {_near(Path(where))}")
 
 
 def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracker | None:
@@ -66,8 +66,10 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
     mode = None if config.logger.mode == "auto" and os.environ.get("WANDB_MODE") else "online" if online else "offline"
     values = {
         **{k: v for k, v in result.config.items() if k not in ("ckpt", "resume", "runs_dir", "logger")},
-        **{"parameters": result.params["total"], "macs": result.macs, "receptive_field": result.receptive_field},
-        **{"identity": result.identity},
+        "parameters": result.params["total"],
+        "macs": result.macs,
+        "receptive_field": result.receptive_field,
+        "identity": result.identity,
     }
 
     def init(mode: str | None) -> wandb.Run:
@@ -115,6 +117,11 @@ def _key_configured() -> bool:
         return False
 
 
+def _near(path: Path) -> Path:
+    """`path` as seen from here, if it lies here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _say(text: str, error: bool = False) -> None:
     log.warning(text) if error else log.info(text)
     console.print(text, markup=False, soft_wrap=True)
@@ -147,7 +154,11 @@ def confusion_picture(confusion: Tensor, classes: list[str], cell: int = 40) -> 
             x, y = left + column * cell, row * cell
             draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=(shade, shade, 255))
             if n <= 20 and confusion[row, column]:
-                draw.text((x + 6, y + cell // 2 - 6), str(int(confusion[row, column])), fill="white" if shade < 128 else "black")
+                draw.text(
+                    (x + 6, y + cell // 2 - 6),
+                    str(int(confusion[row, column])),
+                    fill="white" if shade < 128 else "black",
+                )
     return picture
 
 
@@ -157,5 +168,3 @@ def first_filters(state: Mapping[str, Tensor]) -> Tensor | None:
         if tensor.ndim == 4 and max(tensor.shape[2:]) > 1:
             return tensor
     return None
-
-

@@ -46,7 +46,9 @@ class World:
             started = f"torchrun with {size} processes"
         else:
             if config.num_nodes > 1:
-                raise ConfigError("trainer.num_nodes", f"got {config.num_nodes}; start it with torchrun or srun on each node")
+                raise ConfigError(
+                    "trainer.num_nodes", f"got {config.num_nodes}; start it with torchrun or srun on each node"
+                )
             return cls()
         if config.strategy == "single" and world.size > 1:
             raise ConfigError("trainer.strategy", f"got single, but started by {started}; use trainer=ddp")

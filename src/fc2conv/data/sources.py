@@ -157,7 +157,9 @@ def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         arrays[f"{part}_images"] = np.ascontiguousarray(images, dtype=np.uint8)
         arrays[f"{part}_labels"] = np.asarray(dataset.targets, dtype=np.int64)  # type: ignore[attr-defined]
     if config.name == "fashion_mnist":
-        _check_fashion_mnist(arrays, {name: root / "FashionMNIST" / "raw" / f for name, f in FASHION_MNIST_FILES.items()})
+        _check_fashion_mnist(
+            arrays, {name: root / "FashionMNIST" / "raw" / f for name, f in FASHION_MNIST_FILES.items()}
+        )
         return {n: a.astype(np.uint8) for n, a in arrays.items()}, FASHION_MNIST_CLASSES
     names = [str(c) for c in getattr(parts["train"], "classes", range(DATASETS[config.name].classes))]
     return {n: a.astype(np.uint8) for n, a in arrays.items()}, names

@@ -154,5 +154,3 @@ def erase(x: Tensor, u: Tensor, probability: float) -> Tensor:
     in_columns = (columns >= left[:, None]) & (columns < (left + wide)[:, None])
     hit = (u[:, 0] < probability)[:, None, None] & in_rows[:, :, None] & in_columns[:, None, :]
     return x.masked_fill(hit[:, None], 0.0)
-
-

@@ -1,7 +1,17 @@
 """What LeNet's budget buys today: 3x3 convolutions, batch norm, few poolings, a global average for a head."""
 
 from fc2conv.config import ConvNetConfig
-from fc2conv.geometry import ActivationLayer, Conv, DropoutLayer, GlobalAverage, Layer, Linear, NormLayer, PoolLayer, Residual
+from fc2conv.geometry import (
+    ActivationLayer,
+    Conv,
+    DropoutLayer,
+    GlobalAverage,
+    Layer,
+    Linear,
+    NormLayer,
+    PoolLayer,
+    Residual,
+)
 
 
 def convnet(config: ConvNetConfig, classes: int) -> list[Layer]:

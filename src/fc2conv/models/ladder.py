@@ -21,4 +21,9 @@ def ladder(config: LadderConfig, classes: int) -> list[Layer]:
         "shared": SharedImage("hidden", c),
         "conv": Conv("hidden", c, 2 * d + 1, padding=d),
     }[config.constraint]
-    return [hidden, ActivationLayer(config.activation, config.activation), Flatten("flatten"), Linear("output", classes)]
+    return [
+        hidden,
+        ActivationLayer(config.activation, config.activation),
+        Flatten("flatten"),
+        Linear("output", classes),
+    ]

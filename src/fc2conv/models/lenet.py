@@ -31,7 +31,8 @@ def lenet(config: LeNetConfig, classes: int) -> list[Layer]:
         step = stride[i - 1] * (2 if config.pool == "strided" and i in pooled else 1)
         if padding[i - 1] == "same" and kernel[i - 1] % 2 == 0 and step > 1:
             raise ConfigError(
-                "model.padding", f"conv{i}: same is not defined for the even kernel {kernel[i - 1]} with stride {step}; use a number"
+                "model.padding",
+                f"conv{i}: same is not defined for the even kernel {kernel[i - 1]} with stride {step}; use a number",
             )
         window = {
             "kernel_size": kernel[i - 1],

@@ -1,0 +1,45 @@
+# make train    builds .venv, installs, provides Fashion-MNIST, trains LeNet
+# make test     the same, then the tests; make check: linter and types; make test-slow: the long tests
+# make bench    speed, side by side with the usual ways
+.PHONY: setup train test test-slow check bench clean
+.DEFAULT_GOAL := train
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+setup: .venv/installed data/fashion_mnist/meta.json
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d; make PYTHON=python3.11" % v)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Debian's package is the source that needs no mirror; where it cannot be had, torchvision downloads.
+data/fashion_mnist/meta.json: | .venv/installed
+	@if [ ! -d /usr/share/datasets/fashion-mnist ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get install -y -qq dataset-fashion-mnist >/dev/null 2>&1 \
+	  || { apt-get update -qq && apt-get install -y -qq dataset-fashion-mnist >/dev/null; } \
+	  || echo "dataset-fashion-mnist could not be installed; trying torchvision's download" >&2; fi
+	$(BIN)/python -c 'from fc2conv.config import DataConfig; from fc2conv.data.sources import load; load(DataConfig())'
+
+train: setup
+	$(BIN)/python train.py model=lenet $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/throughput.py $(ARGS)
+
+clean:
+	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,33 @@
+"""Fixtures: Fashion-MNIST as make provides it, and a small folder of images that needs no provision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> str:
+    """Where the prepared caches lie (`make setup` fills it)."""
+    folder = ROOT / "data"
+    if not (folder / "fashion_mnist" / "meta.json").exists():
+        pytest.fail("Fashion-MNIST is not prepared; run make setup")
+    return str(folder)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Three classes, told apart by brightness, 20 grey 10x8 PNGs each."""
+    generator = np.random.default_rng(0)
+    for label, name in enumerate(("dark", "light", "middle")):
+        folder = tmp_path / "images" / name
+        folder.mkdir(parents=True)
+        for i in range(20):
+            pixels = generator.integers(0, 60, (8, 10)) + (0, 190, 95)[label]
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:02}.png")
+    return tmp_path / "images"
