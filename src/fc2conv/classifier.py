@@ -113,8 +113,8 @@ class Classifier(LightningModule):
             for module in self.net.modules():
                 if isinstance(module, (nn.Linear, nn.Conv2d)):
                     nn.init.xavier_uniform_(module.weight)
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.totals = nn.ModuleDict({part: Totals() for part in ("train_", "val_", "test_")})
+        self.net.to(memory_format=torch.channels_last)
+        self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
         self.figures: dict[str, dict[str, float]] = {}
         self.counts = MulticlassConfusionMatrix(classes, validate_args=False)
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
@@ -131,7 +131,7 @@ class Classifier(LightningModule):
         return module
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
         """As Lightning's, with weights_only=True unless told otherwise."""
         kwargs.setdefault("weights_only", True)
         return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
@@ -152,11 +152,11 @@ class Classifier(LightningModule):
         torch.manual_seed((self.seed << 40) + (self.global_rank << 32) + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        outputs = self(batch.images)
+        outputs: Tensor = self(batch.images)
         total = self.loss(outputs, batch.labels).sum()
         self._check_finite(total)
         with torch.no_grad():
-            self.totals["train_"].update(total.detach(), outputs, batch.labels)
+            self.train_totals.update(total.detach(), outputs, batch.labels)
         return total / batch.size
 
     def _check_finite(self, total: Tensor) -> None:
@@ -186,13 +186,16 @@ class Classifier(LightningModule):
         self.counts.reset()
 
     def _evaluate(self, part: str, batch: Batch) -> Tensor:
-        outputs = self(batch.images)
-        self.totals[f"{part}_"].update(self.loss(outputs, batch.labels).sum(), outputs, batch.labels)
+        outputs: Tensor = self(batch.images)
+        self._totals(part).update(self.loss(outputs, batch.labels).sum(), outputs, batch.labels)
         return outputs
+
+    def _totals(self, part: str) -> Totals:
+        return cast(Totals, getattr(self, f"{part}_totals"))
 
     def _report(self, part: str) -> None:
         """Reduce a part's totals over the ranks, and log them."""
-        metric = self.totals[f"{part}_"]
+        metric = self._totals(part)
         values = metric.compute()
         metric.reset()
         self.figures[part] = values
@@ -201,12 +204,11 @@ class Classifier(LightningModule):
     # ------------------------------------------------------------------------------------------ checkpoints, optimiser
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        train = self.totals["train_"]
-        checkpoint["train_totals"] = {k: getattr(train, k).clone() for k in ("loss", "correct", "n")}
+        checkpoint["train_totals"] = {k: getattr(self.train_totals, k).clone() for k in ("loss", "correct", "n")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for k, v in checkpoint.get("train_totals", {}).items():
-            setattr(self.totals["train_"], k, v.clone())
+            setattr(self.train_totals, k, v.clone())
 
     def _steps(self) -> int:
         """Optimiser steps in the whole run.

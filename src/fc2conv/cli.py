@@ -57,7 +57,7 @@ def _defaults(cls: type) -> dict[str, Any]:
     return plain(cls())
 
 
-# --------------------------------------------------------------------------------------------------- composed -> config
+# --- composed -> config
 
 
 def typed(composed: DictConfig) -> Config:
@@ -108,7 +108,7 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
     return (data.bands or shape[0], edge, edge), classes
 
 
-# -------------------------------------------------------------------------------------------------------------- the task
+# --- the task
 
 
 def start(composed: DictConfig) -> None:
@@ -193,7 +193,7 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------- errors
+# --- errors
 
 
 FULL = "HYDRA_FULL_ERROR"

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union, cast
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def show(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-# ---------------------------------------------------------------------------------------------------------------- model
+# --- model
 
 Activation = Literal["sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "identity"]
 Pool = Literal["average", "max", "blur", "strided", "none"]
@@ -278,7 +278,7 @@ def _probability(key: str, value: float) -> None:
     require(0 <= value < 1, key, value, "a probability from 0 up to, not including, 1")
 
 
-# ----------------------------------------------------------------------------------------------------------------- data
+# --- data
 
 
 @dataclass(frozen=True)
@@ -327,7 +327,7 @@ class DataConfig:
     """Draws the validation part, the subsets and the fixed permutation; apart from the run's own seed, so that runs
     with several seeds share one split."""
     normalise: Literal["standard", "unit"] = "standard"
-    """standard: zero mean and unit variance over the training part, per band. unit: pixels from 0 to 1, as in the book."""
+    """standard: zero mean and unit variance over the training part, per band. unit: from 0 to 1, as in the book."""
     flip: bool = False
     """Augmentation: mirror half of the training images."""
     translate: int = 0
@@ -392,7 +392,7 @@ class DataConfig:
         return self.train_size or left, n_val
 
 
-# ---------------------------------------------------------------------------------------------- optimiser and schedule
+# --- optimiser and schedule
 
 
 @dataclass(frozen=True)
@@ -420,7 +420,7 @@ class OptimConfig:
         require(0 <= self.label_smoothing < 1, "optim.label_smoothing", self.label_smoothing, "from 0 to below 1")
 
 
-# ------------------------------------------------------------------------------------------------------------- trainer
+# --- trainer
 
 
 @dataclass(frozen=True)
@@ -469,7 +469,7 @@ class LoggerConfig:
     """auto: online when an API key is configured, else offline."""
 
 
-# ----------------------------------------------------------------------------------------------------------- the whole
+# --- the whole
 
 Task = Literal["train", "test", "plan"]
 
@@ -516,7 +516,7 @@ GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": 
 
 def plain(config: Any) -> dict[str, Any]:
     """A config as dicts, lists and scalars: what YAML, JSON and checkpoints hold."""
-    return _plain(asdict(config))
+    return cast(dict[str, Any], _plain(asdict(config)))
 
 
 def _plain(value: Any) -> Any:
@@ -536,7 +536,7 @@ def identity_of(config: Config) -> dict[str, Any]:
     return {**{k: values[k] for k in ("model", "data", "optim", "seed")}, "trainer": trainer}
 
 
-# ------------------------------------------------------------------------------------------------------ plain -> typed
+# --- plain -> typed
 
 
 def parse(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:

@@ -98,7 +98,7 @@ class Conv(Layer):
             return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
         p = 0 if self.padding == "valid" else self.padding
         vertical, horizontal = p if isinstance(p, tuple) else (p, p)
-        return (vertical, vertical), (horizontal, horizontal)  # type: ignore[return-value]
+        return (vertical, vertical), (horizontal, horizontal)
 
     def output(self, shape: Shape) -> Shape:
         channels, *size = image(shape, self.name)

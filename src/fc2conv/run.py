@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv import show
@@ -105,7 +105,7 @@ def _prepare_torch(config: TrainerConfig, world: World) -> None:
     # what Lightning has to say of choices made on purpose; our totals are reduced over the ranks before they are logged
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*GPU available but not used.*", ".*LeafSpec.*", ".*recommended to use .self.log.*sync_dist.*"):
+    for message in (".*recommended to use .self.log.*sync_dist.*", ".*than the logging interval.*", ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", message)
 
 

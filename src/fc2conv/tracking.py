@@ -1,4 +1,4 @@
-"""Weights & Biases: one run of its own for each of ours. It mirrors the record; whatever happens to it, training goes on."""
+"""Weights & Biases: one W&B run for each of ours. It mirrors the record; whatever happens to it, training goes on."""
 
 from __future__ import annotations
 

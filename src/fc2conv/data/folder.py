@@ -1,4 +1,4 @@
-"""A user's own images: which files there are, class by class. Needs no torch, so that a wrong path is answered at once."""
+"""A user's own images: which files there are, class by class. Without torch, so that a wrong path shows at once."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ class Batch(NamedTuple):
 
     images: Tensor
     labels: Tensor
-    index: Tensor
+    numbers: Tensor
+    """Of the images in their part of the dataset."""
     size: float
 
 
@@ -169,4 +170,4 @@ class ImageData(LightningDataModule):
     def view(self, batch: Batch, part: str, epoch: int = 0) -> Batch:
         """`batch` as the network sees it in `part` (train, val, test) of `epoch`."""
         key = (self.seed, epoch + 1) if part == "train" else (self.config.seed, 0)
-        return batch._replace(images=self.views(batch.images, batch.index, part, *key))
+        return batch._replace(images=self.views(batch.images, batch.numbers, part, *key))

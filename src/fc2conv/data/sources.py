@@ -99,7 +99,7 @@ def sha256(array: npt.NDArray[np.generic]) -> str:
     shape = [n for axis, n in enumerate(array.shape) if not (axis == 1 and array.ndim == 4 and n == 1)]
     kind = {"u1": 0x08, "i4": 0x0C}[array.dtype.str[1:]]
     digest = hashlib.sha256(struct.pack(f">4B{len(shape)}I", 0, 0, kind, len(shape), *shape))
-    digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -127,7 +127,7 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-# -------------------------------------------------------------------------------------------------------- named datasets
+# --- named datasets
 
 
 def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
@@ -150,12 +150,12 @@ def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         raise DataError(_not_found(config, error)) from error
     arrays = {}
     for part, dataset in parts.items():
-        images = np.asarray(dataset.data)  # type: ignore[attr-defined]
+        images = np.asarray(dataset.data)
         if config.name == "emnist":
             images = images.transpose(0, 2, 1)  # published lying on their side
         images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
         arrays[f"{part}_images"] = np.ascontiguousarray(images, dtype=np.uint8)
-        arrays[f"{part}_labels"] = np.asarray(dataset.targets, dtype=np.int64)  # type: ignore[attr-defined]
+        arrays[f"{part}_labels"] = np.asarray(dataset.targets, dtype=np.int64)
     if config.name == "fashion_mnist":
         _check_fashion_mnist(
             arrays, {name: root / "FashionMNIST" / "raw" / f for name, f in FASHION_MNIST_FILES.items()}

@@ -21,9 +21,9 @@ class BatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         y, mean, var = cast(Any, _NormRows).apply(input, self.weight, self.bias, self.eps)
         with torch.no_grad():
-            assert (
-                self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-            )
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
             n = input.numel() / self.num_features
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum or 0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -78,7 +79,7 @@ def _module(layer: g.Layer, shape: g.Shape) -> nn.Module:
 def _conv(layer: g.Conv, channels: int) -> nn.Module:
     (top, bottom), (left, right) = layer.pads
     symmetric = top == bottom and left == right
-    options = {
+    options: dict[str, Any] = {
         "stride": layer.stride,
         "padding": (top, left) if symmetric else "same",
         "padding_mode": layer.padding_mode,
@@ -106,7 +107,7 @@ class TableConv(nn.Conv2d):
 
     where: Tensor
 
-    def __init__(self, channels: int, table: tuple[tuple[int, ...], ...], kernel: tuple[int, int], **options):  # type: ignore[no-untyped-def]
+    def __init__(self, channels: int, table: tuple[tuple[int, ...], ...], kernel: tuple[int, int], **options: Any):
         super().__init__(channels, len(table), kernel, **options)
         full = self.weight
         where = torch.tensor([[o, i] for o, maps in enumerate(table) for i in maps]).T
@@ -118,7 +119,8 @@ class TableConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         full = self.weight.new_zeros(self.shape).index_put((self.where[0], self.where[1]), self.weight)
-        return self._conv_forward(input, full, self.bias)
+        out: Tensor = self._conv_forward(input, full, self.bias)
+        return out
 
 
 class LocallyConnected(nn.Module):
@@ -143,7 +145,7 @@ class LocallyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.bias.expand(len(x), *self.out_shape).clone()
         h, w = x.shape[2:]
-        for (a, b), block, flat in zip(self.offsets, self.blocks, self.weight.split(self.sizes), strict=True):
+        for (a, b), block, flat in zip(self.offsets, self.blocks, torch.split(self.weight, self.sizes), strict=True):
             seen = x[:, :, max(a, 0) : h + min(a, 0), max(b, 0) : w + min(b, 0)]
             weight = flat.view(block)
             part = seen * weight[0, 0] if block[:2] == (1, 1) else torch.einsum("bchw,ochw->bohw", seen, weight)
@@ -160,7 +162,7 @@ class DenseImage(nn.Linear):
         self.out_shape = (out_channels, h, w)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.flatten(1)).unflatten(1, self.out_shape)
+        return super().forward(input.flatten(1)).view(-1, *self.out_shape)
 
 
 class SharedImage(nn.Module):
@@ -182,7 +184,7 @@ class SharedImage(nn.Module):
         windows = self.weight.unfold(2, h, 1).unfold(3, w, 1).flip(2, 3)  # (O, C, i, j, k, l)
         matrix = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, c * h * w)
         out = F.linear(x.flatten(1), matrix, self.bias.repeat_interleave(h * w))
-        return out.unflatten(1, (-1, h, w))
+        return out.view(len(x), -1, h, w)
 
 
 class Subsample(nn.Module):
@@ -236,7 +238,7 @@ class Residual(nn.Module):
         self.extra = out_shape[0] - shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.body(x)
+        y: Tensor = self.body(x)
         if self.stride > 1:
             x = x[:, :, :: self.stride, :: self.stride]
         if self.extra:

@@ -1,4 +1,4 @@
-"""Network in Network (Lin et al. 2013; D2L 8.3): small perceptrons slide over the image, an average replaces the head."""
+"""Network in Network (Lin et al. 2013; D2L 8.3): small perceptrons slide over the image; an average is the head."""
 
 from fc2conv.config import NiNConfig, per_layer
 from fc2conv.geometry import ActivationLayer, Conv, DropoutLayer, GlobalAverage, Layer, NormLayer, PoolLayer

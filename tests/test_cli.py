@@ -1,0 +1,144 @@
+"""The command line as a user has it: each test starts train.py."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def call(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=120)
+
+
+WRONG = [
+    ("model.kernal_size=3", "model.kernal_size: no such key; did you mean kernel_size?"),
+    ("+model.kernal_size=3", "model.kernal_size: no such key; did you mean kernel_size?"),
+    ("++model.kernal_size=3", "model.kernal_size: no such key; did you mean kernel_size?"),
+    ("++trainer.epochs=3", "trainer.epochs: no such key; did you mean max_epochs?"),
+    ("+foo=1", "foo: no such key."),
+    ("modle=lenet", "modle: no such key; did you mean model?"),
+    ("model=lenett", "model: got lenett, no such choice; did you mean lenet?"),
+    ("model.channels=[6,16", "model.channels=[6,16: cannot be read as key=value"),
+    ("trainer.max_epochs=abc", "trainer.max_epochs: got abc, expected a whole number"),
+    ("model.pool=maxx", "model.pool: got maxx, expected one of average, max, blur, strided, none"),
+    ("seed=-1", "seed: got -1, expected a whole number from 0"),
+    (
+        "model.kernel_size=[5,17]",
+        "model.kernel_size: conv2: kernel 17 does not fit the 14x14 input it gets; use padding or a smaller kernel",
+    ),
+    ("model.channels=[6,16,32]", "pool3: window 2 does not fit the 1x1 input it gets"),
+    ("task=test ckpt=nowhere.ckpt", "ckpt: got nowhere.ckpt, but there is no such file"),
+    ("resume=nowhere", "resume: got nowhere, but no run lies there"),
+    ("runs_dir=README.md/runs", "runs_dir: got README.md/runs, but README.md is a file"),
+    ("runs_dir=/proc/runs", "runs_dir: got /proc/runs, but nothing can be written to /proc"),
+    ("data=folder data.path=nowhere", "nowhere is no folder (data.path)"),
+    ("data.train_size=60000", "data.train_size: got 60000, but data.val_size=5000 leaves 55000"),
+    ("trainer.devices=2", "trainer.devices: got 2, but trainer.strategy=single; use trainer=ddp"),
+    ("trainer=slurm", "start it with srun"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[w[0] for w in WRONG])
+def test_a_wrong_call_gets_one_message_and_exit_code_2_without_torch(
+    arguments: str, message: str, tmp_path: Path
+) -> None:
+    # a torch that cannot be imported: whoever tries gets a traceback and exit code 1
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    done = call(*arguments.split(), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_traceback_is_there_for_who_asks() -> None:
+    done = call("model.kernel_size=17", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "GeometryError" in done.stderr
+
+
+def test_plan_needs_neither_torch_nor_data(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    done = call("model=lenet", "task=plan", f"data.dir={tmp_path}/none", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for cells in (("conv1", "6x28x28", "156", "117,600", "5"), ("total", "", "61,706", "416,520", "16")):
+        assert re.search(r"\s*│\s*".join(map(re.escape, cells)), done.stdout), done.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["torch.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ("model.hidden=[1000]", "1,000,001,000"),  # 10^6 x 1,000 weights and 1,000 biases
+        ("model=ladder model.constraint=dense", "1,000,001,000,000"),
+        ("model=ladder model.constraint=shared", "3,996,002"),  # (2 * 1000 - 1)^2 and a bias
+        ("model=ladder model.half_width=2", "26"),  # (2 * 2 + 1)^2 and a bias
+    ],
+)
+def test_the_megapixel_example(arguments: str, count: str) -> None:
+    done = call("experiment=megapixel", *arguments.split())
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"hidden1? +│ +\S+ +│ +{count} ", done.stdout), done.stdout
+
+
+def test_help_names_every_choice_and_key_it_promises() -> None:
+    text = call("--help").stdout
+    for group in ("model", "data", "optim", "trainer", "logger", "experiment"):
+        for file in (ROOT / "conf" / group).glob("*.yaml"):
+            assert re.search(rf"\b{re.escape(file.stem)}\b", text), f"{group}={file.stem} is not in --help"
+    for key in ("kernel_size", "padding", "stride", "channels", "activation", "pool"):
+        assert f"model.{key}" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_every_choice_composes_and_plans() -> None:
+    choices = [
+        f"{g}={f.stem}" for g in ("model", "optim", "experiment") for f in sorted((ROOT / "conf" / g).glob("*.yaml"))
+    ]
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from hydra import compose, initialize_config_dir\n"
+        "from fc2conv import cli; from fc2conv.models import plan\n"
+        "cli.register_schema()\n"
+        f"with initialize_config_dir({str(ROOT / 'conf')!r}, version_base='1.3'):\n"
+        "    for choice in sys.argv[1:]:\n"
+        "        config = cli.typed(compose('config', overrides=[choice]))\n"
+        "        print(choice, plan(config.model, *cli.shape_of(config.data)).params)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *choices], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    counts = dict(line.split() for line in done.stdout.splitlines())
+    assert counts["model=lenet"] == "61706"
+    assert counts["model=lenet_modern"] == counts["model=lenet_allconv"] == counts["model=lenet_blur"] == "61728"
+    assert len(counts) == len(choices)
+
+
+def test_train_then_test_its_checkpoint(tmp_path: Path, data_dir: str) -> None:
+    """As a user does it, W&B offline included."""
+    small = ["data.train_size=500", "trainer.max_epochs=1", f"data.dir={data_dir}", f"runs_dir={tmp_path}", "name=a"]
+    done = call("model=softmax", *small, WANDB_API_KEY="", NETRC=str(tmp_path / "none"))
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/1" in done.stdout
+    assert "wandb sync" in done.stdout
+    assert f"The run's folder: {tmp_path / 'a'}" in done.stdout
+    accuracy = re.search(r"test +│ +(0\.\d{4})", done.stdout)
+    assert accuracy
+    # the checkpoint brings its own config; only the device is asked for here
+    again = call("task=test", f"ckpt={tmp_path}/a/checkpoints/best.ckpt", "trainer=cpu")
+    assert again.returncode == 0, again.stderr
+    assert f"test accuracy {accuracy[1]}"[:20] in again.stdout
+    resumed = call(f"resume={tmp_path}/a")
+    assert resumed.returncode == 2
+    assert "is done" in resumed.stderr
+    changed = call(f"resume={tmp_path}/a", "optim.lr=0.5")
+    assert changed.returncode == 2
+    assert "was started with another optim" in changed.stderr

@@ -1,0 +1,264 @@
+"""One run, in this process, on real Fashion-MNIST: its record, its repetition, its endings, its resumption."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Trainer
+
+from fc2conv.callbacks import EpochRecorder, StopOnSignal
+from fc2conv.classifier import Classifier, NonFiniteLoss
+from fc2conv.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    LeNetConfig,
+    LoggerConfig,
+    MLPConfig,
+    OptimConfig,
+    TrainerConfig,
+    parse,
+    plain,
+)
+from fc2conv.record import reserve
+from fc2conv.result import Result
+from fc2conv.run import config_of, run
+from fc2conv.run import test as run_test
+from fc2conv.signals import Interrupted
+
+
+@pytest.fixture
+def config(tmp_path: Path, data_dir: str) -> Config:
+    """A LeNet with everything random in it (dropout, augmentation), small enough for a test."""
+    return Config(
+        model=LeNetConfig(activation="relu", dropout=0.2),
+        data=DataConfig(dir=data_dir, train_size=1000, val_size=500, flip=True, translate=2, batch_size=128),
+        optim=OptimConfig(name="adam", lr=0.003),
+        trainer=TrainerConfig(max_epochs=3, accelerator="cpu", threads=1, progress=False),
+        logger=LoggerConfig(name="csv"),
+        runs_dir=str(tmp_path / "runs"),
+        name="run",
+    )
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without the clock."""
+    with (folder / "metrics.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_the_record_is_complete(config: Config) -> None:
+    result = run(config, ["model=lenet", "seed=0"])
+    folder = Path(config.runs_dir) / "run"
+    values = json.loads((folder / "result.json").read_text())
+    assert result is not None
+    assert values["status"] == "done"
+    assert values["overrides"] == ["model=lenet", "seed=0"]
+    assert (
+        parse(Config, values["config"]) == config == parse(Config, yaml.safe_load((folder / "config.yaml").read_text()))
+    )
+    assert values["params"] == {
+        "total": 61706,
+        "layers": {"conv1": 156, "conv2": 2416, "linear3": 48120, "linear4": 10164, "output": 850},
+    }
+    assert (values["macs"], values["receptive_field"]) == (416520, 16)
+    assert (values["train"]["n"], values["val"]["n"], values["test"]["n"]) == (1000, 500, 10000)
+    assert (values["epochs"], values["world_size"], values["device"]) == (3, 1, "cpu")
+    assert 1 <= values["best_epoch"] <= 3
+    assert set(values["seconds"]) == {"total", "fit", "test"}
+    assert values["data_sha256"]["train_images"].startswith("c59f468a")
+    assert {"torch", "lightning", "hydra-core"} <= set(values["versions"])
+    assert "error" not in values
+    assert sorted(p.name for p in folder.iterdir()) == [
+        *("checkpoints", "config.yaml", "metrics.csv", "result.json", "train.log"),
+    ]
+    assert [r["epoch"] for r in rows(folder)] == ["1", "2", "3"]
+    best = max(rows(folder), key=lambda r: float(r["val/acc"]))
+    assert values["val"]["acc"] == pytest.approx(float(best["val/acc"]), abs=1e-6)
+    assert "epoch 3/3" in (folder / "train.log").read_text()
+
+
+def test_same_command_same_weights_and_another_seed_others(config: Config) -> None:
+    folder = Path(config.runs_dir)
+    first = run(config)
+    again = run(replace(config, name="again"))
+    other = run(replace(config, name="other", seed=1))
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert same(weights(folder / "run"), weights(folder / "again"))
+    assert first.test == again.test
+    assert not same(weights(folder / "run"), weights(folder / "other"))
+    assert first.identity == again.identity != other.identity
+
+
+def test_task_test_repeats_the_figures_exactly(config: Config) -> None:
+    result = run(config)
+    assert result is not None
+    path = Path(config.runs_dir) / "run" / "checkpoints" / "best.ckpt"
+    assert config_of(path) == plain(config)
+    assert run_test(replace(config, task="test", ckpt=str(path))) == result.test
+
+
+def test_the_best_epoch_is_tested_not_the_last(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    validated: list[float] = []
+    report = Classifier._report
+
+    def worse_and_worse(self: Classifier, part: str) -> None:
+        report(self, part)
+        if part == "val":
+            validated.append(self.figures["val"]["acc"])
+            self.figures["val"]["acc"] = 1 / len(validated)
+
+    monkeypatch.setattr(Classifier, "_report", worse_and_worse)
+    result = run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert result is not None
+    assert result.best_epoch == 1
+    assert not same(weights(folder, "best"), weights(folder, "last"))
+    module = Classifier.load(str(folder / "checkpoints" / "best.ckpt"))
+    assert run_test(replace(config, task="test", ckpt=str(folder / "checkpoints" / "best.ckpt"))) == result.test
+    assert module.config == config.model
+
+
+@pytest.mark.parametrize("step", [3, 11, 16, 24])
+def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
+    config: Config, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 steps an epoch: the middle of the first and second epoch, the end of the second, and of the last."""
+    whole = run(config)
+    ask = StopOnSignal.on_train_batch_end
+
+    def signal_at(self: StopOnSignal, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step == step:
+            signal.raise_signal(signal.SIGTERM)
+        ask(self, trainer, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnSignal, "on_train_batch_end", signal_at)
+        with pytest.raises(Interrupted) as caught:
+            run(replace(config, name="cut"))
+    assert caught.value.exit_code == 143
+    folder = Path(config.runs_dir)
+    stopped = Result.read(folder / "cut")
+    assert (stopped.status, stopped.error, stopped.test) == ("interrupted", "stopped by SIGTERM", None)
+
+    resumed = run(replace(config, name="cut"), folder=folder / "cut", resumed=True)
+    assert whole is not None
+    assert resumed is not None
+    assert resumed.status == "done"
+    assert same(weights(folder / "run"), weights(folder / "cut"))
+    assert rows(folder / "run") == rows(folder / "cut")
+    assert (whole.test, whole.val, whole.best_epoch) == (resumed.test, resumed.val, resumed.best_epoch)
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    whole = run(config)
+    save = EpochRecorder.save
+
+    def die_after_saving(self: EpochRecorder, trainer: Trainer, better: bool) -> None:
+        save(self, trainer, better)
+        if trainer.current_epoch == 1:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochRecorder, "save", die_after_saving)
+        with pytest.raises(Killed):
+            run(replace(config, name="cut"))
+    folder = Path(config.runs_dir)
+    resumed = run(replace(config, name="cut"), folder=folder / "cut", resumed=True)
+    assert whole is not None
+    assert resumed is not None
+    assert same(weights(folder / "run"), weights(folder / "cut"))
+    assert rows(folder / "run") == rows(folder / "cut")
+    assert whole.test == resumed.test
+
+
+def test_a_signal_during_the_test_ends_the_run_at_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_test_start(self: Classifier) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Classifier, "on_test_start", on_test_start)
+    with pytest.raises(Interrupted):
+        run(config)
+    assert Result.read(Path(config.runs_dir) / "run").status == "interrupted"
+    monkeypatch.undo()
+    resumed = run(config, folder=Path(config.runs_dir) / "run", resumed=True)
+    assert resumed is not None
+    assert resumed.status == "done"
+    assert resumed.test is not None
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(config: Config) -> None:
+    diverging = replace(config, model=MLPConfig(init="xavier"), optim=OptimConfig(lr=1e30))
+    with pytest.raises(NonFiniteLoss, match=r"step \d+ with learning rate .*optim.lr \(it was 1e\+30\)"):
+        run(diverging)
+    result = Result.read(Path(config.runs_dir) / "run")
+    assert result.status == "failed"
+    assert "learning rate" in (result.error or "")
+
+
+def test_a_bug_is_recorded_and_raised(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Classifier, *args: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Classifier, "validation_step", broken)
+    with pytest.raises(ZeroDivisionError):
+        run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert Result.read(folder).error == "ZeroDivisionError: a bug"
+    assert "Traceback" in (folder / "train.log").read_text()
+
+
+def test_wrong_data_leaves_no_folder(config: Config, tmp_path: Path) -> None:
+    wrong = replace(config, data=DataConfig(name="folder", path=str(tmp_path / "nothing"), dir=str(tmp_path)))
+    with pytest.raises(ConfigError, match="nothing is no folder"):
+        run(wrong)
+    assert not Path(config.runs_dir).exists()
+
+
+def test_early_stopping(config: Config) -> None:
+    still = OptimConfig(lr=1e-12, schedule="constant")
+    result = run(replace(config, optim=still, trainer=replace(config.trainer, max_epochs=9, patience=2)))
+    assert result is not None
+    assert (result.status, result.epochs, result.best_epoch) == ("done", 3, 1)
+
+
+def test_own_images(config: Config, image_folder: Path, tmp_path: Path) -> None:
+    own = DataConfig(
+        name="folder", path=str(image_folder), dir=str(tmp_path / "cache"), val_size=0.2, size=12, batch_size=16
+    )
+    model = LeNetConfig(kernel_size=3, padding="same", activation="relu")
+    result = run(replace(config, data=own, model=model, trainer=replace(config.trainer, max_epochs=20)))
+    assert result is not None
+    assert result.test is not None
+    assert result.test["n"] == 12  # a fifth of 60
+    assert result.test["acc"] > 0.9  # brightness alone tells the classes
+
+
+def test_runs_started_at_once_get_folders_of_their_own(config: Config) -> None:
+    unnamed = replace(config, name=None)
+    assert len({reserve(unnamed) for _ in range(50)}) == 50
+    folder = reserve(config)
+    (folder / "result.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a run already"):
+        reserve(config)
