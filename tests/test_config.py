@@ -49,7 +49,7 @@ def at(config: Any, key: str) -> Any:
     return getattr(getattr(config, "model" if group in MODELS else group) if group else config, name)
 
 
-# ------------------------------------------------------------------------------------------------------ what is refused
+# --- what is refused
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_refuses_values_that_cannot_work_together(values: dict[str, Any], messag
     assert str(refused.value).startswith(message)
 
 
-# ------------------------------------------------------------------------------------------------------ what is accepted
+# --- what is accepted
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_published_sizes() -> None:
     }
 
 
-# ------------------------------------------------------------------------------------------------ plain values and back
+# --- plain values and back
 
 MODEL_CONFIGS = [
     *(cls() for cls in MODELS.values()),
@@ -287,7 +287,7 @@ MODEL_CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("model", MODEL_CONFIGS, ids=str)
+@pytest.mark.parametrize("model", MODEL_CONFIGS, ids=lambda model: model.family)
 def test_plain_values_and_back(model: Any) -> None:
     """Through JSON, so that nothing but lists, dicts and scalars can be in it."""
     config = Config(model=model, data=DataConfig(shift=(1, -1)), logger=LoggerConfig(tags=("a", "b")), name="x")

@@ -45,6 +45,9 @@ class EpochRecorder(Checkpoint):
         """Seconds spent in training, those before a resume included."""
         return self.seconds + (time.perf_counter() - self._began if self._began else 0.0)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["wandb_id"] = self.record.result.wandb_id if self.record else None
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # under torchrun only the first rank knows the folder it has reserved
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))

@@ -1,0 +1,216 @@
+"""Training images per second, three ways side by side in one process group, alternating:
+
+a  a bare PyTorch loop over the same network and normalised tensors in memory: no validation, no metrics, no logging
+b  this suite: validation, metrics, checkpoints, metrics.csv, result.json and offline W&B on
+c  the usual way: torchvision dataset with per-image ToTensor and Normalize, DataLoader, a LightningModule with
+   torchmetrics at each step, validation, checkpoints and a CSV logger
+
+Prints the medians over the rounds and the medians of each round's ratios.
+
+    python benchmarks/throughput.py [--rounds 5] [--threads 1 2] [--models lenet lenet_modern mlp]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+import torchmetrics
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from torchvision import datasets, transforms
+
+from fc2conv.config import (
+    Config,
+    DataConfig,
+    LeNetConfig,
+    LoggerConfig,
+    MLPConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainerConfig,
+)
+from fc2conv.data.module import ImageData
+from fc2conv.data.sources import FASHION_MNIST_FILES
+from fc2conv.geometry import trace
+from fc2conv.models import layers_of
+from fc2conv.models.layers import build
+from fc2conv.run import run
+
+MODELS: dict[str, ModelConfig] = {
+    "lenet": LeNetConfig(),
+    "lenet_modern": LeNetConfig(activation="relu", pool="max", norm="batch", bias=False),
+    "mlp": MLPConfig(),
+}
+DATA = DataConfig(train_size=20_000, val_size=2_000)
+EPOCHS = 2
+LR = 0.05
+
+
+def bare(name: str, data: ImageData) -> float:
+    """a: the network of the suite and nothing else."""
+    net = build(trace(layers_of(MODELS[name], 10), data.shape)).to(memory_format=torch.channels_last)
+    index = data.train_index
+    images = data.views(data.source.train_images[index], index, "val", 0, 0)
+    labels = data.source.train_labels[index].long()
+    optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=0.9, nesterov=True, fused=True)
+    began = time.perf_counter()
+    for _ in range(EPOCHS):
+        for chosen in torch.split(torch.randperm(len(images)), DATA.batch_size):
+            loss = F.cross_entropy(net(images[chosen]), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return EPOCHS * len(images) / (time.perf_counter() - began)
+
+
+def suite(name: str, folder: str, threads: int) -> float:
+    """b: `run` as train.py calls it; the record's own figure."""
+    result = run(
+        Config(
+            model=MODELS[name],
+            data=DATA,
+            optim=OptimConfig(lr=LR),
+            trainer=TrainerConfig(max_epochs=EPOCHS, accelerator="cpu", threads=threads, progress=False),
+            logger=LoggerConfig(mode="offline"),
+            runs_dir=folder,
+        )
+    )
+    assert result is not None
+    assert result.images_per_second is not None
+    return result.images_per_second
+
+
+def usual_network(name: str) -> nn.Sequential:
+    """The same architecture as it is usually written."""
+    if name == "mlp":
+        return nn.Sequential(
+            *(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+        )
+    modern = name == "lenet_modern"
+
+    def stage(channels: int, maps: int, padding: int) -> list[nn.Module]:
+        layers: list[nn.Module] = [nn.Conv2d(channels, maps, 5, padding=padding, bias=not modern)]
+        if modern:
+            return [*layers, nn.BatchNorm2d(maps), nn.ReLU(), nn.MaxPool2d(2)]
+        return [*layers, nn.Sigmoid(), nn.AvgPool2d(2)]
+
+    squash: type[nn.Module] = nn.ReLU if modern else nn.Sigmoid
+    head = (nn.Flatten(), nn.Linear(400, 120), squash(), nn.Linear(120, 84), squash(), nn.Linear(84, 10))
+    return nn.Sequential(*stage(1, 6, 2), *stage(6, 16, 0), *head)
+
+
+class UsualModule(lightning.LightningModule):
+    """As in many a tutorial: metrics updated and logged at each step."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.net = usual_network(name)
+        self.train_acc = torchmetrics.Accuracy("multiclass", num_classes=10)
+        self.val_acc = torchmetrics.Accuracy("multiclass", num_classes=10)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        out = self.net(x)
+        loss = F.cross_entropy(out, y)
+        self.train_acc(out, y)
+        self.log("train/loss", loss, on_step=True, on_epoch=True)
+        self.log("train/acc", self.train_acc, on_step=True, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        out = self.net(x)
+        self.val_acc(out, y)
+        self.log("val/loss", F.cross_entropy(out, y))
+        self.log("val/acc", self.val_acc)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=LR, momentum=0.9, nesterov=True)
+
+
+class Clock(lightning.Callback):
+    """Seconds between the start and the end of training."""
+
+    def on_train_start(self, *args: Any) -> None:
+        self.began = time.perf_counter()
+
+    def on_train_end(self, *args: Any) -> None:
+        self.seconds = time.perf_counter() - self.began
+
+
+def usual(name: str, raw: Path, folder: str) -> float:
+    """c: per-image transforms in a DataLoader without workers, the default."""
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))])
+    images = datasets.FashionMNIST(raw, train=True, transform=transform)
+    n = DATA.train_size or 0
+    train = DataLoader(Subset(images, range(n)), batch_size=DATA.batch_size, shuffle=True)
+    val = DataLoader(Subset(images, range(n, n + int(DATA.val_size))), batch_size=DATA.batch_size)
+    clock = Clock()
+    trainer = lightning.Trainer(
+        max_epochs=EPOCHS,
+        accelerator="cpu",
+        callbacks=[clock],
+        logger=lightning.pytorch.loggers.CSVLogger(folder),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(UsualModule(name), train, val)
+    return EPOCHS * n / clock.seconds
+
+
+def torchvision_files(data: ImageData, root: Path) -> Path:
+    """Fashion-MNIST under `root` as torchvision finds it unpacked."""
+    folder = root / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name, stem in FASHION_MNIST_FILES.items():
+        array = getattr(data.source, name)
+        array = array[:, 0] if array.ndim == 4 else array
+        header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+        (folder / stem).write_bytes(header + array.numpy().tobytes())
+    return root
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    arguments = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    data = ImageData(DATA)
+    data.setup()
+    print(
+        f"torch {torch.__version__}, lightning {lightning.__version__}, {platform.machine()}, batch {DATA.batch_size}"
+    )
+    print(f"{arguments.rounds} rounds of {EPOCHS} epochs of {DATA.train_size:,} images; images/s, medians\n")
+    print(f"{'model':14}{'threads':>8}{'a bare':>10}{'b suite':>10}{'c usual':>10}{'b/a':>7}{'b/c':>7}")
+    with tempfile.TemporaryDirectory() as folder:
+        raw = torchvision_files(data, Path(folder) / "torchvision")
+        for threads in arguments.threads:
+            for name in arguments.models:
+                rounds = []
+                for _ in range(arguments.rounds):
+                    torch.set_num_threads(threads)
+                    rounds.append((bare(name, data), suite(name, folder, threads), usual(name, raw, folder)))
+                a, b, c = (statistics.median(r[i] for r in rounds) for i in range(3))
+                over_bare = statistics.median(r[1] / r[0] for r in rounds)
+                over_usual = statistics.median(r[1] / r[2] for r in rounds)
+                print(
+                    f"{name:14}{threads:8}{a:10,.0f}{b:10,.0f}{c:10,.0f}{over_bare:7.2f}{over_usual:7.2f}", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main()

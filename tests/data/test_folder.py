@@ -1,0 +1,301 @@
+"""A user's own images: what is listed, what is refused by name, and when they are read anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fc2conv.config import ConfigError, DataConfig
+from fc2conv.data.folder import DataError, class_names, listing
+from fc2conv.data.module import ImageData
+from fc2conv.data.sources import Images, load
+
+CLASSES = ["dark", "light", "middle"]
+
+
+@pytest.fixture
+def config(image_folder: Path, tmp_path: Path) -> Callable[..., DataConfig]:
+    """config(path=..., size=..., ...) of the small folder."""
+
+    def make(**settings: Any) -> DataConfig:
+        return DataConfig(**{"name": "folder", "path": str(image_folder), "dir": str(tmp_path / "data"), **settings})
+
+    return make
+
+
+@pytest.fixture
+def divided(image_folder: Path, tmp_path: Path) -> Path:
+    """The small folder as train/ (15 a class) and test/ (5 a class)."""
+    for name in CLASSES:
+        for i, file in enumerate(sorted((image_folder / name).iterdir())):
+            part = tmp_path / "divided" / ("train" if i < 15 else "test") / name
+            part.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, part)
+    return tmp_path / "divided"
+
+
+def rows(array: Any) -> list[bytes]:
+    """Each image's bytes, sorted."""
+    return sorted(np.asarray(image).tobytes() for image in array)
+
+
+# --- what there is
+
+
+def test_listing(config: Callable[..., DataConfig], image_folder: Path) -> None:
+    (image_folder / "dark" / "notes.txt").write_text("no image")
+    (image_folder / ".hidden").mkdir()
+    (image_folder / "light" / "deeper").mkdir()
+    shutil.move(image_folder / "light" / "19.png", image_folder / "light" / "deeper" / "A.JPEG")
+    assert class_names(config()) == CLASSES
+    [(name, (dark, light, middle))] = listing(config())
+    assert name == "images"
+    assert [f.name for f in dark] == [f"{i:02}.png" for i in range(20)] == [f.name for f in middle]
+    assert {f.name for f in light} == {*(f"{i:02}.png" for i in range(19)), "A.JPEG"}
+
+
+def test_listing_of_train_and_test(config: Callable[..., DataConfig], divided: Path) -> None:
+    parts = listing(config(path=str(divided)))
+    assert [(name, [len(files) for files in classes]) for name, classes in parts] == [
+        ("train", [15, 15, 15]),
+        ("test", [5, 5, 5]),
+    ]
+    assert class_names(config(path=str(divided))) == CLASSES
+
+
+def no_folder(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+def one_class(path: Path) -> None:
+    shutil.rmtree(path / "dark")
+    shutil.rmtree(path / "light")
+
+
+def empty_class(path: Path) -> None:
+    (path / "empty").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (no_folder, r"images is no folder \(data\.path\)"),
+        (one_class, r"images needs one subfolder for each class, at least two; it has 1"),
+        (empty_class, r"images/empty holds no images"),
+    ],
+)
+def test_a_wrong_folder(
+    config: Callable[..., DataConfig], image_folder: Path, change: Callable[[Path], None], message: str
+) -> None:
+    change(image_folder)
+    with pytest.raises(DataError, match=message):
+        load(config())
+
+
+@pytest.mark.parametrize("name", ["darker", "dark"])
+def test_train_and_test_with_different_classes(config: Callable[..., DataConfig], divided: Path, name: str) -> None:
+    shutil.move(divided / "test" / "light", divided / "test" / f"not {name}")
+    with pytest.raises(DataError, match=rf"test has the classes dark, middle, not {name}, but train/ has dark, light"):
+        load(config(path=str(divided)))
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bad.png", b""),
+        ("bad.png", b"no image"),
+        ("cut.png", None),  # the first half of a good one
+        ("bad.jpg", b"\xff\xd8\xff\xe0"),
+        ("bad.ppm", b"P6\n8 x\n255\n" + bytes(192)),
+        ("huge.ppm", b"P6\n100000 100000\n255\n"),
+    ],
+)
+def test_an_unreadable_image_is_named(
+    config: Callable[..., DataConfig], image_folder: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    good = (image_folder / "light" / "00.png").read_bytes()
+    (image_folder / "light" / name).write_bytes(good[: len(good) // 2] if content is None else content)
+    with pytest.raises(DataError, match=rf"images/light/{name} is no readable image"):
+        load(config())
+    assert not (tmp_path / "data").exists()
+
+
+# --- pixels
+
+
+def test_grey(config: Callable[..., DataConfig], image_folder: Path) -> None:
+    data = load(config(size=8))  # 8 x 10 images lose a column on each side and are not resampled
+    files = [Image.open(f) for f in image_folder.rglob("*.png")]
+    expected = rows(np.asarray(f)[None, :, 1:9] for f in files)
+    assert rows([*data.train_images, *data.test_images]) == expected
+
+
+def test_size(config: Callable[..., DataConfig]) -> None:
+    data = load(config(size=5))
+    assert data.train_images.shape == (48, 1, 5, 5)
+    for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels)):
+        # the classes' ranges are 0-59, 190-249 and 95-154
+        brightness = images.float().mean((1, 2, 3))
+        assert ((brightness > 75).int() + (brightness > 172).int()).tolist() == [[0, 2, 1][c] for c in labels.tolist()]
+
+
+def test_colour(config: Callable[..., DataConfig], tmp_path: Path) -> None:
+    for name, colour in (("red", (250, 20, 30)), ("green", (10, 240, 40))):
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        for i in range(5):
+            Image.new("RGB", (9, 7), colour).save(tmp_path / "colours" / name / f"{i}.png")
+    data = load(config(path=str(tmp_path / "colours"), size=6, colour=True))
+    assert data.classes == ["green", "red"]
+    assert data.train_images.shape == (8, 3, 6, 6)
+    for image, label in zip(data.train_images, data.train_labels, strict=True):
+        assert image.flatten(1).unique(dim=1).flatten().tolist() == [[10, 240, 40], [250, 20, 30]][label]
+    grey = load(config(path=str(tmp_path / "colours"), size=6))
+    # ITU-R 601-2, as Pillow converts: L = (299 R + 587 G + 114 B) / 1000
+    assert {(int(c), int(i.unique())) for i, c in zip(grey.train_images, grey.train_labels, strict=True)} == {
+        (0, 148),
+        (1, 90),
+    }
+
+
+# --- parts
+
+
+@pytest.mark.parametrize(("test_size", "each"), [(0.2, 4), (0.25, 5), (0.5, 10), (0.9, 18)])
+def test_the_split_takes_the_same_part_of_each_class(
+    config: Callable[..., DataConfig], test_size: float, each: int
+) -> None:
+    data = load(config(test_size=test_size))
+    assert data.test_labels.bincount().tolist() == [each] * 3
+    assert data.train_labels.bincount().tolist() == [20 - each] * 3
+    whole = rows([*data.train_images, *data.test_images])
+    assert len(set(whole)) == 60  # no image in both
+
+
+def test_both_parts_hold_an_image_at_least(config: Callable[..., DataConfig]) -> None:
+    assert len(load(config(test_size=0.001)).test_labels) == 1
+    assert len(load(config(test_size=0.999)).train_labels) == 1
+
+
+def test_data_seed_draws_the_split(config: Callable[..., DataConfig]) -> None:
+    same, again, other = (load(config(seed=seed, dir=d)) for seed, d in ((0, "a"), (0, "b"), (1, "a")))
+    assert rows(same.test_images) == rows(again.test_images) != rows(other.test_images)
+
+
+def test_train_and_test_stay_what_they_are(config: Callable[..., DataConfig], divided: Path) -> None:
+    data = load(config(path=str(divided), size=8))
+    for part, images, labels in (
+        ("train", data.train_images, data.train_labels),
+        ("test", data.test_images, data.test_labels),
+    ):
+        found = {image.numpy().tobytes(): CLASSES[c] for image, c in zip(images, labels, strict=True)}
+        files = (divided / part).rglob("*.png")
+        assert found == {np.asarray(Image.open(f))[:, 1:9].tobytes(): f.parent.name for f in files}
+
+
+# --- the cache
+
+
+def caches(config: DataConfig) -> int:
+    return len(list(Path(config.dir).iterdir()))
+
+
+def test_the_second_load_reads_no_image(config: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(config())
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("must not be read")
+
+    monkeypatch.setattr(Image, "open", refuse)
+    second = load(config(batch_size=3, val_size=0.5))  # which change no pixel
+    assert (first.train_images == second.train_images).all()
+    assert caches(config()) == 1
+
+
+def darker(folder: Path) -> None:
+    """Same name, same length, other pixels."""
+    file = folder / "light" / "00.png"
+    stat = file.stat()
+    shutil.copy(folder / "dark" / "00.png", file)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+
+
+def one_more(folder: Path) -> None:
+    shutil.copy(folder / "dark" / "00.png", folder / "dark" / "more.png")
+
+
+def one_less(folder: Path) -> None:
+    (folder / "dark" / "00.png").unlink()
+
+
+def renamed(folder: Path) -> None:
+    (folder / "dark").rename(folder / "night")
+
+
+@pytest.mark.parametrize("change", [darker, one_more, one_less, renamed])
+def test_changed_files_are_read_anew(
+    config: Callable[..., DataConfig], image_folder: Path, change: Callable[[Path], None]
+) -> None:
+    def content(data: Images) -> Any:
+        return data.classes, rows([*data.train_images, *data.test_images])
+
+    before = content(load(config()))
+    change(image_folder)
+    assert content(load(config())) != before
+    assert caches(config()) == 2
+
+
+@pytest.mark.parametrize("settings", [{"size": 6}, {"colour": True}, {"test_size": 0.5}, {"seed": 1}])
+def test_other_settings_get_a_cache_of_their_own(config: Callable[..., DataConfig], settings: dict[str, Any]) -> None:
+    load(config())
+    load(config(**settings))
+    load(config())
+    assert caches(config()) == 2
+
+
+# --- the DataModule on it
+
+
+def test_image_data(config: Callable[..., DataConfig]) -> None:
+    data = ImageData(config(size=9, val_size=12, batch_size=10, colour=True))
+    assert data.classes == CLASSES
+    assert data.shape == (3, 9, 9)
+    assert [len(i) for i in (data.train_index, data.val_index, data.test_index)] == [36, 12, 12]
+    assert sum(len(b.labels) for b in data.train_dataloader()) == 36
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "data.val_size: got 5000, expected fewer than the 48 training images"),
+        ({"val_size": 48}, "data.val_size: got 48, expected fewer than the 48 training images"),
+        ({"val_size": 0.25, "train_size": 37}, r"data.train_size: got 37, but data.val_size=0.25 leaves 36"),
+    ],
+)
+def test_parts_larger_than_the_folder(
+    config: Callable[..., DataConfig], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ImageData(config(**settings)).setup()
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"size": 8, "canvas": 7}, "data.canvas"),
+        ({"size": 8, "permutation": "block", "block": 3}, "data.block"),
+        ({"colour": True, "bands": 5}, "data.bands"),
+    ],
+)
+def test_views_that_do_not_fit_a_folder_are_refused(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: "):
+        DataConfig(name="folder", path="anywhere", **settings)

@@ -1,0 +1,160 @@
+"""Weights & Biases offline: real runs, read back from their files as `wandb leet` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fc2conv import tracking
+from fc2conv.callbacks import StopOnSignal
+from fc2conv.classifier import NonFiniteLoss
+from fc2conv.config import Config, DataConfig, LeNetConfig, LoggerConfig, MLPConfig, OptimConfig, TrainerConfig
+from fc2conv.result import Result
+from fc2conv.run import run
+from fc2conv.signals import Interrupted
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def config(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    return Config(
+        model=LeNetConfig(activation="relu"),
+        data=DataConfig(dir=data_dir, train_size=600, val_size=200),
+        optim=OptimConfig(name="adam", lr=0.003),
+        trainer=TrainerConfig(max_epochs=2, accelerator="cpu", threads=1, progress=False),
+        logger=LoggerConfig(group="tests"),
+        runs_dir=str(tmp_path / "runs"),
+        name="run",
+    )
+
+
+def inspect(folder: Path) -> list[dict[str, Any]]:
+    """What the W&B files in a run's folder say, oldest first."""
+    runs = sorted((folder / "wandb").glob("offline-run-*/"))
+    read = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json"]
+    return [
+        json.loads(subprocess.run([*read, str(r)], capture_output=True, text=True, check=True).stdout) for r in runs
+    ]
+
+
+def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(config)
+    assert result is not None
+    assert result.test is not None
+    (seen,) = inspect(Path(config.runs_dir) / "run")
+    assert (seen["state"], seen["exit_code"]) == ("finished", 0)
+    assert seen["config"]["parameters"] == 61706
+    assert (seen["config"]["macs"], seen["config"]["receptive_field"]) == (416520, 16)
+    assert seen["config"]["model"]["kernel_size"] == 5
+    assert seen["summary"]["epoch"] == 2
+    assert seen["summary"]["test/acc"] == pytest.approx(result.test["acc"])
+    assert seen["summary"]["val/acc"] == pytest.approx((result.val or {})["acc"])
+    assert {"train/loss", "train/acc", "test/confusion_matrix", "first_layer_filters"} <= set(seen["summary"])
+    media = list((Path(config.runs_dir) / "run" / "wandb").rglob("media/images/**/*.png"))
+    assert len(media) == 2
+    assert result.wandb_id is not None
+    assert "wandb sync" in capsys.readouterr().out
+
+
+def test_each_run_is_one_of_its_own(config: Config) -> None:
+    first, second = run(config), run(replace(config, name="second"))
+    assert first is not None
+    assert second is not None
+    assert first.wandb_id != second.wandb_id
+    assert len(inspect(Path(config.runs_dir) / "second")) == 1
+
+
+def test_a_run_that_failed(config: Config) -> None:
+    with pytest.raises(NonFiniteLoss):
+        run(replace(config, model=MLPConfig(init="xavier"), optim=OptimConfig(lr=1e30)))
+    (seen,) = inspect(Path(config.runs_dir) / "run")
+    assert (seen["state"], seen["exit_code"]) == ("failed", 1)
+    assert seen["summary"]["status"] == "failed"
+
+
+def test_an_interrupted_run_goes_on_in_the_same_wandb_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = StopOnSignal.on_train_batch_end
+
+    def signal_at(self: StopOnSignal, trainer: Any, *args: Any) -> None:
+        if trainer.global_step == 4:
+            signal.raise_signal(signal.SIGINT)
+        ask(self, trainer, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnSignal, "on_train_batch_end", signal_at)
+        with pytest.raises(Interrupted):
+            run(config)
+    folder = Path(config.runs_dir) / "run"
+    stopped = Result.read(folder)
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["wandb_id"] == stopped.wandb_id
+    assert run(config, folder=folder, resumed=True) is not None
+    before, after = inspect(folder)
+    assert (before["exit_code"], before["summary"]["status"]) == (130, "interrupted")
+    assert (after["exit_code"], after["summary"]["status"]) == (0, "done")
+    assert before["run_id"] == after["run_id"] == stopped.wandb_id
+
+
+def test_no_answer_from_the_server_means_offline_and_no_key_is_written(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens on the discard port
+    monkeypatch.setattr(tracking, "INIT_TIMEOUT", 2.0)
+    result = run(config)
+    assert result is not None
+    assert result.status == "done"
+    assert "kept offline" in capsys.readouterr().out
+    for path in Path(config.runs_dir).rglob("*"):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_a_failure_of_wandb_during_the_run_is_said_once(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise BrokenPipeError("the service is gone")
+
+    start = tracking.start
+
+    def start_broken(*args: Any, **kwargs: Any) -> Any:
+        tracker = start(*args, **kwargs)
+        assert tracker is not None
+        monkeypatch.setattr(tracker.run, "log", fails)
+        return tracker
+
+    monkeypatch.setattr(tracking, "start", start_broken)
+    result = run(config)
+    assert result is not None
+    assert result.status == "done"
+    assert capsys.readouterr().out.count("the service is gone") == 1
+
+
+def test_logger_csv_leaves_wandb_alone(config: Config) -> None:
+    result = run(replace(config, logger=LoggerConfig(name="csv")))
+    assert result is not None
+    assert result.wandb_id is None
+    assert not (Path(config.runs_dir) / "run" / "wandb").exists()
+
+
+def test_a_key_is_found_where_wandb_looks(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not tracking._key_configured()
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
+    os.chmod(netrc, 0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert tracking._key_configured()
