@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
-from torch.testing import assert_close
 
 from fc2conv import models
 from fc2conv.classifier import Classifier
@@ -30,7 +30,7 @@ from fc2conv.config import (
     SoftmaxConfig,
     plain,
 )
-from fc2conv.data.module import Batch
+from fc2conv.data.module import Batches
 from fc2conv.models.modules import CLASSES, LeNet, LeNet5, Softmax
 
 MODERN = LeNetConfig(activation="relu", pool="max", norm="batch", bias=False)
@@ -43,7 +43,7 @@ CONFIGS: dict[str, ModelConfig] = {
     "ladder_local": LadderConfig(constraint="local", channels=2),
     "ladder_shared": LadderConfig(constraint="shared", channels=2),
     "ladder_conv": LadderConfig(constraint="conv", channels=2),
-    "lenet": LeNetConfig(),
+    "lenet_torch_init": LeNetConfig(init="torch"),
     "lenet_xavier": LeNetConfig(init="xavier"),
     "lenet_modern": MODERN,
     "lenet_allconv": replace(MODERN, pool="strided"),
@@ -57,11 +57,24 @@ CONFIGS: dict[str, ModelConfig] = {
     "lenet5_trained": LeNet5Config(train_rbf=True),
     "nin": NiNConfig(channels=(8, 16), norm="batch"),
     "resnet": ResNetConfig(width=8),
-    "convnet": ConvNetConfig(channels=(16, 16, 32, 32)),
-    "convnet_residual": ConvNetConfig(channels=(16, 16, 32, 32), residual=True),
+    "convnet": ConvNetConfig(channels=(16, 16, 32, 32), pool_after=(2, 4), residual=False),
+    "convnet_residual": ConvNetConfig(channels=(16, 16, 32, 32), pool_after=(2, 4), residual=True),
 }
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*:FutureWarning",  # raised inside Lightning by torch
+    "ignore:.*than the logging interval.*",  # one step is meant
+)
 every = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 LABELS = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Eight images are too few for two threads to share, which wait for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def classifier(config: ModelConfig, shape: tuple[int, int, int] = (1, 28, 28), **more: Any) -> Classifier:
@@ -91,7 +104,7 @@ def test_starts_sane(config: ModelConfig, shape: tuple[int, int, int]) -> None:
     loss = module.loss(outputs, LABELS)
     assert loss.shape == (8,)
     if config.family != "lenet5":  # its loss is a distance, not a likelihood
-        assert 0.7 * math.log(10) < loss.mean().item() < 1.5 * math.log(10)
+        assert 0.7 * math.log(10) < loss.mean().item() < 3 * math.log(10)
     loss.sum().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
@@ -185,7 +198,7 @@ def test_a_model_of_another_family_is_refused() -> None:
 
 
 def trained(module: Classifier, steps: int = 1) -> Trainer:
-    """After `steps` steps on the same eight images."""
+    """After `steps` steps of eight images."""
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -193,10 +206,10 @@ def trained(module: Classifier, steps: int = 1) -> Trainer:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        limit_val_batches=0,
+        num_sanity_val_steps=0,
     )
-    batch = Batch(images(8, tuple(module.hparams["input_shape"])), LABELS, torch.arange(8), 8.0)
-    trainer.fit(module, [batch] * steps)
+    x, n = images(8 * steps, tuple(module.hparams["input_shape"])), torch.arange(8 * steps)
+    trainer.fit(module, *(Batches(x, LABELS.repeat(steps), part, batch_size=8) for part in (n, n[:8])))
     return trainer
 
 

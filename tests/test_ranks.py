@@ -18,7 +18,7 @@ from fc2conv.result import Result
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
-    *("model=lenet", "model.activation=relu", "optim=adam", "logger=csv"),
+    *("model=lenet", "model.activation=relu", "optim=adamw", "logger=csv"),
     *("data.train_size=1100", "data.val_size=503", "data.batch_size=128", "trainer.max_epochs=2"),
 )
 """Without batch norm, whose statistics are each rank's own. 1100 and 503 divide by neither 2 nor 3 nor the batch."""

@@ -18,7 +18,7 @@ from fc2conv.config import ModelConfig, OptimConfig, parse, parse_model, plain
 from fc2conv.data.module import Batch
 from fc2conv.geometry import Geometry, Shape
 from fc2conv.models import plan
-from fc2conv.models.layers import build
+from fc2conv.models.layers import TableConv, build
 
 
 class NonFiniteLoss(RuntimeError):
@@ -111,7 +111,7 @@ class Classifier(LightningModule):
         self.net: nn.Sequential = build(self.geometry)
         if self.config.init == "xavier":
             for module in self.net.modules():
-                if isinstance(module, (nn.Linear, nn.Conv2d)):
+                if isinstance(module, (nn.Linear, nn.Conv2d)) and not isinstance(module, TableConv):
                     nn.init.xavier_uniform_(module.weight)
         self.net.to(memory_format=torch.channels_last)
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
@@ -149,7 +149,8 @@ class Classifier(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it.
-        torch.manual_seed((self.seed << 40) + (self.global_rank << 32) + self.global_step)
+        mixed = self.seed * 0x9E3779B97F4A7C15 + self.global_rank * 0xBF58476D1CE4E5B9 + self.global_step
+        torch.manual_seed(mixed % 2**63)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         outputs: Tensor = self(batch.images)
@@ -223,8 +224,10 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         o = self.optim
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        others = [p for p in self.parameters() if p.ndim <= 1]
+        norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
+        owned = [(m, name, p) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)]
+        decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
+        others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
         groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
         groups = [g for g in groups if g["params"]]
         optimizer: torch.optim.Optimizer
@@ -241,7 +244,9 @@ class Classifier(LightningModule):
         if o.schedule == "cosine":
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         else:
+            # torch divides by the steps of the rise less one
+            warmup = 0.0 if math.isclose(o.warmup * steps, 1) else o.warmup
             scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, o.lr, total_steps=steps, pct_start=o.warmup, cycle_momentum=False
+                optimizer, o.lr, total_steps=steps, pct_start=warmup, cycle_momentum=False
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

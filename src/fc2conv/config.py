@@ -8,6 +8,7 @@ work together. Nothing here imports torch or Hydra, so a wrong call is answered 
 from __future__ import annotations
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -60,8 +61,8 @@ class SoftmaxConfig:
     """Softmax regression: one linear layer on the pixels (D2L 4)."""
 
     family: Literal["softmax"] = "softmax"
-    init: Init = "torch"
-    """`torch` keeps each layer's own initialisation; `xavier` is Glorot's uniform on every weight."""
+    init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class MLPConfig:
     dropout: float | tuple[float, ...] = 0.0
     """Probability of dropping a hidden unit; one value, or one for each hidden layer."""
     norm: Literal["none", "batch", "layer"] = "none"
-    init: Init = "torch"
+    init: Init = "xavier"
 
     def __post_init__(self) -> None:
         require(all(h > 0 for h in self.hidden), "model.hidden", self.hidden, "widths of at least 1")
@@ -99,7 +100,7 @@ class LadderConfig:
     channels: int = 1
     """Hidden maps (c_out); the input maps (c_in) are the data's bands."""
     activation: Activation = "relu"
-    init: Init = "torch"
+    init: Init = "xavier"
 
     def __post_init__(self) -> None:
         require(self.half_width >= 0, "model.half_width", self.half_width, "0 or more pixels")
@@ -142,7 +143,7 @@ class LeNetConfig:
     """Each convolution as depthwise then 1x1 (Howard et al. 2017)."""
     coordinates: bool = False
     """Two channels with each pixel's x and y in [-1, 1] join the input (Liu et al. 2018)."""
-    init: Init = "torch"
+    init: Init = "xavier"
 
     def __post_init__(self) -> None:
         n = len(self.channels)
@@ -166,7 +167,7 @@ class LeNet1Config:
     """LeNet-1 (LeCun et al. 1990): 4 maps, trained sub-sampling, 12 maps from pairs of them."""
 
     family: Literal["lenet1"] = "lenet1"
-    init: Init = "torch"
+    init: Init = "xavier"
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class LeNet5Config:
     """Let the centres of the output units (the 7x12 bitmaps) learn; published: fixed."""
     garbage: float = 1.0
     """j of the paper's equation 9: classes farther than this no longer push."""
-    init: Init = "torch"
+    init: Init = "xavier"
 
     def __post_init__(self) -> None:
         require(self.garbage > 0, "model.garbage", self.garbage, "a positive number")
@@ -196,7 +197,7 @@ class NiNConfig:
     norm: Literal["none", "batch"] = "none"
     dropout: float = 0.0
     """In front of the last block."""
-    init: Init = "torch"
+    init: Init = "xavier"
 
     def __post_init__(self) -> None:
         require(all(c > 0 for c in self.channels), "model.channels", self.channels, "at least 1 in each block")
@@ -214,7 +215,7 @@ class ResNetConfig:
     """Residual blocks in each of the three stages."""
     width: int = 16
     """Channels of the first stage; the next two double them."""
-    init: Init = "torch"
+    init: Init = "xavier"
 
     def __post_init__(self) -> None:
         require(self.n >= 1, "model.n", self.n, "1 or more blocks")
@@ -226,16 +227,16 @@ class ConvNetConfig:
     """What LeNet's budget buys today: 3x3 convolutions, batch norm, global average."""
 
     family: Literal["convnet"] = "convnet"
-    channels: tuple[int, ...] = (24, 24, 48, 48, 64)
+    channels: tuple[int, ...] = (16, 32, 32, 40, 40, 56)
     """Output channels of each 3x3 convolution."""
-    pool_after: tuple[int, ...] = (2, 4)
+    pool_after: tuple[int, ...] = (1, 3)
     """Convolutions (1 is the first) that a 2x2 maximum follows."""
     activation: Activation = "relu"
-    residual: bool = False
+    residual: bool = True
     """Add a convolution's input to its output where the shapes agree."""
     dropout: float = 0.0
     """In front of the output layer."""
-    init: Init = "torch"
+    init: Init = "xavier"
 
     def __post_init__(self) -> None:
         n = len(self.channels)
@@ -317,7 +318,7 @@ class DataConfig:
     """For `folder`: three bands instead of one."""
     test_size: float = 0.2
     """For a `folder` without train/ and test/: the part of each class kept for the test."""
-    batch_size: int = 256
+    batch_size: int = 128
     """Images in a step, over all devices together."""
     val_size: int | float = 5000
     """Images of the official training set kept for validation: a number, or a part below 1."""
@@ -362,10 +363,12 @@ class DataConfig:
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
         if self.name in DATASETS:
-            self._check_against(DATASETS[self.name])
+            self._check_views(*DATASETS[self.name].shape[:2])
+            self.split(DATASETS[self.name].train)
+        else:
+            self._check_views(3 if self.colour else 1, self.size)
 
-    def _check_against(self, data: Published) -> None:
-        bands, edge, _ = data.shape
+    def _check_views(self, bands: int, edge: int) -> None:
         if self.canvas is not None:
             require(self.canvas >= edge, "data.canvas", self.canvas, f"at least the image's {edge} pixels")
         if self.permutation == "block":
@@ -373,8 +376,9 @@ class DataConfig:
             fits = self.block >= 1 and edge % self.block == 0
             require(fits, "data.block", self.block, f"a divisor of the image's {edge} pixels")
         if self.bands is not None:
-            require(bands in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated")
-        self.split(data.train)
+            require(
+                bands in (1, self.bands), "data.bands", self.bands, f"null: only grey images repeat, these have {bands}"
+            )
 
     def split(self, images: int) -> tuple[int, int]:
         """(training, validation) images of an official training set of `images`.
@@ -399,8 +403,8 @@ class DataConfig:
 class OptimConfig:
     """Optimiser, learning-rate schedule and loss."""
 
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: float = 0.1
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: float = 0.01
     """Peak learning rate."""
     momentum: float = 0.9
     nesterov: bool = True
@@ -591,7 +595,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
 def _cast(hint: Any, value: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
-        for option in args:
+        for option in sorted(args, key=lambda a: a is not type(None)):  # so that None is not text
             try:
                 return _cast(option, value)
             except _Mismatch:
@@ -622,7 +626,7 @@ def _cast(hint: Any, value: Any) -> Any:
         if isinstance(value, float) and value.is_integer():  # 1e3
             return int(value)
     elif hint is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     elif hint is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)

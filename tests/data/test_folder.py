@@ -106,9 +106,6 @@ def test_train_and_test_with_different_classes(config: Callable[..., DataConfig]
         load(config(path=str(divided)))
 
 
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -186,8 +183,9 @@ def test_both_parts_hold_an_image_at_least(config: Callable[..., DataConfig]) ->
     assert len(load(config(test_size=0.999)).train_labels) == 1
 
 
-def test_data_seed_draws_the_split(config: Callable[..., DataConfig]) -> None:
-    same, again, other = (load(config(seed=seed, dir=d)) for seed, d in ((0, "a"), (0, "b"), (1, "a")))
+def test_data_seed_draws_the_split(config: Callable[..., DataConfig], tmp_path: Path) -> None:
+    cases = ((0, "a"), (0, "b"), (1, "a"))
+    same, again, other = (load(config(seed=seed, dir=str(tmp_path / d))) for seed, d in cases)
     assert rows(same.test_images) == rows(again.test_images) != rows(other.test_images)
 
 

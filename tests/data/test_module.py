@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterable
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
 
 from fc2conv.config import ConfigError, DataConfig
@@ -134,7 +135,7 @@ def test_shape(data_dir: str, settings: dict[str, Any], shape: tuple[int, int, i
 # --- what the network sees
 
 
-@pytest.mark.parametrize("settings", [{"train_size": 500}, {"val_size": 0.9, "seed": 3}])
+@pytest.mark.parametrize("settings", [{"train_size": 500}, {"val_size": 0.95, "seed": 3}])
 def test_standard_is_mean_0_and_std_1_over_the_training_part(data_dir: str, settings: dict[str, Any]) -> None:
     data = split(data_dir, **settings)
     images, raw = training_images(data)
@@ -149,7 +150,7 @@ def test_standard_is_mean_0_and_std_1_over_the_training_part(data_dir: str, sett
 
 
 def test_unit_is_from_0_to_1(data_dir: str) -> None:
-    data = split(data_dir, normalise="unit", train_size=1000)
+    data = split(data_dir, normalise="unit", train_size=500)
     images, raw = training_images(data)
     np.testing.assert_allclose(images.numpy(), raw / 255, rtol=1e-6)
     assert images.min() == 0
@@ -163,7 +164,7 @@ def test_unit_is_from_0_to_1(data_dir: str) -> None:
 def test_training_images_change_with_run_and_epoch_and_the_others_never(
     data_dir: str, settings: dict[str, Any]
 ) -> None:
-    small = {"train_size": 100, "val_size": 100, **settings}
+    small = {"batch_size": 20, **settings}
     first, again, other = (split(data_dir, seed, **small) for seed in (0, 0, 1))
     batch = next(iter(first.train_dataloader()))
     seen = first.view(batch, "train", epoch=2).images
@@ -178,8 +179,8 @@ def test_training_images_change_with_run_and_epoch_and_the_others_never(
 
 
 def test_a_test_image_is_seen_alike_with_any_batch_size(data_dir: str) -> None:
-    settings = {"permutation": "fresh", "canvas": 32, "place": "random"}
-    small, large = (split(data_dir, batch_size=n, **settings) for n in (50, 100))
+    settings: dict[str, Any] = {"permutation": "fresh", "canvas": 32, "place": "random"}
+    small, large = (split(data_dir, batch_size=n, **settings) for n in (20, 40))
     a, b = (data.test_dataloader() for data in (small, large))
     expected = large.view(next(iter(b)), "test").images
     found = [small.view(batch, "test").images for _, batch in zip(range(2), a, strict=False)]
@@ -203,7 +204,7 @@ class Stage(SimpleNamespace):
     ],
 )
 def test_the_stage_decides_on_augmentation_and_shift(data_dir: str, trainer: Any, flipped: bool, shifted: bool) -> None:
-    data = split(data_dir, normalise="unit", flip=True, shift=(3, 0), train_size=100)
+    data = split(data_dir, normalise="unit", flip=True, shift=(3, 0), batch_size=256)
     batch = next(iter(data.test_dataloader()))
     data.trainer = trainer
     seen = data.on_after_batch_transfer(batch, 0).images
@@ -211,13 +212,13 @@ def test_the_stage_decides_on_augmentation_and_shift(data_dir: str, trainer: Any
     moved = torch.cat([torch.zeros(len(raw), 1, 28, 3), raw[..., :-3]], dim=-1)
     expected = moved if shifted else raw
     mirrored = (~torch.isclose(seen, expected).flatten(1).all(1)).sum()
-    assert (50 < mirrored < 206) if flipped else (mirrored == 0)
+    assert (96 < mirrored < 160) if flipped else (mirrored == 0)  # 128 +- 4 standard deviations of 8
 
 
 def test_loaders_follow_the_trainer(data_dir: str) -> None:
     data = split(data_dir, train_size=100, batch_size=30)
     trainer = Stage(global_rank=1, world_size=3)
-    data.trainer = trainer  # type: ignore[assignment]
+    data.trainer = cast(Trainer, trainer)
     loader = data.train_dataloader()
     first = numbers(loader)
     trainer.current_epoch = 1

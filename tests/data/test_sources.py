@@ -216,7 +216,7 @@ def test_without_any_source_the_three_ways_are_listed(
 
 
 def test_a_cache_is_plain_and_mapped(mnist: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = []
+    opened: list[tuple[type, bool]] = []
 
     def spy(path: Path, **options: Any) -> Any:
         array = np_load(path, **options)
@@ -224,7 +224,7 @@ def test_a_cache_is_plain_and_mapped(mnist: DataConfig, monkeypatch: pytest.Monk
         return array
 
     np_load = np.load
-    monkeypatch.setattr(sources.np, "load", spy)
+    monkeypatch.setattr(np, "load", spy)
     data = load(mnist)
     assert opened == [(np.memmap, False)] * 5
     assert data.classes == [f"c{i}" for i in range(10)]
@@ -307,7 +307,7 @@ def test_an_interrupted_preparation_leaves_nothing(mnist: DataConfig, monkeypatc
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sources.np, "save", full)
+        patch.setattr(np, "save", full)
         with pytest.raises(OSError, match="no space left"):
             load(mnist)
     assert not list(Path(mnist.dir).iterdir())

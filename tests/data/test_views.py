@@ -202,7 +202,7 @@ def test_erase_blanks_to_the_mean_in_every_band() -> None:
     assert torch.equal(seen[:, 0] == 0, seen[:, 2] == 0)
 
 
-AUGMENTED = {"flip": True, "translate": 2, "erase": 0.5}
+AUGMENTED: dict[str, Any] = {"flip": True, "translate": 2, "erase": 0.5}
 
 
 def test_only_training_images_are_augmented() -> None:

@@ -80,7 +80,7 @@ class Batches:
         return {"next": self.next}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.start = state["next"] % self.batches
+        self.start = self.next = state["next"] % self.batches
 
 
 class ImageData(LightningDataModule):
@@ -116,7 +116,8 @@ class ImageData(LightningDataModule):
     @property
     def shape(self) -> Shape:
         """(C, H, W) of what the network sees."""
-        return self.views.shape(self.source.train_images.shape[1])
+        bands = self.source.train_images.shape[1]
+        return self.views.shape(bands)
 
     def prepare_data(self) -> None:
         load(self.config)

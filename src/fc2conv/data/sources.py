@@ -76,7 +76,12 @@ def load(config: DataConfig) -> Images:
 
 
 def _open(folder: Path, expected: dict[str, str] | None) -> Images:
-    meta = json.loads((folder / "meta.json").read_text())
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        digests = {**meta["sha256"], **(expected or {})}
+        classes = [str(c) for c in meta["classes"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / 'meta.json'} cannot be read; delete {folder} to prepare it anew") from error
     tensors = {}
     for name in (*ARRAYS, "moments"):
         path = folder / f"{name}.npy"
@@ -85,10 +90,14 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
             array = np.load(path, mmap_mode="c", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path} cannot be read ({error}); delete {folder} to prepare it anew") from error
-        if name in ARRAYS and sha256(array) != (expected or meta["sha256"])[name]:
+        if array.dtype.str[1:] not in IDX_TYPES or sha256(array) != digests.get(name):
             raise DataError(f"{path} is truncated or altered (its SHA-256 differs); delete {folder} to prepare it anew")
         tensors[name] = torch.from_numpy(array)
-    return Images(**tensors, classes=meta["classes"], sha256=meta["sha256"])
+    return Images(**tensors, classes=classes, sha256={name: digests[name] for name in ARRAYS})
+
+
+IDX_TYPES = {"u1": 0x08, "i4": 0x0C, "f8": 0x0E}
+"""numpy's type -> the third byte of an IDX file."""
 
 
 def sha256(array: npt.NDArray[np.generic]) -> str:
@@ -97,7 +106,7 @@ def sha256(array: npt.NDArray[np.generic]) -> str:
     Images of one band count as (N, H, W), as the MNIST family publishes them.
     """
     shape = [n for axis, n in enumerate(array.shape) if not (axis == 1 and array.ndim == 4 and n == 1)]
-    kind = {"u1": 0x08, "i4": 0x0C}[array.dtype.str[1:]]
+    kind = IDX_TYPES[array.dtype.str[1:]]
     digest = hashlib.sha256(struct.pack(f">4B{len(shape)}I", 0, 0, kind, len(shape), *shape))
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
@@ -112,12 +121,15 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         images = arrays["train_images"]
         chunks = (images[i : i + 4096].astype(np.float64) for i in range(0, len(images), 4096))
         moments = np.concatenate([np.stack([c.mean((2, 3)), np.square(c).mean((2, 3))], axis=1) for c in chunks])
-        for name, array in (*arrays.items(), ("moments", moments)):
+        contents = {**arrays, "moments": moments}
+        for name, array in contents.items():
             np.save(aside / f"{name}.npy", array, allow_pickle=False)
-        meta = {"classes": classes, "sha256": {name: sha256(array) for name, array in arrays.items()}}
+        meta = {"classes": classes, "sha256": {name: sha256(array) for name, array in contents.items()}}
         (aside / "meta.json").write_text(json.dumps(meta, indent=1))
         aside.chmod(0o755)
-        if folder.exists():  # left half-made by hand; a whole one would have been opened
+        if (folder / "meta.json").exists():  # another process was quicker; its cache is as good, and in use
+            return
+        if folder.exists():  # left half-made by hand
             shutil.rmtree(folder)
         os.rename(aside, folder)
     except OSError:
@@ -222,7 +234,7 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         try:
             with Image.open(path) as im:
                 fitted = ImageOps.fit(im.convert("RGB" if config.colour else "L"), (config.size, config.size))
-        except (OSError, UnidentifiedImageError) as error:
+        except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is no readable image ({error})") from error
         array = np.asarray(fitted, dtype=np.uint8)
         return array.transpose(2, 0, 1) if config.colour else array[None]
@@ -238,7 +250,7 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     else:
         (images, labels) = next(iter(parts.values()))
         order = stratified_order(torch.from_numpy(labels), config.seed).numpy()
-        cut = max(1, round(config.test_size * len(order)))
+        cut = min(max(1, round(config.test_size * len(order))), len(order) - 1)  # an image at least in both parts
         test, train = (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])
     arrays = dict(zip(ARRAYS, (*train, *test), strict=True))
     return arrays, class_names(config)
