@@ -376,9 +376,7 @@ class DataConfig:
             fits = self.block >= 1 and edge % self.block == 0
             require(fits, "data.block", self.block, f"a divisor of the image's {edge} pixels")
         if self.bands is not None:
-            require(
-                bands in (1, self.bands), "data.bands", self.bands, f"null: only grey images repeat, these have {bands}"
-            )
+            require(bands in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated")
 
     def split(self, images: int) -> tuple[int, int]:
         """(training, validation) images of an official training set of `images`.
