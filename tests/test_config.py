@@ -134,7 +134,7 @@ def test_refuses_what_does_not_belong(key: str, value: object, message: str) -> 
         ("data.bands", [0]),
         ("data.size", [0]),
         ("data.test_size", [0, 1]),
-        ("optim.lr", [0, -0.1]),
+        ("optim.lr", [0, -0.1, math.inf]),
         ("optim.momentum", [-0.1, 1]),
         ("optim.weight_decay", [-1e-4]),
         ("optim.warmup", [-0.1, 1]),
@@ -172,6 +172,14 @@ def test_refuses_values_out_of_range(key: str, values: list[object]) -> None:
             "data.train_size: got 54001, but data.val_size=0.1 leaves 54000",
         ),
         ({"data": {"name": "cifar10", "bands": 5}}, "data.bands: got 5, expected only grey images can be repeated"),
+        (
+            {"data": {"name": "folder", "path": "x", "size": 40, "canvas": 32}},
+            "data.canvas: got 32, expected at least the image's 40 pixels",
+        ),
+        (
+            {"data": {"name": "folder", "path": "x", "colour": True, "bands": 5}},
+            "data.bands: got 5, expected only grey images can be repeated",
+        ),
         ({"data": {"name": "folder"}}, "data.path: got null, expected the folder of your images: data.path=DIR"),
         (
             {"model": {"family": "lenet", "kernel_size": [5, 3, 3]}},

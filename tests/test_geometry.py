@@ -132,6 +132,8 @@ def test_parameters_of_each_layer(config: ModelConfig, layers: dict[str, int]) -
         (LeNetConfig(), 416_520),
         (LeNetConfig(pool="blur"), 416_520),  # fixed filters are no part of the count
         (LeNetConfig(pool="strided"), 148_320),
+        # 150 28^2, 2,400 12^2, and 2,304 features into the dense head
+        (LeNetConfig(pool="strided", pool_after=(2,)), 750_600),
         # (25 + 6) 28^2 and (6 25 + 96) 10^2, then 58,920 of the dense head
         (LeNetConfig(separable=True), 107_824),
         # 100 24^2, 500 8^2, 1,920; sub-sampling is no part of the count
@@ -237,6 +239,7 @@ IDENTITY = LeNetConfig(activation="identity")
         (LeNetConfig(), {"conv1": 5, "pool1": 6, "conv2": 14, "pool2": 16, "linear3": 28}),
         (LeNetConfig(pool="blur"), {"conv1": 5, "pool1": 8, "conv2": 16, "pool2": 22}),
         (LeNetConfig(pool="strided"), {"conv1": 5, "conv2": 13}),
+        (LeNetConfig(pool="strided", pool_after=(2,)), {"conv1": 5, "conv2": 9}),
         (LeNetConfig(kernel_size=3, dilation=(1, 2), padding="same", pool="none"), {"conv1": 3, "conv2": 7}),
         (LeNetConfig(separable=True), {"conv1_depthwise": 5, "conv1_pointwise": 5, "pool2": 16}),
         (LeNet5Config(), {"c1": 5, "s2": 6, "c3": 14, "s4": 16, "c5": 32}),
@@ -332,6 +335,7 @@ BUILT = [
     (LeNet1Config(), GREY),
     (LeNet1Config(), (3, 32, 32)),
     (LeNet5Config(), GREY),
+    (LeNet5Config(), (1, 29, 31)),
     (LeNet5Config(train_rbf=True), (3, 32, 32)),
     (NiNConfig(), GREY),
     (NiNConfig(kernel_size=(4, 3), norm="batch", dropout=0.5), (3, 32, 32)),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from fc2conv.config import ConvNetConfig, LeNetConfig, ModelConfig, NiNConfig
-from fc2conv.geometry import MONOTONE, trace
+from fc2conv.geometry import MONOTONE, PadTo, trace
 from fc2conv.models import ARCHITECTURES, plan
 from fc2conv.models.fast import BatchNorm2d
 from fc2conv.models.layers import (
@@ -198,6 +198,13 @@ def test_scaled_tanh() -> None:
     assert_close(out, torch.tensor([-1, 0, 1, 1.7159], dtype=torch.float64), atol=1e-5, rtol=0)
     (slope,) = torch.autograd.grad(out.sum(), x)
     assert slope[1].item() == pytest.approx(1.7159 * 2 / 3)
+
+
+def test_the_field_repeats_the_border_around_the_image() -> None:
+    """Of an odd number of rows or columns, the larger half below and to the right."""
+    net = build(trace([PadTo("field", 5)], (1, 2, 3)))
+    want = [[1, 1, 2, 3, 3], [1, 1, 2, 3, 3], [4, 4, 5, 6, 6], [4, 4, 5, 6, 6], [4, 4, 5, 6, 6]]
+    assert net(torch.tensor([[[[1.0, 2, 3], [4, 5, 6]]]]))[0, 0].tolist() == want
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -422,3 +422,5 @@ def test_every_prefix_has_the_classes_in_proportion() -> None:
     for n in range(1, 101):
         counts = seen[:n].bincount(minlength=3).tolist()
         assert all(abs(c - share * n) <= 1 for c, share in zip(counts, (0.6, 0.3, 0.1), strict=True)), n
+    # at 1/120, 1/60, 3/120 and 5/120, before the first of the rarest class at 1/20
+    assert seen[:4].tolist() == [0, 1, 0, 0]
