@@ -52,8 +52,8 @@ MODELS: dict[str, ModelConfig] = {
     "lenet_modern": LeNetConfig(activation="relu", pool="max", norm="batch", bias=False),
     "mlp": MLPConfig(),
 }
-DATA = DataConfig(train_size=20_000, val_size=2_000)
-EPOCHS = 2
+DATA = DataConfig(batch_size=256)
+EPOCHS = 1
 LR = 0.05
 
 
@@ -80,7 +80,7 @@ def suite(name: str, folder: str, threads: int) -> float:
         Config(
             model=MODELS[name],
             data=DATA,
-            optim=OptimConfig(lr=LR),
+            optim=OptimConfig(name="sgd", lr=LR),
             trainer=TrainerConfig(max_epochs=EPOCHS, accelerator="cpu", threads=threads, progress=False),
             logger=LoggerConfig(mode="offline"),
             runs_dir=folder,
@@ -153,7 +153,7 @@ def usual(name: str, raw: Path, folder: str) -> float:
     """c: per-image transforms in a DataLoader without workers, the default."""
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))])
     images = datasets.FashionMNIST(raw, train=True, transform=transform)
-    n = DATA.train_size or 0
+    n, _ = DATA.split(len(images))
     train = DataLoader(Subset(images, range(n)), batch_size=DATA.batch_size, shuffle=True)
     val = DataLoader(Subset(images, range(n, n + int(DATA.val_size))), batch_size=DATA.batch_size)
     clock = Clock()
@@ -194,7 +194,7 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, lightning {lightning.__version__}, {platform.machine()}, batch {DATA.batch_size}"
     )
-    print(f"{arguments.rounds} rounds of {EPOCHS} epochs of {DATA.train_size:,} images; images/s, medians\n")
+    print(f"{arguments.rounds} rounds of {EPOCHS} epoch of {len(data.train_index):,} images; images/s, medians\n")
     print(f"{'model':14}{'threads':>8}{'a bare':>10}{'b suite':>10}{'c usual':>10}{'b/a':>7}{'b/c':>7}")
     with tempfile.TemporaryDirectory() as folder:
         raw = torchvision_files(data, Path(folder) / "torchvision")

@@ -215,7 +215,7 @@ def test_refuses_values_that_cannot_work_together(values: dict[str, Any], messag
         ("data.val_size", 0.1, 0.1),
         ("data.val_size", 1e4, 10_000),
         ("data.train_size", None, None),
-        ("data.train_size", "None", None),  # as a W&B agent writes null
+        ("data.train_size", "None", None),  # as a W&B sweep writes null
         ("logger.entity", "None", None),
         ("lenet.pool_after", "None", None),
         ("lenet.pool_after", [], ()),

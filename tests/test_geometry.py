@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import is_dataclass, replace
 from typing import Any
 
@@ -35,6 +36,7 @@ from fc2conv.geometry import (
     Local,
     NormLayer,
     PoolLayer,
+    Residual,
     Row,
     SharedImage,
     Subsample,
@@ -45,6 +47,15 @@ from fc2conv.models import plan
 from fc2conv.models.layers import ACTIVATIONS, ScaledTanh, build
 
 GREY = (1, 28, 28)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Small tensors are not worth sharing: on a busy machine the threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def spelled(value: object) -> str | None:
@@ -143,6 +154,12 @@ def test_parameters_of_each_layer(config: ModelConfig, layers: dict[str, int]) -
 )
 def test_macs(config: ModelConfig, macs: int) -> None:
     assert plan(config, GREY, 10).macs == macs
+
+
+def test_the_convnet_adds_inputs_where_shapes_agree() -> None:
+    config = ConvNetConfig(channels=(16, 32, 32, 40, 40, 56), pool_after=(1, 3), residual=True)
+    rows = plan(config, GREY, 10).rows
+    assert [row.name for row in rows if isinstance(row.layer, Residual)] == ["residual3", "residual5"]
 
 
 @pytest.mark.parametrize("h", [1, 10, 256, 1000])

@@ -70,7 +70,7 @@ LABELS = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """Eight images are too few for two threads to share, which wait for each other on a busy machine."""
+    """Small tensors are not worth sharing: on a busy machine the threads wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from fc2conv.config import ModelConfig, OptimConfig, parse, parse_model, plain
-from fc2conv.data.module import Batch
+from fc2conv.data.module import Batch, mixed_seed
 from fc2conv.geometry import Geometry, Shape
 from fc2conv.models import plan
 from fc2conv.models.layers import TableConv, build
@@ -149,8 +149,7 @@ class Classifier(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it.
-        mixed = self.seed * 0x9E3779B97F4A7C15 + self.global_rank * 0xBF58476D1CE4E5B9 + self.global_step
-        torch.manual_seed(mixed % 2**63)
+        torch.manual_seed(mixed_seed(self.seed, self.global_rank, self.global_step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         outputs: Tensor = self(batch.images)

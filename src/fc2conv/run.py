@@ -102,10 +102,17 @@ def _prepare_torch(config: TrainerConfig, world: World) -> None:
     if config.accelerator == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("trainer.accelerator", "got mps, but torch has no MPS here; use trainer=cpu")
     torch.set_num_threads(config.threads or max(1, _cores() // world.local_size))
+    # Deterministic mode also fills every new tensor with NaN, to show reads of memory never written; we make none.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     # what Lightning has to say of choices made on purpose; our totals are reduced over the ranks before they are logged
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*recommended to use .self.log.*sync_dist.*", ".*than the logging interval.*", ".*LeafSpec.*"):
+    for message in (
+        ".*recommended to use .self.log.*sync_dist.*",
+        ".*than the logging interval.*",
+        ".*LeafSpec.*",
+        ".*even kernel lengths.*",
+    ):
         warnings.filterwarnings("ignore", message)
 
 

@@ -15,6 +15,16 @@ from fc2conv.data.views import Views
 from fc2conv.geometry import Shape
 
 
+def mixed_seed(*parts: int) -> int:
+    """A generator's seed that differs wherever the parts do. The CPU's generator uses the lower 32 bits only, so they
+    must be mixed, not shifted beside each other."""
+    mixed = 0
+    for part in parts:
+        mixed = (mixed + part + 1) * 0x9E3779B97F4A7C15 % 2**64
+        mixed ^= mixed >> 29
+    return mixed % 2**63
+
+
 class Batch(NamedTuple):
     """What one step sees. `size` is the global batch divided by the number of ranks: per-image losses summed here and
     divided by it average, over the ranks, to the mean over the global batch, however unevenly that is dealt out."""
@@ -64,7 +74,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         order = self.index
         if self.seed is not None:
-            generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch())
+            generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch()))
             order = order[torch.randperm(len(order), generator=generator)]
         parts = order.tensor_split(self.batches)
         start, self.start = self.start, 0

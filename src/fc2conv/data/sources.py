@@ -88,7 +88,7 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
         try:
             # c: pages are shared with every process that maps the file, and never written back
             array = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy raises whatever its parser meets in a damaged header
             raise DataError(f"{path} cannot be read ({error}); delete {folder} to prepare it anew") from error
         if array.dtype.str[1:] not in IDX_TYPES or sha256(array) != digests.get(name):
             raise DataError(f"{path} is truncated or altered (its SHA-256 differs); delete {folder} to prepare it anew")
@@ -233,6 +233,8 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     def pixels(path: Path) -> Array:
         try:
             with Image.open(path) as im:
+                if im.mode[0] in "IF":
+                    raise OSError("more than 8 bits a pixel; convert it first")
                 fitted = ImageOps.fit(im.convert("RGB" if config.colour else "L"), (config.size, config.size))
         except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is no readable image ({error})") from error
