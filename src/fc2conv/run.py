@@ -103,7 +103,7 @@ def _prepare_torch(config: TrainerConfig, world: World) -> None:
         raise ConfigError("trainer.accelerator", "got mps, but torch has no MPS here; use trainer=cpu")
     torch.set_num_threads(config.threads or max(1, _cores() // world.local_size))
     # Deterministic mode also fills every new tensor with NaN, to show reads of memory never written; we make none.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # what Lightning has to say of choices made on purpose; our totals are reduced over the ranks before they are logged
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
