@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -31,3 +33,12 @@ def image_folder(tmp_path: Path) -> Path:
             pixels = generator.integers(0, 60, (8, 10)) + (0, 190, 95)[label]
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:02}.png")
     return tmp_path / "images"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors are not worth sharing: on a busy machine the threads wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -28,11 +28,10 @@ from fc2conv.config import (
     ResNetConfig,
     TrainerConfig,
     identity_of,
-    parse,
-    parse_model,
     per_layer,
     plain,
 )
+from fc2conv.parsing import parse, parse_model
 from fc2conv.result import hashed
 
 
@@ -233,6 +232,14 @@ def test_converts_what_means_the_same(key: str, value: object, want: object) -> 
     got = at(parse(Config, nested(key, value)), key)
     assert got == want
     assert type(got) is type(want)
+
+
+def test_the_books_padding_goes_with_one_convolution() -> None:
+    """It has two values, and nobody wrote them."""
+    assert LeNetConfig(channels=(8,)).padding == (2,)
+    assert LeNetConfig(channels=(8, 8, 8)).padding == (2, 0)
+    with pytest.raises(ConfigError, match=r"^model\.padding: got \[1,0\]"):
+        LeNetConfig(channels=(8,), padding=(1, 0))
 
 
 def test_no_values_mean_the_defaults() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import is_dataclass, replace
 from typing import Any
 
@@ -49,13 +48,7 @@ from fc2conv.models.layers import ACTIVATIONS, ScaledTanh, build
 GREY = (1, 28, 28)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Small tensors are not worth sharing: on a busy machine the threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def spelled(value: object) -> str | None:

@@ -14,7 +14,7 @@ FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__in
 """Module names without the package's: config, models, models.lenet, ..."""
 
 TORCH_FREE = [
-    *("config", "geometry", "result", "show", "record", "signals", "world", "cli", "data.folder", "models"),
+    *("config", "parsing", "geometry", "result", "show", "record", "signals", "world", "cli", "data.folder", "models"),
     *(f"models.{family}" for family in ("perceptrons", "ladder", "lenet", "nin", "resnet", "convnet")),
 ]
 
@@ -69,7 +69,7 @@ def test_is_known_only_to(target: str, allowed: set[str]) -> None:
     assert rooms(importers(target)) <= allowed
 
 
-@pytest.mark.parametrize("room", ["models", "geometry", "config", "result", "classifier", "data"])
+@pytest.mark.parametrize("room", ["models", "geometry", "config", "parsing", "result", "classifier", "data"])
 def test_knows_nothing_of_how_a_run_is_started(room: str) -> None:
     for target in ("hydra", "omegaconf", "wandb", "lightning.pytorch.Trainer", "lightning.Trainer"):
         assert room not in rooms(importers(target)), target
@@ -78,12 +78,13 @@ def test_knows_nothing_of_how_a_run_is_started(room: str) -> None:
 # who may import whom, of the rooms that the direction is about
 ARROWS = {
     "config": set(),
+    "parsing": {"config"},
     "signals": set(),
     "result": set(),
     "geometry": {"config"},
-    "data": {"config", "geometry"},
+    "data": {"config", "parsing", "geometry"},
     "models": {"config", "geometry", "classifier"},
-    "classifier": {"config", "geometry", "data", "models"},
+    "classifier": {"config", "parsing", "geometry", "data", "models"},
     "record": {"config", "geometry", "result"},
     "show": {"config", "geometry", "result"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,17 +28,11 @@ from fc2conv.models.layers import (
     Subsample,
     TableConv,
     build,
+    xavier_,
 )
 from fc2conv.models.lenet import C3, PAIRS
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Small tensors are not worth sharing: on a busy machine the threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +184,26 @@ def test_table_conv_starts_as_a_convolution_of_its_own_inputs_would() -> None:
         largest = layer.weight[layer.where[0] == o].abs().max().item()
         bound = (25 * len(maps)) ** -0.5
         assert 0.9 * bound < largest <= bound
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan_in", "fan_out"),
+    [
+        (DenseImage((2, 9, 9), 3), 2 * 81, 3 * 81),
+        (SharedImage((2, 9, 9), 3), 2 * 81, 3 * 81),  # as the dense layer whose weights it ties
+        (LocallyConnected((2, 30, 30), 3, 2), 2 * 25, 3 * 25),
+        (nn.Conv2d(2, 3, 5), 2 * 25, 3 * 25),
+        (TableConv(6, C3, (5, 5)), 25 * 60 / 16, 25 * 10),  # 60 connections among 16 maps; each of 6 inputs feeds 10
+    ],
+)
+def test_xavier_counts_the_connections_of_a_unit(layer: Any, fan_in: float, fan_out: float) -> None:
+    """Glorot & Bengio 2010, equation 16."""
+    bias = layer.bias.clone()
+    xavier_(nn.Sequential(layer))
+    bound = math.sqrt(6 / (fan_in + fan_out))
+    assert 0.98 * bound < layer.weight.abs().max().item() <= bound
+    assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1)
+    assert_close(layer.bias, bias)
 
 
 def test_subsample_adds_four_scales_and_shifts() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,21 +59,15 @@ CONFIGS: dict[str, ModelConfig] = {
     "convnet": ConvNetConfig(channels=(16, 16, 32, 32), pool_after=(2, 4), residual=False),
     "convnet_residual": ConvNetConfig(channels=(16, 16, 32, 32), pool_after=(2, 4), residual=True),
 }
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec.*:FutureWarning",  # raised inside Lightning by torch
-    "ignore:.*than the logging interval.*",  # one step is meant
-)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings(
+        "ignore:.*LeafSpec.*:FutureWarning",  # raised inside Lightning by torch
+        "ignore:.*than the logging interval.*",  # one step is meant
+    ),
+]
 every = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 LABELS = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Small tensors are not worth sharing: on a busy machine the threads wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def classifier(config: ModelConfig, shape: tuple[int, int, int] = (1, 28, 28), **more: Any) -> Classifier:

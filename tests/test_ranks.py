@@ -86,12 +86,14 @@ def test_ddp_learns_what_one_rank_learns(ranks: int, one_rank: Path, tmp_path: P
 def test_the_test_metrics_are_exact_on_any_number_of_ranks(ranks: int, one_rank: Path, data_dir: str) -> None:
     """The same weights: accuracy to the last image, the loss to rounding."""
     script = (
-        "import sys; from pathlib import Path; from dataclasses import replace\n"
-        "from fc2conv.config import Config, parse; from fc2conv.run import config_of, test\n"
+        "import os, sys; from pathlib import Path; from dataclasses import replace\n"
+        "from fc2conv.config import Config; from fc2conv.parsing import parse\n"
+        "from fc2conv.run import config_of, test\n"
         "config = parse(Config, config_of(Path(sys.argv[1])))\n"
         "trainer = replace(config.trainer, strategy='ddp', devices='auto')\n"
         "config = replace(config, task='test', ckpt=sys.argv[1], trainer=trainer)\n"
-        "print(test(config))\n"
+        "figures = test(config)\n"
+        "os.write(1, f'{figures}\\n'.encode())  # in one piece: print's newline may come after another rank's line\n"
     )
     checkpoint = str(one_rank / "checkpoints" / "best.ckpt")
     run = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--no-python")

@@ -25,9 +25,9 @@ from fc2conv.config import (
     MLPConfig,
     OptimConfig,
     TrainerConfig,
-    parse,
     plain,
 )
+from fc2conv.parsing import parse
 from fc2conv.record import reserve
 from fc2conv.result import Result
 from fc2conv.run import config_of, run

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from fc2conv.config import ModelConfig, OptimConfig, parse, parse_model, plain
+from fc2conv.config import ModelConfig, OptimConfig, plain
 from fc2conv.data.module import Batch, mixed_seed
 from fc2conv.geometry import Geometry, Shape
 from fc2conv.models import plan
-from fc2conv.models.layers import TableConv, build
+from fc2conv.models.layers import build, xavier_
+from fc2conv.parsing import parse, parse_model
 
 
 class NonFiniteLoss(RuntimeError):
@@ -110,9 +111,7 @@ class Classifier(LightningModule):
         self.geometry: Geometry = plan(self.config, tuple(input_shape), classes)
         self.net: nn.Sequential = build(self.geometry)
         if self.config.init == "xavier":
-            for module in self.net.modules():
-                if isinstance(module, (nn.Linear, nn.Conv2d)) and not isinstance(module, TableConv):
-                    nn.init.xavier_uniform_(module.weight)
+            xavier_(self.net)
         self.net.to(memory_format=torch.channels_last)
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
         self.figures: dict[str, dict[str, float]] = {}

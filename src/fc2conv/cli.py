@@ -21,22 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fc2conv import show
-from fc2conv.config import (
-    DATASETS,
-    GROUPS,
-    MODELS,
-    TOP_LEVEL,
-    Config,
-    ConfigError,
-    DataConfig,
-    identity_of,
-    parse,
-    plain,
-    suggest,
-)
+from fc2conv.config import DATASETS, GROUPS, MODELS, TOP_LEVEL, Config, ConfigError, DataConfig, identity_of, plain
 from fc2conv.data.folder import class_names
 from fc2conv.geometry import Shape
 from fc2conv.models import plan
+from fc2conv.parsing import parse, suggest
 from fc2conv.record import check_writable, find_run
 from fc2conv.result import Result, hashed
 from fc2conv.signals import Interrupted

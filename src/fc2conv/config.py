@@ -1,21 +1,15 @@
 """The typed schema of everything in conf/, and the one home of every default.
 
-Each group of keys is a frozen dataclass; a YAML file says only what differs from it. `parse` turns the plain values
-that Hydra composed into these classes and refuses what does not belong: unknown keys, wrong types, values that cannot
-work together. Nothing here imports torch or Hydra, so a wrong call is answered at once.
+Each group of keys is a frozen dataclass, which refuses values that cannot work together; a YAML file says only what
+differs from it. parsing.py turns plain values into these classes. Nothing here imports torch or Hydra, so a wrong call
+is answered at once.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
-import types
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union, cast
-
-T = TypeVar("T")
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Union, cast
 
 
 class ConfigError(ValueError):
@@ -121,7 +115,8 @@ class LeNetConfig:
     kernel_size: int | tuple[int, ...] = 5
     """One, or one for each convolution."""
     padding: Padding | tuple[Padding, ...] = (2, 0)
-    """Pixels on each side, `same` (output as large as input / stride) or `valid` (none); one, or one for each."""
+    """Pixels on each side, `same` (output as large as input / stride) or `valid` (none); one, or one for each. The
+    book's (2, 0) goes with a single convolution too."""
     padding_mode: PaddingMode = "zeros"
     stride: int | tuple[int, ...] = 1
     dilation: int | tuple[int, ...] = 1
@@ -149,6 +144,9 @@ class LeNetConfig:
         n = len(self.channels)
         require(n >= 1, "model.channels", self.channels, "at least one convolution, e.g. [6,16]")
         require(all(c > 0 for c in self.channels), "model.channels", self.channels, "at least 1 in each layer")
+        if isinstance(self.padding, tuple) and self.padding == LeNetConfig.padding:
+            # nobody wrote it, so it must not be refused for being too long
+            object.__setattr__(self, "padding", self.padding[:n])
         for key, least in (("kernel_size", 1), ("stride", 1), ("dilation", 1), ("padding", 0)):
             for value in per_layer(f"model.{key}", getattr(self, key), n, "convolutions in model.channels"):
                 require(isinstance(value, str) or value >= least, f"model.{key}", value, f"{least} or more")
@@ -536,109 +534,3 @@ def identity_of(config: Config) -> dict[str, Any]:
             values["data"].pop(key)
     trainer = {k: values["trainer"][k] for k in ("max_epochs", "precision", "gradient_clip", "patience")}
     return {**{k: values[k] for k in ("model", "data", "optim", "seed")}, "trainer": trainer}
-
-
-# --- plain -> typed
-
-
-def parse(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
-    """Build the dataclass `cls` from plain values, refusing unknown keys and wrong types.
-
-    Raises:
-        ConfigError: naming the dotted key, what it got and what would do
-    """
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    for name in values:
-        if name not in names:
-            raise ConfigError(_join(key, str(name)), "no such key" + suggest(str(name), names))
-    return cls(**{name: _convert(hints[name], value, _join(key, name)) for name, value in values.items()})
-
-
-def parse_model(values: Mapping[str, Any], key: str = "model") -> ModelConfig:
-    """The model's dataclass, chosen by its `family`."""
-    family = values.get("family")
-    if family not in MODELS:
-        raise ConfigError(f"{key}.family", f"got {show(family)}, expected one of {', '.join(MODELS)}")
-    return parse(MODELS[family], values, key)
-
-
-def suggest(name: str, known: Sequence[str]) -> str:
-    """What the writer of an unknown key probably meant, and what there is."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return (f"; did you mean {close[0]}?" if close else ".") + f" Known: {', '.join(known)}"
-
-
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
-
-
-class _Mismatch(Exception):
-    pass
-
-
-def _convert(hint: Any, value: Any, key: str) -> Any:
-    if hint == ModelConfig:
-        require(isinstance(value, Mapping), key, value, "a model, e.g. model=lenet")
-        return parse_model(value, key)
-    if is_dataclass(hint):
-        require(isinstance(value, Mapping), key, value, "a group of keys")
-        return parse(hint, value, key)  # type: ignore[arg-type]
-    try:
-        return _cast(hint, value)
-    except _Mismatch:
-        raise ConfigError(key, f"got {show(value)}, expected {_describe(hint)}") from None
-
-
-def _cast(hint: Any, value: Any) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        for option in sorted(args, key=lambda a: a is not type(None)):  # so that None is not text
-            try:
-                return _cast(option, value)
-            except _Mismatch:
-                continue
-        raise _Mismatch
-    if origin is Literal:
-        # "32" is written 32 on the command line
-        if value in args or str(value) in args:
-            return value if value in args else str(value)
-        raise _Mismatch
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise _Mismatch
-        if args[-1] is not Ellipsis:
-            if len(value) != len(args):
-                raise _Mismatch
-            return tuple(_cast(a, v) for a, v in zip(args, value, strict=True))
-        return tuple(_cast(args[0], v) for v in value)
-    if hint is type(None):
-        if value is None or value == "None":  # a W&B agent writes null as None
-            return None
-    elif hint is bool:
-        if isinstance(value, bool):
-            return value
-    elif hint is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if isinstance(value, float) and value.is_integer():  # 1e3
-            return int(value)
-    elif hint is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    elif hint is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return str(value)
-    raise _Mismatch
-
-
-def _describe(hint: Any) -> str:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_describe(a) for a in args))
-    if origin is Literal:
-        return ("one of " if len(args) > 1 else "") + ", ".join(show(a) for a in args)
-    if origin is tuple:
-        if args[-1] is not Ellipsis:
-            return f"a list of {len(args)} values"
-        return f"a list, each {_describe(args[0])}"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}[hint]

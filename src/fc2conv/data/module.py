@@ -9,10 +9,11 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from fc2conv.config import DataConfig, parse
+from fc2conv.config import DataConfig
 from fc2conv.data.sources import Images, load, stratified_order
 from fc2conv.data.views import Views
 from fc2conv.geometry import Shape
+from fc2conv.parsing import parse
 
 
 def mixed_seed(*parts: int) -> int:

@@ -24,10 +24,11 @@ class BatchNorm2d(nn.BatchNorm2d):
             assert self.running_mean is not None
             assert self.running_var is not None
             assert self.num_batches_tracked is not None
+            assert self.momentum is not None
             n = input.numel() / self.num_features
             self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum or 0.1)
-            self.running_var.lerp_(var * (n / (n - 1)), self.momentum or 0.1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * (n / (n - 1)), self.momentum)
         return cast(Tensor, y)
 
 

@@ -29,6 +29,20 @@ def build(network: g.Geometry) -> nn.Sequential:
     return nn.Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in network.rows))
 
 
+def xavier_(net: nn.Module) -> None:
+    """Glorot's uniform for every weight of `net`: within sqrt(6 / (fan_in + fan_out)) of zero, biases untouched.
+
+    The fans count connections: how many inputs a unit sees, and how many units see an input. So a kernel that is shared
+    over the whole image starts as the dense matrix that it ties, and a locally connected layer as the convolution.
+    """
+    for module in net.modules():
+        if isinstance(module, (TableConv, LocallyConnected, SharedImage)):
+            bound = (6 / sum(module.fans)) ** 0.5
+            nn.init.uniform_(module.weight, -bound, bound)
+        elif isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.xavier_uniform_(module.weight)
+
+
 def _module(layer: g.Layer, shape: g.Shape) -> nn.Module:
     """The module for `layer` on inputs of `shape` (without the batch)."""
     match layer:
@@ -114,6 +128,8 @@ class TableConv(nn.Conv2d):
         self.register_buffer("where", where, persistent=False)
         self.weight = nn.Parameter(torch.empty(where.shape[1], *kernel))
         self.shape = full.shape
+        window = kernel[0] * kernel[1]
+        self.fans = (window * where.shape[1] / len(table), window * where.shape[1] / channels)
         for w, o in zip(self.weight, where[0].tolist(), strict=True):
             nn.init.uniform_(w, -1, 1).data.mul_((len(table[o]) * w.numel()) ** -0.5)
 
@@ -138,6 +154,7 @@ class LocallyConnected(nn.Module):
         self.offsets = [(a, b) for a in reach[0] for b in reach[1]]
         self.blocks = [(out_channels, c, h - abs(a), w - abs(b)) for a, b in self.offsets]
         self.sizes = [o * c * m * n for o, c, m, n in self.blocks]
+        self.fans = (c * len(self.offsets), out_channels * len(self.offsets))
         bound = (c * len(self.offsets)) ** -0.5
         self.weight = nn.Parameter(torch.empty(sum(self.sizes)).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels, h, w).uniform_(-bound, bound))
@@ -175,6 +192,7 @@ class SharedImage(nn.Module):
     def __init__(self, shape: g.Shape, out_channels: int):
         super().__init__()
         c, h, w = shape
+        self.fans = (c * h * w, out_channels * h * w)
         bound = (c * h * w) ** -0.5  # a unit has that many inputs: the rest of the kernel lies outside the image
         self.weight = nn.Parameter(torch.empty(out_channels, c, 2 * h - 1, 2 * w - 1).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
