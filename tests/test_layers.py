@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from torch.testing import assert_close
 from fc2conv.config import ConvNetConfig, LeNetConfig, ModelConfig, NiNConfig
 from fc2conv.geometry import MONOTONE, PadTo, trace
 from fc2conv.models import ARCHITECTURES, plan
-from fc2conv.models.fast import BatchNorm2d
+from fc2conv.models.fast import BatchNorm2d, Sequential
 from fc2conv.models.layers import (
     RBF,
     Coordinates,
@@ -346,6 +347,137 @@ def test_batch_norms_state_is_torchs() -> None:
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(4, 6, 3, 3)
     assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def stages(channels: int, pool: nn.Module, conv: nn.Module | None = None) -> tuple[Sequential, nn.Sequential]:
+    """A norm and a pooling (after a convolution) as ours in single and as torch's in double precision."""
+    front = [] if conv is None else [conv]
+    ours, theirs = (
+        Sequential(*front, BatchNorm2d(channels), pool),
+        nn.Sequential(*front, nn.BatchNorm2d(channels), pool),
+    )
+    with torch.no_grad():
+        ours[-2].weight.uniform_(0.5, 1.5)
+        ours[-2].bias.normal_()
+    theirs = copy.deepcopy(theirs).double()
+    theirs.load_state_dict(ours.state_dict())
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    return ours, theirs
+
+
+def compare(ours: nn.Sequential, theirs: nn.Sequential, x: Tensor, leaf: bool = True, exact: float = 2e-5) -> Tensor:
+    """Output, gradients and the state after it; returns our output."""
+    x, double = x.detach().requires_grad_(leaf), x.detach().double().requires_grad_(leaf)
+    got, want = ours(x), theirs(double)
+    leaves = [[t, *net.parameters()] if leaf else list(net.parameters()) for net, t in ((ours, x), (theirs, double))]
+    for a, b in zip((got, *gradients(got, *leaves[0])), (want, *gradients(want, *leaves[1])), strict=True):
+        assert_close(a.double(), b, atol=exact * max(b.abs().max().item(), 1.0), rtol=0)
+    for name, value in theirs.state_dict().items():
+        assert_close(ours.state_dict()[name].to(value.dtype), value, atol=1e-5, rtol=1e-5)
+    assert isinstance(got, Tensor)
+    return got
+
+
+def is_joined(out: Tensor) -> bool:
+    return type(out.grad_fn).__name__ == "_NormPoolBackward"
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 7, 8, 16])
+@pytest.mark.parametrize("size", [(5, 4, 6), (1, 4, 4), (3, 7, 5), (2, 2, 3), (2, 3, 2)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_norm_and_pooling_are_torchs(channels: int, size: tuple[int, int, int], layout: torch.memory_format) -> None:
+    ours, theirs = stages(channels, nn.MaxPool2d(2, 2))
+    b, h, w = size
+    for training in (True, True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = torch.randn(b, channels, h, w).to(memory_format=layout)
+        assert is_joined(compare(ours, theirs, x)) == (training and channels < 8)
+    assert int(ours[0].num_batches_tracked) == 2
+
+
+def test_the_first_of_equal_pixels_gets_the_gradient() -> None:
+    """All 81 windows of three levels, among them each way that two, three or four can be equal."""
+    levels = torch.cartesian_prod(*[torch.arange(3.0)] * 4).view(1, 81, 2, 2)
+    x = levels.permute(0, 2, 1, 3).reshape(1, 1, 2, 162).repeat(2, 3, 2, 1)
+    ours, theirs = stages(3, nn.MaxPool2d(2, 2))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert is_joined(compare(ours, theirs, x.to(memory_format=layout)))
+
+
+@pytest.mark.parametrize("weight", [-1.0, 0.0, 1e-20])
+def test_pooling_first_only_where_all_weights_are_positive(weight: float) -> None:
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
+    for net in (ours, theirs):
+        nn.init.constant_(net[0].weight[2:3], weight)
+    x = torch.randn(4, 6, 6, 6)
+    if weight > 0:  # torch's output is the bias in single precision, whatever the pixel: only the largest is right
+        out = ours(x)
+        assert is_joined(out)
+        assert_close(out.double(), theirs(x.double()))
+    else:
+        assert not is_joined(compare(ours, theirs, x))
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_norm_and_pooling_far_from_zero(offset: float) -> None:
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
+    x = torch.randn(8, 6, 6, 8) * 0.1 + offset
+    assert is_joined(compare(ours, theirs, x, exact=3e-3 if offset else 2e-5))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(3, 2),
+        nn.MaxPool2d(2, 1),
+        nn.MaxPool2d(2, 2, padding=1),
+        nn.AvgPool2d(2),
+        nn.MaxPool2d(2, 2, ceil_mode=True),
+    ],
+)
+def test_other_poolings_stay_torchs(pool: nn.Module) -> None:
+    ours, theirs = stages(6, pool)
+    assert not is_joined(compare(ours, theirs, torch.randn(3, 6, 7, 6)))
+
+
+def test_norm_and_pooling_in_double_precision_are_torchs_own() -> None:
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
+    assert not is_joined(compare(ours.double(), theirs, torch.randn(3, 6, 4, 4).double(), exact=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("options", "split"),
+    [
+        ({"kernel_size": 5, "padding": 2}, True),
+        ({"kernel_size": (3, 5), "padding": (0, 1)}, True),
+        ({"kernel_size": 4, "padding": 2}, False),  # an odd number of rows
+        ({"kernel_size": 5, "padding": "same"}, False),
+        ({"kernel_size": 5, "padding": 2, "padding_mode": "reflect"}, False),
+        ({"kernel_size": 3, "padding": 1, "stride": 2}, False),
+        ({"kernel_size": 3, "padding": 2, "dilation": 2}, False),
+    ],
+)
+@pytest.mark.parametrize("leaf", [False, True])
+def test_convolution_norm_and_pooling_are_torchs(options: dict[str, Any], split: bool, leaf: bool) -> None:
+    conv = nn.Conv2d(1, 6, bias=False, **options)
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2), conv)
+    x = torch.randn(4, 1, 12, 8)
+    x[:, :, :8] = 0.5  # a background, where the pixels of a window are equal
+    out = compare(ours, theirs, x, leaf)
+    assert is_joined(out)
+    (before, _), *_ = out.grad_fn.next_functions  # type: ignore[union-attr]
+    assert before is not None
+    assert (before._saved_stride[0] == 2) == ((split and not leaf) or "stride" in options)  # type: ignore[attr-defined]
+
+
+def test_there_is_no_second_derivative() -> None:
+    """Rather an error than a wrong one."""
+    for net in (BatchNorm2d(6), stages(6, nn.MaxPool2d(2, 2))[0]):
+        x = torch.randn(3, 6, 4, 4, requires_grad=True)
+        (dx,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            dx.sum().backward()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fc2conv import geometry as g
-from fc2conv.models.fast import BatchNorm2d
+from fc2conv.models.fast import BatchNorm2d, Sequential
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 def build(network: g.Geometry) -> nn.Sequential:
     """The network of a plan: each row's layer under its own name."""
-    return nn.Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in network.rows))
+    return Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in network.rows))
 
 
 def xavier_(net: nn.Module) -> None:
