@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from fc2conv.show import EpochProgress
 from fc2conv.signals import Signals
 
 
+class Pruned(Exception):
+    """Whoever watches the run had it stopped: others of its sweep do better."""
+
+
 class EpochRecorder(Checkpoint):
     """After each epoch: metrics.csv, then checkpoints/last.ckpt and, if validation accuracy grew, best.ckpt, then
     result.json. Each file is replaced in one go, so that a run killed at any moment can go on from its folder.
@@ -27,10 +32,17 @@ class EpochRecorder(Checkpoint):
     Args:
         record: None on ranks other than 0, which take part in saving but write nothing
         folder: the run's; checkpoints go to checkpoints/ in it
+        watch: told each epoch's number and validation accuracy on rank 0; says whether the run should stop
     """
 
-    def __init__(self, record: Record | None, folder: Path, progress: EpochProgress):
-        self.record, self.folder, self.progress = record, folder, progress
+    def __init__(
+        self,
+        record: Record | None,
+        folder: Path,
+        progress: EpochProgress,
+        watch: Callable[[int, float], bool] | None = None,
+    ):
+        self.record, self.folder, self.progress, self.watch = record, folder, progress, watch
         self.best: dict[str, float] = {}
         self.seconds = 0.0
         self._began = 0.0
@@ -85,6 +97,10 @@ class EpochRecorder(Checkpoint):
         self.save(trainer, better)
         if self.record:
             self.record.write()
+        if self.watch and epoch < self.progress.epochs:
+            stop = self.watch(epoch, val["acc"]) if self.record else False
+            if trainer.strategy.broadcast(stop):
+                raise Pruned(f"stopped after epoch {epoch} with validation accuracy {val['acc']:.4f}: others do better")
 
     def save(self, trainer: Trainer, better: bool) -> None:
         """Save last.ckpt, and best.ckpt as the same file. Every rank must call it."""

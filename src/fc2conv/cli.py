@@ -14,50 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fc2conv import show
-from fc2conv.config import DATASETS, GROUPS, MODELS, TOP_LEVEL, Config, ConfigError, DataConfig, identity_of, plain
-from fc2conv.data.folder import class_names
-from fc2conv.geometry import Shape
-from fc2conv.models import plan
+from fc2conv.compose import planned, register_schema, typed
+from fc2conv.config import GROUPS, MODELS, TOP_LEVEL, Config, ConfigError, identity_of, plain
 from fc2conv.parsing import parse, suggest
 from fc2conv.record import check_writable, find_run
 from fc2conv.result import Result, hashed
 from fc2conv.signals import Interrupted
 from fc2conv.world import World, rank
-
-
-def register_schema() -> None:
-    """Tell Hydra the defaults of config.py: `schema/<group>` and `schema/model/<family>`."""
-    store = ConfigStore.instance()
-    for family, cls in MODELS.items():
-        store.store(group="schema/model", name=family, node=plain(cls()))
-    for group, cls in GROUPS.items():
-        store.store(group="schema", name=group, node=_defaults(cls))
-    store.store(group="schema", name="run", node={k: getattr(Config(), k) for k in TOP_LEVEL})
-
-
-def _defaults(cls: type) -> dict[str, Any]:
-    return plain(cls())
-
-
-# --- composed -> config
-
-
-def typed(composed: DictConfig) -> Config:
-    """The typed config of what Hydra composed.
-
-    Raises:
-        ConfigError: an unknown key, a wrong type, or values that cannot work together
-    """
-    values = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(values, dict)
-    return parse(Config, values)  # type: ignore[arg-type]
 
 
 def recorded(
@@ -87,21 +57,13 @@ def recorded(
     return parse(Config, values)
 
 
-def shape_of(data: DataConfig) -> tuple[Shape, int]:
-    """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
-    if data.name == "folder":
-        shape, classes = (3 if data.colour else 1, data.size, data.size), len(class_names(data))
-    else:
-        shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
-    edge = data.canvas or shape[1]
-    return (data.bands or shape[0], edge, edge), classes
-
-
 # --- the task
 
 
-def start(composed: DictConfig) -> None:
+def start(composed: DictConfig) -> Any:
     """Hydra's task function."""
+    if HydraConfig.get().mode is RunMode.MULTIRUN:  # a job of a sweep that another launcher than ours has started
+        return _job(composed)
     # Hydra must not see the exceptions: it would print a line of its own in front of the message
     os.environ[FULL] = "1" if _full else "0"
     try:
@@ -110,10 +72,29 @@ def start(composed: DictConfig) -> None:
         os.environ[FULL] = "1"
 
 
+def _job(composed: DictConfig) -> str:
+    """Train one cell of a sweep. Returns its status: what went wrong is in its record, and for the sweeper to tell."""
+    from fc2conv.sweep.cells import Cell
+    from fc2conv.sweep.job import work
+    from fc2conv.sweep.sweeper import folder_of
+
+    register_schema()
+    config = typed(composed)
+    overrides = tuple(o for o in HydraConfig.get().overrides.task if not o.startswith(("name=", "sweep=", "force=")))
+    cell = Cell.of(overrides, (), folder_of(composed), config, planned(config))
+    status = work(cell, Path(config.sweep) if config.sweep else None, config.force)
+    if status == "interrupted":
+        raise KeyboardInterrupt
+    return status
+
+
 def _start(composed: DictConfig) -> None:
     """Check everything that can be checked without torch, then do the task."""
     overrides = list(HydraConfig.get().overrides.task)
     config, folder = typed(composed), None
+    for key in ("sweep", "force", "fail_fast"):
+        if getattr(config, key):
+            raise ConfigError(key, f"got {getattr(config, key)}, which is about sweeps; add -m: python train.py -m ...")
     values = plain(config)
     if config.task == "test":
         _test(config, values, overrides)
@@ -121,8 +102,7 @@ def _start(composed: DictConfig) -> None:
     if config.resume:
         folder = find_run(config)
         config = _resumed(config, values, overrides, folder)
-    shape, classes = shape_of(config.data)
-    geometry = plan(config.model, shape, classes)
+    geometry = planned(config)
     world = World.of_environment(config.trainer)
     if world.is_first:
         show.console.print(show.layer_table(config.model.family, geometry))
@@ -134,20 +114,9 @@ def _start(composed: DictConfig) -> None:
     elif Result.read(folder).status == "done":
         raise ConfigError("resume", f"{folder} is done; there is nothing left to train")
 
-    from fc2conv.run import run
+    from fc2conv.launch import start as start_run
 
-    result: Result | None
-    if (
-        world.size == 1
-        and config.trainer.strategy == "ddp"
-        and "TORCHELASTIC_RUN_ID" not in os.environ
-        and not world.slurm
-    ):
-        from fc2conv.launch import launch, local_devices
-
-        result = launch(config, overrides, folder, local_devices(config.trainer))
-    else:
-        result = run(config, overrides, folder, resumed=folder is not None)
+    result = start_run(config, overrides, folder, resumed=folder is not None)
     if result:
         show.console.print(show.result_table(result))
         path = folder or Path(config.runs_dir) / result.name
@@ -228,11 +197,10 @@ def explain(error: Exception) -> tuple[int, str]:
         return 2, _hydra_message(error)
     if isinstance(error, Interrupted):
         return error.exit_code, f"{error}; resume=RUN goes on from last.ckpt"
-    name = type(error).__name__
-    if name == "NonFiniteLoss":
+    if type(error).__name__ == "NonFiniteLoss":
         return 1, str(error)
-    if name == "RankFailed":
-        return error.exit_code, str(error)  # type: ignore[attr-defined]
+    if isinstance(code := getattr(error, "exit_code", None), int):
+        return code, str(error)
     return 1, "".join(traceback.format_exception(error)).rstrip()
 
 
@@ -242,6 +210,8 @@ def _hydra_message(error: Exception) -> str:
     if (match := re.search(r"(?:Could not override|Key) '([\w./@-]+)'", text)) and "Available options" not in text:
         key = match[1]
         group, _, name = key.rpartition(".")
+        if group == "model" and name in _known(group):
+            return f"{key}: this model has no such key; others have"
         return f"{key}: no such key{suggest(name, _known(group))}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as key=value ({str(error.message).splitlines()[0]})"
@@ -261,4 +231,4 @@ def _known(group: str) -> list[str]:
         return [*TOP_LEVEL, "experiment", "model", *GROUPS]
     if group == "model":
         return sorted({name for cls in MODELS.values() for name in plain(cls())})
-    return list(_defaults(GROUPS[group])) if group in GROUPS else [*GROUPS, "model"]
+    return list(plain(GROUPS[group]())) if group in GROUPS else [*GROUPS, "model"]

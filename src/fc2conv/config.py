@@ -225,9 +225,9 @@ class ConvNetConfig:
     """What LeNet's budget buys today: 3x3 convolutions, batch norm, global average."""
 
     family: Literal["convnet"] = "convnet"
-    channels: tuple[int, ...] = (16, 32, 32, 40, 40, 56)
+    channels: tuple[int, ...] = (24, 32, 32, 40, 40, 48)
     """Output channels of each 3x3 convolution."""
-    pool_after: tuple[int, ...] = (1, 3)
+    pool_after: tuple[int, ...] = (2, 4)
     """Convolutions (1 is the first) that a 2x2 maximum follows."""
     activation: Activation = "relu"
     residual: bool = True
@@ -492,8 +492,15 @@ class Config:
     resume: str | None = None
     """A run's folder (or its name in runs_dir): go on where it stopped."""
     name: str | None = None
-    """The run's folder in runs_dir. null: date, time, model and a short random part."""
+    """The run's folder in runs_dir. null: date, time, model and a short random part. With -m: the sweep's folder; null:
+    the sweep file's name, or the keys that vary."""
     runs_dir: str = "runs"
+    sweep: str | None = None
+    """With -m: a sweep file, by its path or its name in sweeps/."""
+    force: bool = False
+    """With -m: train cells that are done once more."""
+    fail_fast: bool = False
+    """With -m: stop at the first failure."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 4294967295")
@@ -510,7 +517,7 @@ class Config:
         require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
 
 
-TOP_LEVEL = ("seed", "task", "ckpt", "resume", "name", "runs_dir")
+TOP_LEVEL = ("seed", "task", "ckpt", "resume", "name", "runs_dir", "sweep", "force", "fail_fast")
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig, "logger": LoggerConfig}
 
 

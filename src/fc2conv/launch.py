@@ -1,4 +1,5 @@
-"""Several devices of one machine: start one process each, as torchrun would, with the frozen config.
+"""Where a run happens: in this process, or on several devices of one machine. Those get one process each, as torchrun
+would start them, with the frozen config.
 
 No process replays the command line (Lightning's own launcher does, which under a sweep starts the sweep again), and
 the one that waits here sees every ending: if one rank dies, the others are stopped and the record says which.
@@ -7,8 +8,10 @@ the one that waits here sees every ending: if one rank dies, the others are stop
 from __future__ import annotations
 
 import logging
+import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -16,11 +19,15 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from fc2conv.callbacks import Pruned
 from fc2conv.config import Config, TrainerConfig
 from fc2conv.record import reserve
 from fc2conv.result import Result
+from fc2conv.run import run
 from fc2conv.signals import Interrupted
+from fc2conv.world import World
 
+Watch = Callable[[int, float], bool] | None
 SHUTDOWN = 60
 """Seconds that ranks get to save and stop before they are killed."""
 
@@ -40,14 +47,30 @@ def local_devices(config: TrainerConfig) -> int:
     return max(1, torch.cuda.device_count()) if config.accelerator in ("auto", "gpu") else 1
 
 
-def launch(config: Config, overrides: Sequence[str], folder: Path | None, devices: int) -> Result:
+def start(
+    config: Config, overrides: Sequence[str], folder: Path | None = None, resumed: bool = False, watch: Watch = None
+) -> Result | None:
+    """`run.run` here, or on the processes that trainer.strategy=ddp asks for if nobody has started them yet.
+
+    Arguments, return value and exceptions as of `run.run`.
+    """
+    world = World.of_environment(config.trainer)
+    started = "TORCHELASTIC_RUN_ID" in os.environ or world.slurm
+    if config.trainer.strategy == "ddp" and world.size == 1 and not started:
+        return launch(config, overrides, folder, resumed, watch, local_devices(config.trainer))
+    return run(config, overrides, folder, resumed, watch)
+
+
+def launch(
+    config: Config, overrides: Sequence[str], folder: Path | None, resumed: bool, watch: Watch, devices: int
+) -> Result:
     """`run.run` on `devices` processes of this machine.
 
     Raises:
         ConfigError: the folder cannot be made
         RankFailed, Interrupted: as a rank ended; the record has it
     """
-    resumed = folder is not None
+    reserved = folder is None
     folder = folder or reserve(config)
     plan = LaunchConfig(
         min_nodes=1,
@@ -62,9 +85,9 @@ def launch(config: Config, overrides: Sequence[str], folder: Path | None, device
     )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
-        elastic_launch(plan, _rank)(config, list(overrides), folder, resumed)
+        elastic_launch(plan, _rank)(config, list(overrides), folder, resumed, watch)
     except SignalException as error:
-        _close(folder, "interrupted", str(Interrupted(error.sigval)))
+        _close(folder, "interrupted", str(Interrupted(error.sigval)), reserved)
         raise Interrupted(error.sigval) from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
@@ -72,26 +95,27 @@ def launch(config: Config, overrides: Sequence[str], folder: Path | None, device
         message = f"rank {rank} " + (
             f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"failed with exit code {code}"
         )
-        _close(folder, "interrupted" if code in (130, 143) else "failed", message)
+        _close(folder, "interrupted" if code in (130, 143) else "failed", message, reserved)
         raise RankFailed(message, code) from None
     return Result.read(folder)
 
 
-def _rank(config: Config, overrides: list[str], folder: Path, resumed: bool) -> None:
+def _rank(config: Config, overrides: list[str], folder: Path, resumed: bool, watch: Watch) -> None:
     """One process, in the environment that torchrun gives."""
     from fc2conv.cli import guarded
-    from fc2conv.run import run
 
-    guarded(lambda: run(config, overrides, folder, resumed))
+    with suppress(Pruned):  # the record says so
+        guarded(lambda: run(config, overrides, folder, resumed, watch))
 
 
-def _close(folder: Path, status: str, message: str) -> None:
-    """Complete the record if the first rank could not."""
+def _close(folder: Path, status: str, message: str, reserved: bool) -> None:
+    """Complete the record if the first rank could not; a folder `reserved` for a run that never began goes again."""
     try:
         result = Result.read(folder)
     except FileNotFoundError:
-        folder.joinpath("checkpoints").rmdir()
-        folder.rmdir()
+        if reserved:
+            folder.joinpath("checkpoints").rmdir()
+            folder.rmdir()
         return
     if result.status == "running":
         result.status, result.error = status, message  # type: ignore[assignment]

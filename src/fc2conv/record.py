@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,7 @@ class Record:
                 params={"total": geometry.params, "layers": geometry.layer_params()},
                 macs=geometry.macs,
                 receptive_field=geometry.receptive_field,
-                versions=_versions(),
-                git=_git(),
+                **about_the_code(),
             )
         )
         self.result.status, self.result.error = "running", None
@@ -153,7 +153,7 @@ class Record:
     def close(self, status: Status, error: str | None = None) -> None:
         """How it ended."""
         self.result.status, self.result.error = status, error
-        log.log(logging.ERROR if error else logging.INFO, "%s%s", status, f": {error}" if error else "")
+        log.log(logging.ERROR if status == "failed" else logging.INFO, "%s%s", status, f": {error}" if error else "")
         try:
             self.write()
         finally:
@@ -161,10 +161,16 @@ class Record:
             self._log.close()
 
 
+def about_the_code() -> dict[str, Any]:
+    """Versions and commit, looked up once in a process."""
+    return {"versions": _versions(), "git": _git()}
+
+
 def _short(value: float) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("fc2conv", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "wandb"):
@@ -175,6 +181,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@cache
 def _git() -> dict[str, Any] | None:
     """Commit of the code that runs, and whether files differ from it; None outside a checkout."""
     try:

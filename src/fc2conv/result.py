@@ -6,7 +6,9 @@ import hashlib
 import json
 import math
 import os
+import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -94,3 +96,9 @@ def finite(value: Any) -> Any:
 def hashed(values: dict[str, Any]) -> str:
     """16 hex digits that change whenever a value does."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, int]:
+    """(mean, sample standard deviation, n) of at least one value; the deviation of a single one is 0."""
+    n = len(values)
+    return statistics.fmean(values), statistics.stdev(values) if n > 1 else 0.0, n

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv import show
-from fc2conv.callbacks import EpochRecorder, ShowProgress, StopOnSignal
+from fc2conv.callbacks import EpochRecorder, Pruned, ShowProgress, StopOnSignal
 from fc2conv.classifier import Classifier, NonFiniteLoss
 from fc2conv.config import Config, ConfigError, TrainerConfig, plain
 from fc2conv.data.module import ImageData
@@ -29,7 +29,11 @@ from fc2conv.world import World
 
 
 def run(
-    config: Config, overrides: Sequence[str] = (), folder: Path | None = None, resumed: bool = False
+    config: Config,
+    overrides: Sequence[str] = (),
+    folder: Path | None = None,
+    resumed: bool = False,
+    watch: Callable[[int, float], bool] | None = None,
 ) -> Result | None:
     """Train, validate after each epoch, test the best epoch's weights once; record everything in the run's folder.
 
@@ -38,13 +42,14 @@ def run(
         overrides: what the user wrote, for the record
         folder: already reserved, or of the run that goes on; None reserves one
         resumed: go on from the folder's last.ckpt
+        watch: told each epoch's number and validation accuracy; True stops the run as pruned
 
     Returns:
         None on the ranks that record nothing (all but the first)
 
     Raises:
         ConfigError: before anything is written
-        Interrupted, NonFiniteLoss, and whatever else ends a run; the record has it then
+        Interrupted, Pruned, NonFiniteLoss, and whatever else ends a run; the record has it then
     """
     world = World.of_environment(config.trainer)
     with Signals() as signals:
@@ -56,7 +61,7 @@ def run(
             config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
         )
         if not world.is_first:
-            _fit_and_test(config, world, module, data, signals, None, folder or Path(), None, resumed)
+            _fit_and_test(config, world, module, data, signals, None, folder or Path(), None, resumed, watch)
             return None
         folder = folder or reserve(config)
         record = Record(folder, config, module.geometry, overrides, resumed)
@@ -69,7 +74,7 @@ def run(
 
                 tracker = tracking.start(config, record.result, folder, resumed)
             record.write()
-            _fit_and_test(config, world, module, data, signals, record, folder, tracker, resumed)
+            _fit_and_test(config, world, module, data, signals, record, folder, tracker, resumed, watch)
         except BaseException as error:
             status, code = _ending(error)
             record.close(status, _brief(error))  # type: ignore[arg-type]
@@ -86,11 +91,13 @@ def _ending(error: BaseException) -> tuple[str, int]:
     """(status, exit code) of a run that `error` ended."""
     if isinstance(error, Interrupted):
         return "interrupted", error.exit_code
+    if isinstance(error, Pruned):
+        return "pruned", 0
     return ("interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("failed", 1)
 
 
 def _brief(error: BaseException) -> str:
-    if isinstance(error, (Interrupted, NonFiniteLoss)):
+    if isinstance(error, (Interrupted, Pruned, NonFiniteLoss)):
         return str(error)
     log.error("traceback:", exc_info=error)
     return f"{type(error).__name__}: {error}"
@@ -155,10 +162,11 @@ def _fit_and_test(
     folder: Path,
     tracker: Any,
     resumed: bool,
+    watch: Callable[[int, float], bool] | None,
 ) -> None:
     """On every rank; only the first has a record and a tracker."""
     progress = show.EpochProgress(config.trainer.max_epochs, config.trainer.progress and world.is_first)
-    recorder = EpochRecorder(record, folder, progress)
+    recorder = EpochRecorder(record, folder, progress, watch)
     callbacks: list[Callback] = [StopOnSignal(signals, recorder), ShowProgress(progress), recorder]
     if config.trainer.patience:
         callbacks.append(EarlyStopping("val/acc", mode="max", patience=config.trainer.patience))

@@ -101,3 +101,12 @@ class EpochProgress:
         """Something that stays on the screen."""
         if self.shown:
             (self.bar.console if self.bar else console).print(Text(text))
+
+
+def duration(seconds: float | None) -> str:
+    """Short: 8 s, 3 min, 2.5 h."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

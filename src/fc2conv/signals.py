@@ -24,14 +24,20 @@ class Interrupted(Exception):
 class Signals:
     """Catches SIGINT and SIGTERM while entered.
 
+    Args:
+        patient: the holder looks at `again` too, so a second signal raises nothing either
+
     Attributes:
         deferred: True while the holder promises to look at `received` soon; otherwise a signal raises Interrupted
         received: the first signal, if any
+        again: whether another came later, from someone who has waited long enough
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
+        self.patient = patient
         self.deferred = False
         self.received: int | None = None
+        self.again = False
         self._at = 0.0
         self._previous: dict[int, Any] = {}
 
@@ -51,11 +57,11 @@ class Signals:
             signal.signal(signum, handler)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        again = self.received is not None and time.monotonic() - self._at > PATIENCE
+        self.again |= self.received is not None and time.monotonic() - self._at > PATIENCE
         first = self.received is None
         if first:
             self.received, self._at = signum, time.monotonic()
-        if again or (first and not self.deferred):
+        if (self.again and not self.patient) or (first and not self.deferred):
             raise Interrupted(signum)
 
     def raise_if_received(self) -> None:

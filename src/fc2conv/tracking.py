@@ -78,7 +78,7 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
             entity=config.logger.entity,
             group=config.logger.group,
             tags=config.logger.tags or None,
-            name=result.name,
+            name=" ".join(result.overrides)[:128] if config.logger.group and result.overrides else result.name,
             id=result.wandb_id,
             resume="allow" if resumed else None,
             dir=folder,

@@ -131,7 +131,8 @@ class ImageData(LightningDataModule):
         return self.views.shape(bands)
 
     def prepare_data(self) -> None:
-        load(self.config)
+        if self._source is None:
+            load(self.config)
 
     def setup(self, stage: str | None = None) -> None:
         if self._source is not None:

@@ -1,0 +1,139 @@
+"""The cells of a sweep: each a frozen config with a folder named by its identity, whose record says how far it is.
+
+A cell belongs to whoever holds the lock on its folder. The kernel frees the lock of a process that dies in whatever
+way, so nothing is ever left locked, and two shells that run the same sweep cannot train the same cell twice.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fc2conv.config import Config, identity_of, plain
+from fc2conv.geometry import Geometry
+from fc2conv.result import FILE, Result, Status, hashed
+
+FINISHED: frozenset[Status] = frozenset({"done", "pruned"})
+"""There is nothing left to train."""
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a sweep."""
+
+    overrides: tuple[str, ...]
+    """That make it on the command line."""
+    point: tuple[str, ...]
+    """Those of them that tell it from the sweep's other cells."""
+    folder: Path
+    """`<runs_dir>/<sweep>/<identity>`"""
+    config: Config | None = None
+    """As its job will run it; None if it cannot be composed."""
+    geometry: Geometry | None = None
+    impossible: str | None = None
+    """Why it cannot be run."""
+
+    @classmethod
+    def of(
+        cls,
+        overrides: tuple[str, ...],
+        point: tuple[str, ...],
+        sweep: Path,
+        config: Config,
+        geometry: Geometry | None,
+        impossible: str | None = None,
+    ) -> Cell:
+        """The cell of a whole config, in the sweep's folder."""
+        identity = hashed(identity_of(config))
+        frozen = replace(
+            config,
+            runs_dir=str(sweep),
+            name=identity,
+            sweep=None,
+            force=False,
+            fail_fast=False,
+            logger=replace(config.logger, group=config.logger.group or sweep.name),
+            trainer=replace(config.trainer, progress=False),
+        )
+        return cls(overrides, point, sweep / identity, frozen, geometry, impossible)
+
+    @property
+    def label(self) -> str:
+        return " ".join(self.point) or "(defaults)"
+
+    @property
+    def group(self) -> str:
+        """What cells that differ in their seed only have in common."""
+        if self.config is None:
+            return self.folder.name
+        return hashed({k: v for k, v in identity_of(self.config).items() if k != "seed"})
+
+    def result(self) -> Result | None:
+        """Its record, if there is one."""
+        try:
+            return Result.read(self.folder)
+        except FileNotFoundError:
+            return None
+
+    def finished(self) -> bool:
+        found = self.result()
+        return found is not None and found.status in FINISHED
+
+    def end(self, status: Status, error: str) -> None:
+        """Complete the record where the job could not: it was killed, or never came to write one."""
+        result = self.result()
+        if result is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            config, geometry = self.config, self.geometry
+            result = Result(
+                status=status,
+                identity=self.folder.name,
+                name=self.folder.name,
+                model=config.model.family if config else "",
+                seed=config.seed if config else 0,
+                overrides=list(self.overrides),
+                config=plain(config) if config else {},
+                params={"total": geometry.params, "layers": geometry.layer_params()} if geometry else {},
+                macs=geometry.macs if geometry else 0,
+                receptive_field=geometry.receptive_field if geometry else 0,
+            )
+        result.status, result.error = status, error
+        result.write(self.folder)
+
+    def resumable(self) -> bool:
+        return all((self.folder / f).exists() for f in (FILE, "config.yaml", "checkpoints/last.ckpt"))
+
+    def clear(self) -> None:
+        """Empty the folder for a new start. Only with the lock held."""
+        for path in self.folder.iterdir():
+            if path.name == LOCK:
+                continue
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        (self.folder / "checkpoints").mkdir()
+
+
+@contextmanager
+def claim(folder: Path, name: str = LOCK, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock on `folder` while entered; False if another process has it (never, with `wait`)."""
+    import fcntl  # not on Windows, where only single runs work
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def claimed(folder: Path) -> bool:
+    """Whether some process holds the lock on `folder` now."""
+    if not (folder / LOCK).exists():
+        return False
+    with claim(folder) as ours:
+        return not ours

@@ -1,0 +1,94 @@
+"""A job: what one cell's process does, wherever it was put. It claims the cell, trains, and leaves a record."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from fc2conv.result import Status
+from fc2conv.sweep.cells import FINISHED, Cell, claim
+
+Outcome = Status | Literal["elsewhere"]
+EXIT_CODES: dict[Outcome, int] = {
+    "done": 0,
+    "pruned": 0,
+    "skipped": 0,
+    "failed": 1,
+    "interrupted": 130,
+    "elsewhere": 75,
+}
+
+
+def work(cell: Cell, file: Path | None = None, force: bool = False) -> Outcome:
+    """Train the cell unless it is finished or another process has it, from its last checkpoint if it has one.
+
+    Args:
+        file: the sweep file it comes from, for early stopping
+        force: from the start, even if it is finished
+
+    Returns:
+        The record's status; `elsewhere` if another process trains the cell. What went wrong is in the record.
+    """
+    assert cell.config is not None
+    with claim(cell.folder) as ours:
+        if not ours:
+            return "elsewhere"
+        found = cell.result()
+        if found and found.status in FINISHED and not force:
+            return found.status
+        resumed = not force and cell.resumable()
+        if not resumed:
+            cell.clear()
+        return _train(cell, file, resumed)
+
+
+def _train(cell: Cell, file: Path | None, resumed: bool) -> Outcome:
+    from fc2conv.launch import start
+    from fc2conv.sweep.study import watch
+
+    assert cell.config is not None
+    try:
+        start(cell.config, cell.overrides, cell.folder, resumed, watch(cell, file))
+    except BaseException as error:
+        found = cell.result()
+        if found is None or found.status == "running":  # it ended before the record could know, or without its help
+            traceback.print_exc()
+            interrupted = isinstance(error, KeyboardInterrupt)
+            cell.end("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
+        if not isinstance(error, Exception):
+            raise
+    found = cell.result()
+    assert found is not None
+    return found.status
+
+
+def process(cell: Cell, file: Path | None, force: bool, environment: Mapping[str, str]) -> None:
+    """`work` as a process of its own: output goes to the cell's log, the outcome is the exit code."""
+    os.environ.update(environment)
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    stop = threading.Thread(target=_stop_with_parent, daemon=True)
+    stop.start()
+    log = os.open(cell.folder / "train.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)
+    outcome = work(cell, file, force)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(EXIT_CODES[outcome])
+
+
+def _stop_with_parent() -> None:
+    """A sweep that was killed leaves no job behind: this one saves its checkpoint and stops."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,178 @@
+"""Jobs side by side on this machine: a process for each, forked from a server that has imported everything once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Protocol, cast
+
+from fc2conv.signals import Signals
+from fc2conv.sweep import job
+from fc2conv.sweep.board import Board
+from fc2conv.sweep.cells import Cell
+from fc2conv.sweep.share import Share
+
+SHUTDOWN = 60.0
+"""Seconds that jobs get to save and stop before they are killed."""
+INTERVAL = 0.5
+"""Seconds between two looks at the records of running jobs."""
+
+
+WANDB_SERVICE = "WANDB_SERVICE"
+"""Where W&B's library notes the address of its service in the environment."""
+WANDB_IMPORTS_LATE = ("wandb.sdk.launch", "requests")
+"""What its library imports only once a run starts, which takes seconds."""
+
+
+class Source(Protocol):
+    """Where cells come from."""
+
+    def take(self) -> Cell | None:
+        """The next cell to train, or None for now."""
+
+    def left(self) -> bool:
+        """Whether there will be more, once what others train has ended."""
+
+    def back(self, cell: Cell) -> None:
+        """The cell turned out to be in training elsewhere."""
+
+    def done(self, cell: Cell) -> None:
+        """The cell's job has ended; its record is complete."""
+
+    def cells(self) -> list[Cell]:
+        """All that were or will be dealt out, as far as they are known."""
+
+
+@dataclass
+class Job:
+    cell: Cell
+    process: ForkServerProcess
+    share: Share
+
+
+class Pool:
+    """Starts jobs, waits for them, and writes down how those ended that could not do so themselves.
+
+    Args:
+        wandb: the jobs will log to W&B: they share one service, started here
+        study: the jobs will report to an Optuna study
+    """
+
+    def __init__(self, wandb: bool = False, study: bool = False):
+        self.context = multiprocessing.get_context("forkserver")
+        preload = ["fc2conv.sweep.warm"]
+        preload += ["fc2conv.tracking", *WANDB_IMPORTS_LATE] if wandb else []
+        preload += ["optuna"] if study else []
+        self.context.set_forkserver_preload(preload)
+        forkserver.ensure_running()  # it imports torch while we compose the cells
+        self._service = threading.Thread(target=_start_wandb) if wandb else None
+        if self._service:
+            self._service.start()
+
+    def run(
+        self,
+        source: Source,
+        slots: Sequence[Share],
+        board: Board,
+        file: Path | None = None,
+        force: bool = False,
+        fail_fast: bool = False,
+    ) -> int | None:
+        """Train what `source` deals out.
+
+        Returns:
+            The signal that stopped it, if one did; then every job has ended, its record saying so
+        """
+        if self._service:
+            self._service.join()
+        running: dict[int, Job] = {}
+        free = list(reversed(slots))
+        with Signals(patient=True) as signals:
+            signals.deferred = True
+            failed = False
+            while signals.received is None and not (fail_fast and failed):
+                while free and signals.received is None and (cell := source.take()):
+                    share = free.pop()
+                    started = self._start(share.given(cell), file, force, share)
+                    running[started.process.sentinel] = started
+                    board.started(cell)
+                if not running and not source.left():
+                    return None
+                for ended in self._ended(running):
+                    free.append(ended.share)
+                    if ended.process.exitcode == job.EXIT_CODES["elsewhere"]:
+                        source.back(ended.cell)
+                        board.elsewhere(ended.cell)
+                        continue
+                    self._complete(ended)
+                    source.done(ended.cell)
+                    board.ended(ended.cell)
+                    failed |= ended.process.exitcode not in (0, 130)
+                board.refresh()
+            reason = "stopped with its sweep" if signals.received else "stopped: fail_fast"
+            self._stop(running, source, board, reason, signals)
+            return signals.received
+
+    def _start(self, cell: Cell, file: Path | None, force: bool, share: Share) -> Job:
+        environment = share.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}
+        process = self.context.Process(target=job.process, args=(cell, file, force, environment))
+        process.start()
+        return Job(cell, process, share)
+
+    def _ended(self, running: dict[int, Job]) -> list[Job]:
+        if not running:
+            time.sleep(INTERVAL)
+            return []
+        ended = [running.pop(cast(int, s)) for s in connection.wait(list(running), timeout=INTERVAL)]
+        for each in ended:
+            each.process.join()
+        return ended
+
+    def _complete(self, ended: Job, stopped: str | None = None) -> None:
+        """Write down the end of a job that could not: it was killed, or died before it had a record."""
+        code = ended.process.exitcode or 0
+        result = ended.cell.result()
+        if result is not None and result.status != "running":
+            return
+        if stopped:
+            ended.cell.end("interrupted", stopped)
+        elif code < 0:
+            name = signal.Signals(-code).name
+            hint = "; the system may have run out of memory" if -code == signal.SIGKILL else ""
+            ended.cell.end("failed", f"killed by {name}{hint}")
+        else:
+            ended.cell.end("failed", f"the job ended with exit code {code}")
+
+    def _stop(self, running: dict[int, Job], source: Source, board: Board, reason: str, signals: Signals) -> None:
+        """End all jobs: they save their checkpoints; whoever takes too long, or is told twice, is killed."""
+        for each in running.values():
+            each.process.terminate()
+        began = time.monotonic()
+        deadline = began + SHUTDOWN
+        while running:
+            if time.monotonic() > deadline or signals.again:
+                for each in running.values():
+                    each.process.kill()
+            for ended in self._ended(running):
+                self._complete(ended, reason)
+                source.done(ended.cell)
+                board.ended(ended.cell)
+            board.refresh()
+
+
+def _start_wandb() -> None:
+    """Start W&B's service. Its address is in the environment then, where each job finds it."""
+    import wandb
+
+    try:
+        wandb.setup()
+    except Exception:  # each job then starts its own, and says what is wrong with it
+        return

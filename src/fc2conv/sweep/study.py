@@ -1,0 +1,181 @@
+"""Random and Bayesian search with early stopping: an Optuna study in the sweep's folder.
+
+Its journal file is shared by all shells and workers of the sweep, and survives them. A trial whose process died is
+still open in it; whoever comes next goes on with that trial.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fc2conv.sweep.cells import Cell, claim, claimed
+from fc2conv.sweep.files import SweepFile
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "study.journal"
+IDENTITY = "identity"
+"""A trial's attribute: the cell it stands for."""
+
+
+def load(folder: Path, file: SweepFile | None = None, epochs: int = 1) -> optuna.Study:
+    """The study of a sweep's folder, made if it is not there yet. `file` and `epochs` decide how it stops runs."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = str(folder / JOURNAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if file and (stop := file.early_terminate):
+        most = max(stop.max_iter or epochs, stop.min_iter)
+        pruner = optuna.pruners.HyperbandPruner(stop.min_iter, most, stop.eta)
+    return optuna.create_study(
+        storage=storage, study_name=folder.name, direction="maximize", pruner=pruner, load_if_exists=True
+    )
+
+
+class Search:
+    """Deals out cells, each a trial of the study, until there are `run_cap` of them.
+
+    Args:
+        compose: overrides of the varied keys -> cell
+        seed: of the sampler. A draw depends on it, the trial's number and the trials before, so that a sweep whose
+            jobs run one at a time proceeds alike however often it is interrupted.
+    """
+
+    def __init__(self, folder: Path, file: SweepFile, compose: Callable[[list[str]], Cell], seed: int, epochs: int):
+        self.folder, self.file, self.compose, self.seed = folder, file, compose, seed
+        self.study = load(folder, file, epochs)
+        self.ours: dict[Path, int] = {}
+        """Number of the trial of each cell that we deal out, by folder."""
+        self._cells: dict[str, Cell] = {}
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        seed = self.seed + 7919 * number
+        if self.file.method == "random":
+            return optuna.samplers.RandomSampler(seed)
+        return optuna.samplers.TPESampler(seed=seed)
+
+    def take(self) -> Cell | None:
+        """The next cell to train; None when all are dealt out. Others may still be training theirs."""
+        import optuna
+
+        with claim(self.folder, ".study.lock", wait=True):
+            while True:
+                trials = self.study.get_trials(deepcopy=False)
+                for trial in trials:
+                    if trial.state in self._open() and trial.number not in self.ours.values():
+                        cell = self._cell(trial.params)
+                        if claimed(cell.folder):
+                            continue
+                        self.ours[cell.folder] = trial.number
+                        if not self._settled(cell):
+                            return cell
+                if len(trials) >= (self.file.run_cap or 0):
+                    return None
+                self.study.sampler = self._sampler(len(trials))
+                new = self.study.ask({p.key: p.distribution() for p in self.file.varied()})
+                cell = self._cell(new.params)
+                new.set_user_attr(IDENTITY, cell.folder.name)
+                if cell.folder in self.ours or claimed(cell.folder):  # the same point again, still in training
+                    self.study.tell(new.number, state=optuna.trial.TrialState.FAIL)
+                    continue
+                self.ours[cell.folder] = new.number
+                if not self._settled(cell):
+                    return cell
+
+    def left(self) -> bool:
+        """Whether others still train trials that we may have to take over."""
+        return any(t.state in self._open() for t in self.study.get_trials(deepcopy=False))
+
+    def back(self, cell: Cell) -> None:
+        self.ours.pop(cell.folder, None)
+
+    def cells(self) -> list[Cell]:
+        """Of all trials so far, each once."""
+        found = [self._cell(t.params) for t in self.study.get_trials(deepcopy=False) if t.params]
+        return list({cell.folder: cell for cell in found}.values())
+
+    def _cell(self, params: Mapping[str, Any]) -> Cell:
+        point = [f"{p.key}={params[p.key]}" for p in self.file.varied()]
+        label = " ".join(point)
+        if label not in self._cells:
+            self._cells[label] = self.compose(point)
+        return self._cells[label]
+
+    @staticmethod
+    def _open() -> tuple[optuna.trial.TrialState, ...]:
+        import optuna
+
+        return optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING
+
+    def _settled(self, cell: Cell) -> bool:
+        """Whether there is nothing to train; then the study has been told."""
+        if cell.impossible:
+            cell.end("skipped", cell.impossible)
+        found = cell.result()
+        if not cell.impossible and (found is None or found.status not in ("done", "pruned")):
+            return False
+        self.done(cell)
+        return True
+
+    def done(self, cell: Cell) -> None:
+        """What became of a cell: its best validation accuracy. An interrupted one stays open."""
+        import optuna
+
+        result, number = cell.result(), self.ours.pop(cell.folder, None)
+        if result is None or number is None or result.status in ("interrupted", "running"):
+            return
+        state = {"done": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}.get(
+            result.status, optuna.trial.TrialState.FAIL
+        )
+        value = result.val["acc"] if result.val and result.status == "done" else None
+        self.study.tell(number, value, state, skip_if_finished=True)
+
+
+class Watch:
+    """Tells the study of each epoch of a run, and says whether the run should stop.
+
+    Holds plain values only, since it travels to other processes.
+    """
+
+    def __init__(self, folder: Path, number: int, file: SweepFile, epochs: int):
+        self.folder, self.number, self.file, self.epochs = folder, number, file, epochs
+        self._trial: optuna.Trial | None = None
+
+    def __call__(self, epoch: int, accuracy: float) -> bool:
+        import optuna
+
+        if self._trial is None:
+            study = load(self.folder, self.file, self.epochs)
+            found = study.get_trials(deepcopy=False)[self.number]
+            self._trial = optuna.Trial(study, found._trial_id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an epoch that is done over has been reported before
+            self._trial.report(accuracy, epoch)
+        return self._trial.should_prune()
+
+
+def watch(cell: Cell, file: Path | None) -> Watch | None:
+    """Who watches the cell's run: the study in its sweep's folder, if the cell is a trial of it."""
+    from fc2conv.sweep.files import read
+
+    folder = cell.folder.parent
+    if file is None or cell.config is None or not (folder / JOURNAL).exists():
+        return None
+    search = read(file)
+    if search.early_terminate is None:
+        return None
+    epochs = cell.config.trainer.max_epochs
+    study = load(folder, search, epochs)
+    numbers = [t.number for t in study.get_trials(deepcopy=False) if t.user_attrs.get(IDENTITY) == cell.folder.name]
+    return Watch(folder, numbers[-1], search, epochs) if numbers else None

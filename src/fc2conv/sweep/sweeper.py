@@ -1,0 +1,344 @@
+"""One command, many runs: composes the cells, has them trained, and says what came of them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fc2conv import show
+from fc2conv.compose import planned, typed
+from fc2conv.config import TOP_LEVEL, Config, ConfigError
+from fc2conv.geometry import GeometryError
+from fc2conv.parsing import parse
+from fc2conv.record import check_writable
+from fc2conv.result import hashed
+from fc2conv.sweep import files, table
+from fc2conv.sweep.cells import Cell, claimed
+from fc2conv.sweep.pool import INTERVAL
+from fc2conv.sweep.study import Search
+from hydra_plugins.fc2conv_sweep import Local
+
+ABOUT_THE_SWEEP = ("sweep", "name", "force", "fail_fast", "task")
+"""Keys that say what to do with the cells, and make none of them."""
+
+
+class SweepEnded(RuntimeError):
+    """Not all went well; the message says what to do about it."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def conduct(
+    context: HydraContext,
+    master: DictConfig,
+    launcher: Launcher,
+    arguments: Sequence[str],
+    seed: int = 0,
+    batch: int | None = None,
+) -> None:
+    """The whole sweep.
+
+    Args:
+        master: composed from the arguments that do not vary
+        launcher: ours, or another of Hydra's
+        arguments: of the command line
+        seed: of the draws of methods random and bayes
+        batch: how many runs another launcher gets at a time; None: all of a grid, one of a search
+
+    Raises:
+        ConfigError: before anything runs
+        SweepEnded: when it is over, and not all went well
+    """
+    base = parse(Config, {k: master[k] for k in TOP_LEVEL})
+    _check(base)
+    dimensions = _dimensions(context, arguments)
+    file = files.read(files.find(base.sweep, _root(master) / "sweeps")) if base.sweep else None
+    if file:  # what is written on the command line replaces what the file says of the same key
+        file = replace(file, parameters=tuple(p for p in file.parameters if p.key not in dimensions))
+    fixed = [*(file.constants() if file else ()), *(v[0] for v in dimensions.values() if len(v) == 1)]
+    varied = {k: v for k, v in dimensions.items() if len(v) > 1}
+    folder = Path(base.runs_dir) / (base.name or (file.path.stem if file else _name(varied)))
+    composer = Composer(context, master, fixed, folder)
+    searches = file is not None and file.method != "grid"
+    if isinstance(launcher, Local) and base.task == "train":
+        launcher.warm(wandb=master.logger.name == "wandb", study=searches)
+
+    source: Grid | Search
+    if file and searches:
+        if varied:
+            raise ConfigError(next(iter(varied)), f"takes one value here; {file.path} searches by method {file.method}")
+        first = composer([f"{p.key}={p.first()}" for p in file.varied()])  # so that mistakes are told now
+        assert first.config is not None
+        if base.task == "plan":
+            show.console.print(table.space_table(file, first))
+            return
+        _check_writable(folder)
+        source = Search(folder, file, composer, seed, first.config.trainer.max_epochs)
+        trainers, total = [first.config.trainer], file.run_cap or 0
+    else:
+        named: list[list[list[str]]] = [file.points() if file else [[]], *([[o] for o in v] for v in varied.values())]
+        cells = composer.grid([list(itertools.chain(*point)) for point in itertools.product(*named)])
+        if base.task == "plan":
+            found = table.groups(cells)
+            show.console.print(table.plan_table(found))
+            _print_reasons(found)
+            return
+        _check_writable(folder)
+        for cell in cells:
+            if cell.impossible:
+                cell.end("skipped", cell.impossible)
+        source = Grid(cells, base.force)
+        trainers = [c.config.trainer for c in cells if c.config and not c.impossible]
+        total = len(trainers)
+
+    if isinstance(launcher, Local):
+        stopped = launcher.drive(source, trainers, total, file.path if file else None, base.force, base.fail_fast)
+    else:
+        stopped = _drive(launcher, source, file, folder, base, batch or (1 if searches else max(1, total)))
+    _report(source.cells(), folder, searches, stopped)
+
+
+# --- the cells
+
+
+class Composer:
+    """Overrides -> Cell.
+
+    Args:
+        fixed: overrides that all cells share
+        sweep: the sweep's folder
+    """
+
+    def __init__(self, context: HydraContext, master: DictConfig, fixed: Sequence[str], sweep: Path):
+        self.context, self.master, self.fixed, self.sweep = context, master, list(fixed), sweep
+        self._configs: dict[tuple[str, ...], Config] = {}
+
+    def __call__(self, point: Sequence[str]) -> Cell:
+        """The cell of one point, which is impossible where the network does not fit.
+
+        Raises:
+            ConfigError, HydraException, OmegaConfBaseException: the overrides make no config
+        """
+        overrides = (*self.fixed, *point)
+        config = self._config(overrides)
+        try:
+            return Cell.of(overrides, tuple(point), self.sweep, config, planned(config))
+        except GeometryError as error:
+            return Cell.of(overrides, tuple(point), self.sweep, config, None, str(error))
+
+    def _config(self, overrides: tuple[str, ...]) -> Config:
+        """Composed once for all seeds: Hydra takes a tenth of a second for it."""
+        rest = tuple(o for o in overrides if not re.fullmatch(r"seed=\d+", o))
+        seeds = [int(o.removeprefix("seed=")) for o in overrides if o not in rest]
+        if rest not in self._configs:
+            composed = self.context.config_loader.load_sweep_config(self.master, list(rest))
+            self._configs[rest] = typed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
+        return replace(self._configs[rest], seed=seeds[-1]) if seeds else self._configs[rest]
+
+    def grid(self, points: Sequence[Sequence[str]]) -> list[Cell]:
+        """The cells of a grid, all of them before the first runs.
+
+        A combination that cannot be composed is impossible; a value that goes with none of the others is a mistake,
+        but for a key that only some models have.
+
+        Raises:
+            as `__call__`, for a mistake; ConfigError if no cell is possible
+        """
+        cells: dict[Path, Cell] = {}  # two points may be the same run, e.g. seed=0,0
+        errors: list[tuple[Sequence[str], Exception]] = []
+        good: set[str] = set()
+        for point in points:
+            try:
+                cell = self(point)
+                good |= set(point)
+            except (ConfigError, HydraException, OmegaConfBaseException) as error:
+                errors.append((point, error))
+                overrides = (*self.fixed, *point)
+                folder = self.sweep / hashed({"overrides": list(overrides)})
+                cell = Cell(overrides, tuple(point), folder, impossible=_explained(error))
+            cells.setdefault(cell.folder, cell)
+        for point, problem in errors:
+            some_have_it = (
+                good and isinstance(problem, ConfigCompositionException) and "Could not override" in str(problem)
+            )
+            if not some_have_it and not set(point) <= good:
+                raise problem
+        if all(cell.impossible for cell in cells.values()):
+            first = next(iter(cells.values()))
+            raise ConfigError("", f"no cell of this sweep can be run. {first.label}: {first.impossible}")
+        return list(cells.values())
+
+
+class Grid:
+    """A source of cells that are known from the start."""
+
+    def __init__(self, cells: Sequence[Cell], force: bool = False):
+        self._cells = list(cells)
+        self.waiting = [c for c in cells if not c.impossible and (force or not c.finished())]
+        self.elsewhere: set[Path] = set()
+        """Folders of cells that another process has been seen to train."""
+
+    def take(self) -> Cell | None:
+        for cell in list(self.waiting):
+            if claimed(cell.folder):
+                self.elsewhere.add(cell.folder)
+                continue
+            self.waiting.remove(cell)
+            if not (cell.folder in self.elsewhere and cell.finished()):
+                return cell
+        return None
+
+    def left(self) -> bool:
+        return bool(self.waiting)
+
+    def back(self, cell: Cell) -> None:
+        self.elsewhere.add(cell.folder)
+        self.waiting.append(cell)
+
+    def done(self, cell: Cell) -> None:
+        """Nothing depends on it."""
+
+    def cells(self) -> list[Cell]:
+        return self._cells
+
+
+# --- another launcher
+
+
+def _drive(
+    launcher: Launcher, source: Grid | Search, file: files.SweepFile | None, folder: Path, base: Config, batch: int
+) -> int | None:
+    """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Local.drive`."""
+    more = [f"name={folder.name}", *([f"sweep={file.path}"] if file else []), *(["force=true"] if base.force else [])]
+    number = 0
+    while True:
+        cells = list(itertools.islice(iter(source.take, None), batch))
+        if not cells:
+            if not source.left():
+                return None
+            time.sleep(INTERVAL)
+            continue
+        problem = "the launcher did not run it"
+        try:
+            launcher.launch([[*cell.overrides, *more] for cell in cells], initial_job_idx=number)
+        except KeyboardInterrupt:
+            return signal.SIGINT
+        except Exception as error:  # some launchers raise what a job raised; the others may still be running
+            problem = f"{type(error).__name__}: {error}"
+        number += len(cells)
+        for cell in cells:
+            while claimed(cell.folder):
+                time.sleep(INTERVAL)
+            result = cell.result()
+            if result is None or result.status == "running":
+                cell.end("failed", problem)
+            source.done(cell)
+
+
+# --- the end
+
+
+def _report(cells: Sequence[Cell], folder: Path, searched: bool, stopped: int | None) -> None:
+    """The table, on the screen and as CSV; then what failed, if anything did.
+
+    Raises:
+        SweepEnded: something did, or the sweep was stopped
+    """
+    found = table.groups(cells)
+    show.console.print(table.results_table(found, by_accuracy=searched))
+    _print_reasons(found)
+    path = table.write_csv(found, folder)
+    show.console.print(f"The sweep's folder: {folder}; the table: {path}", markup=False, soft_wrap=True)
+    results = [(cell, cell.result()) for cell in cells]
+    failed = [(cell, result) for cell, result in results if result and result.status == "failed"]
+    for cell, result in failed:
+        error = (result.error or "").splitlines()[0] if result.error else ""
+        show.console.print(f"\nfailed: {cell.label}\n  {error}\n  log: {cell.folder / 'train.log'}", markup=False)
+        again = shlex.join(["python", "train.py", *cell.overrides])
+        show.console.print(f"  again: {again}", markup=False, soft_wrap=True)
+    if stopped:
+        name = signal.Signals(stopped).name
+        raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
+    if failed:
+        raise SweepEnded(f"{len(failed)} of {len(cells)} runs failed", 1)
+
+
+def _print_reasons(found: Sequence[table.Group]) -> None:
+    """Why cells are impossible."""
+    for reason in dict.fromkeys(group.reason for group in found if group.reason):
+        names = ", ".join(group.name for group in found if group.reason == reason)
+        show.console.print(f"impossible: {names}\n  {reason}", markup=False, soft_wrap=True)
+
+
+# --- the call
+
+
+def _check(base: Config) -> None:
+    if base.task == "test":
+        raise ConfigError("task", "got test, which reads one checkpoint; leave -m out")
+    if base.resume:
+        raise ConfigError("resume", f"got {base.resume}; a sweep goes on by itself: give the same command again")
+
+
+def folder_of(master: DictConfig) -> Path:
+    """The sweep's folder where the keys that vary are not known."""
+    return Path(master.runs_dir) / (master.name or "one")
+
+
+def _check_writable(folder: Path) -> None:
+    check_writable(Config(runs_dir=str(folder)))
+
+
+def _root(master: DictConfig) -> Path:
+    """The folder that conf/ lies in."""
+    for source in master.hydra.runtime.config_sources:
+        if source.schema == "file" and source.provider == "main":
+            return Path(source.path).parent
+    return Path()
+
+
+def _dimensions(context: HydraContext, arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Key -> its overrides, one for each value. Raises ConfigError for ranges without steps."""
+    parser = OverridesParser.create(config_loader=context.config_loader)
+    found: dict[str, list[str]] = {}
+    for override in parser.parse_overrides(list(arguments)):
+        key = override.get_key_element()
+        if key in ABOUT_THE_SWEEP:
+            if override.is_sweep_override():
+                raise ConfigError(key, "takes one value for the whole sweep")
+        elif not override.is_sweep_override():
+            found[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            found[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise ConfigError(key, "an interval needs a sweep file with method random or bayes: sweeps/*.yaml")
+    return found
+
+
+def _name(varied: Mapping[str, Any]) -> str:
+    """A folder's name for a sweep that has none: the keys that vary, but for the seed, so that more seeds join it."""
+    keys = [k for k in varied if k != "seed"] or list(varied) or ["one"]
+    return re.sub(r"[^\w.-]+", "_", "-".join(keys))
+
+
+def _explained(error: Exception) -> str:
+    """As the command line would say it."""
+    from fc2conv.cli import explain
+
+    return explain(error)[1]

@@ -1,0 +1,236 @@
+"""What a sweep says at its beginning (the plan) and at its end (means and standard deviations over the seeds)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from fc2conv.config import DATASETS
+from fc2conv.geometry import Geometry
+from fc2conv.result import Result, spread, write_atomically
+from fc2conv.show import duration, spell
+from fc2conv.sweep.cells import Cell
+from fc2conv.sweep.files import SweepFile
+
+FILE = "table.csv"
+MACS_PER_SECOND = 8e9
+"""Of training on one core, where no record of this machine says better."""
+SECONDS_PER_IMAGE = 12e-6
+"""What a training image costs beyond its multiplications."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that differ in their seed only."""
+
+    point: dict[str, str]
+    """Key -> value as on the command line, of the keys that vary, but for the seed."""
+    cells: tuple[Cell, ...]
+    results: tuple[Result, ...]
+
+    @property
+    def name(self) -> str:
+        return " ".join(f"{k}={v}" for k, v in self.point.items()) or "(defaults)"
+
+    @property
+    def reason(self) -> str | None:
+        return self.cells[0].impossible
+
+    def accuracies(self, part: str) -> list[float]:
+        """Of the finished runs, by seed."""
+        found = [r for r in self.results if r.status == "done"]
+        return [values["acc"] for r in found if (values := getattr(r, part))]
+
+
+def groups(cells: Sequence[Cell]) -> list[Group]:
+    """In the order of the sweep."""
+    by: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by.setdefault(cell.group, []).append(cell)
+    return [
+        Group(
+            dict(o.split("=", 1) for o in members[0].point if not o.startswith("seed=")),
+            tuple(members),
+            tuple(r for c in members if (r := c.result()) is not None),
+        )
+        for members in by.values()
+    ]
+
+
+def keys(found: Sequence[Group]) -> list[str]:
+    """Those that vary, but for the seed."""
+    return list(dict.fromkeys(key for group in found for key in group.point))
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """Keys without their groups, where that leaves them different."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
+    ]
+
+
+def _point(group: Group, names: Sequence[str]) -> list[str]:
+    return [escape(group.point.get(name, "")) for name in names]
+
+
+def results_table(found: Sequence[Group], by_accuracy: bool = False) -> Table:
+    """Model, parameters, MACs, validation and test accuracy as mean ± standard deviation over n seeds."""
+    table = Table(title_justify="left")
+    names = keys(found)
+    for name in (*headings(names), *([] if "model" in names else ["model"])):
+        table.add_column(escape(name), overflow="fold")
+    for column in ("parameters", "MACs", "n", "val acc", "test acc"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for group in _ordered(found) if by_accuracy else found:
+        shown = [_mean(group.accuracies(part)) for part in ("val", "test")]
+        model, *counts = _network(group)
+        row = [*_point(group, names), *([] if "model" in names else [model]), *counts]
+        table.add_row(*row, str(len(group.accuracies("val")) or ""), *shown, escape(_note(group)))
+    return table
+
+
+def _ordered(found: Sequence[Group]) -> list[Group]:
+    """Best validation accuracy first; a pruned run comes by what it had reached, after those that went to the end."""
+
+    def key(group: Group) -> tuple[float, float]:
+        done = group.accuracies("val")
+        seen = [r.val["acc"] for r in group.results if r.val]
+        return -(statistics.fmean(done) if done else -1.0), -max(seen, default=-1.0)
+
+    return sorted(found, key=key)
+
+
+def _network(group: Group) -> tuple[str, str, str]:
+    cell = group.cells[0]
+    if cell.config is None:
+        return "", "", ""
+    if cell.geometry is None:
+        return cell.config.model.family, "", ""
+    return cell.config.model.family, f"{cell.geometry.params:,}", f"{cell.geometry.macs:,}"
+
+
+def _mean(values: list[float]) -> str:
+    if not values:
+        return ""
+    mean, std, n = spread(values)
+    return f"{mean:.4f}" + (f" ± {std:.4f}" if n > 1 else "")
+
+
+def _note(group: Group) -> str:
+    if group.reason:
+        return "skipped"
+    others = [r.status for r in group.results if r.status != "done"]
+    missing = len(group.cells) - len(group.results)
+    parts = [f"{others.count(s)} {s}" for s in dict.fromkeys(others)] + ([f"{missing} not run"] if missing else [])
+    return ", ".join(parts)
+
+
+def write_csv(found: Sequence[Group], folder: Path) -> Path:
+    """The same with all digits, a row for each group, into `folder`."""
+    varied = [name for name in keys(found) if name != "model"]
+    columns = ("model", *varied, "parameters", "macs", "receptive_field", "n")
+    names = [*columns, *(f"{p}_acc_{s}" for p in ("val", "test") for s in ("mean", "std")), "note"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for group in found:
+        cell = group.cells[0]
+        geometry = cell.geometry
+        model = cell.config.model.family if cell.config else ""
+        row: list[object] = [group.point.get("model", model), *(group.point.get(name, "") for name in varied)]
+        row += [geometry.params, geometry.macs, geometry.receptive_field] if geometry else ["", "", ""]
+        row.append(len(group.accuracies("val")))
+        for part in ("val", "test"):
+            values = group.accuracies(part)
+            mean, std, n = spread(values) if values else (None, None, 0)
+            row += [mean if n else "", std if n > 1 else ""]
+        writer.writerow([*row, group.reason or _note(group)])
+    path = folder / FILE
+    write_atomically(path, text.getvalue())
+    return path
+
+
+# --- the plan
+
+
+def plan_table(found: Sequence[Group]) -> Table:
+    """Each cell's output shapes, counts, receptive field and a run's estimated time, or why it is impossible."""
+    speed = macs_per_second(found)
+    table = Table(title_justify="left", show_lines=True)
+    names = keys(found)
+    for name in headings(names) or ["cell"]:
+        table.add_column(escape(name), overflow="fold")
+    table.add_column("output shapes", overflow="fold", ratio=1)
+    for column in ("parameters", "MACs", "receptive field", "runs", "a run"):
+        table.add_column(column, justify="right")
+    for group in found:
+        cell, point = group.cells[0], _point(group, names) or ["(defaults)"]
+        if cell.geometry is None:
+            table.add_row(*point, "[yellow]impossible[/]")
+            continue
+        counts = [f"{n:,}" for n in (cell.geometry.params, cell.geometry.macs)]
+        time = f"~ {duration(max(1.0, seconds(group, speed)))}"
+        runs = str(len(group.cells))
+        table.add_row(*point, shapes(cell.geometry), *counts, str(cell.geometry.receptive_field), runs, time)
+    return table
+
+
+def space_table(file: SweepFile, first: Cell) -> Table:
+    """What a search draws from, and the network that it starts around."""
+    table = Table(title=f"{escape(str(file.path))}: {file.run_cap} runs, method {file.method}", title_justify="left")
+    table.add_column("key")
+    table.add_column("values")
+    for p in file.varied():
+        if p.values is not None:
+            values = ", ".join(str(v) for v in p.values)
+        else:
+            values = f"{p.low:g} to {p.high:g}" + (", logarithmic" if p.log else "")
+            values += f", in steps of {p.step:g}" if p.step else ", whole numbers" if p.whole else ""
+        table.add_row(escape(p.key), escape(values))
+    if first.geometry:
+        table.caption = (
+            f"e.g. {escape(first.label)}: {first.geometry.params:,} parameters, {first.geometry.macs:,} MACs"
+        )
+    return table
+
+
+def shapes(geometry: Geometry) -> str:
+    """Where the shape changes: 1x28x28 6x28x28 6x14x14 ... 10"""
+    found = [spell(geometry.input)]
+    for row in geometry.rows:
+        if found[-1] != spell(row.output):
+            found.append(spell(row.output))
+    return " ".join(found)
+
+
+def macs_per_second(found: Sequence[Group]) -> float:
+    """Of training here, by the records that there are."""
+    rates = []
+    for group in found:
+        for result in group.results:
+            if result.images_per_second:
+                left = max(1 / result.images_per_second - SECONDS_PER_IMAGE, 1e-6)
+                rates.append(3 * result.macs / left)
+    return statistics.median(rates) if rates else MACS_PER_SECOND
+
+
+def seconds(group: Group, speed: float) -> float:
+    """Estimated time of one of its runs: its own finished ones', or by its multiplications."""
+    known = [r.seconds["total"] for r in group.results if r.status == "done" and "total" in r.seconds]
+    if known:
+        return statistics.median(known)
+    config, geometry = group.cells[0].config, group.cells[0].geometry
+    assert config is not None
+    assert geometry is not None
+    data = config.data
+    images = data.split(DATASETS[data.name].train)[0] if data.name in DATASETS else data.train_size or 10_000
+    return config.trainer.max_epochs * images * (3 * geometry.macs / speed + SECONDS_PER_IMAGE)

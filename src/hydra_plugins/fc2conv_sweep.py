@@ -1,0 +1,112 @@
+"""What Hydra finds of the sweeps: -m uses these two unless told otherwise (conf/config.yaml).
+
+Hydra imports this file at each start, so it imports what they need only once they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from fc2conv.config import TrainerConfig
+    from fc2conv.sweep.pool import Pool, Source
+
+
+class Sweep(Sweeper):
+    """hydra/sweeper=fc2conv: grids from the command line and sweep files, planned, resumable.
+
+    Args:
+        seed: of the draws of methods random and bayes
+        batch: runs that a launcher other than ours gets at a time; None: all of a grid, one of a search
+    """
+
+    def __init__(self, seed: int = 0, batch: int | None = None):
+        self.seed, self.batch = seed, batch
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from fc2conv.sweep.sweeper import conduct
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert self.launcher is not None
+        conduct(self.hydra_context, self.config, self.launcher, arguments, self.seed, self.batch)
+
+
+class Local(Launcher):
+    """hydra/launcher=local: each job a process of its own, several side by side.
+
+    Args:
+        jobs: at once; None: as many as the GPUs, or else the cores, carry
+    """
+
+    def __init__(self, jobs: int | None = None):
+        self.jobs = jobs
+        self.pool: Pool | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def warm(self, wandb: bool, study: bool) -> None:
+        """Begin to import what the jobs need, while the cells are composed."""
+        from fc2conv.sweep.pool import Pool
+
+        self.pool = Pool(wandb, study)
+
+    def drive(
+        self,
+        source: Source,
+        trainers: Sequence[TrainerConfig],
+        total: int,
+        file: Path | None = None,
+        force: bool = False,
+        fail_fast: bool = False,
+    ) -> int | None:
+        """Train what `source` deals out, `total` cells with such `trainers` in all.
+
+        Returns:
+            The signal that stopped it, if one did
+        """
+        from fc2conv.sweep.board import Board
+        from fc2conv.sweep.share import shares
+
+        if self.pool is None:
+            self.warm(wandb=True, study=False)
+        assert self.pool is not None
+        slots = shares(trainers, self.jobs, total)
+        board = Board(source.cells(), total, slots)
+        with board.shown():
+            return self.pool.run(source, slots, board, file, force, fail_fast)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """For Hydra's other sweepers: a grid of just these jobs."""
+        from fc2conv.sweep.sweeper import Composer, Grid, folder_of
+
+        composer = Composer(self.hydra_context, self.config, [], folder_of(self.config))
+        cells = composer.grid(job_overrides)
+        trainers = [cell.config.trainer for cell in cells if cell.config]
+        if stopped := self.drive(Grid(cells), trainers, len(cells)):
+            raise KeyboardInterrupt(stopped)
+        returned = []
+        for overrides, cell in zip(job_overrides, cells, strict=True):
+            result = cell.result()
+            status = JobStatus.COMPLETED if cell.finished() else JobStatus.FAILED
+            job = JobReturn(overrides=overrides, status=status)
+            job.return_value = result.val["acc"] if status is JobStatus.COMPLETED and result and result.val else None
+            returned.append(job)
+        return returned
