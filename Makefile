@@ -14,6 +14,8 @@ setup: .venv/installed data/fashion_mnist/meta.json
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d; make PYTHON=python3.11" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	# W&B's schema of sweep files, for a test; alone, since it asks for an old numpy that nothing here needs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps sweeps
 	touch $@
 
 # Debian's package is the source that needs no mirror; where it cannot be had, torchvision downloads.

@@ -66,6 +66,12 @@ class Cell:
         return " ".join(self.point) or "(defaults)"
 
     @property
+    def model(self) -> str:
+        """The choice of conf/model/, or else the family."""
+        chosen = [o.removeprefix("model=") for o in self.overrides if o.startswith("model=")]
+        return chosen[-1] if chosen else self.config.model.family if self.config else ""
+
+    @property
     def group(self) -> str:
         """What cells that differ in their seed only have in common."""
         if self.config is None:

@@ -63,6 +63,8 @@ def _train(cell: Cell, file: Path | None, resumed: bool) -> Outcome:
             traceback.print_exc()
             interrupted = isinstance(error, KeyboardInterrupt)
             cell.end("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
+        else:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
         if not isinstance(error, Exception):
             raise
     found = cell.result()

@@ -28,6 +28,7 @@ def load(folder: Path, file: SweepFile | None = None, epochs: int = 1) -> optuna
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    folder.mkdir(parents=True, exist_ok=True)
     path = str(folder / JOURNAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -106,7 +107,7 @@ class Search:
         return list({cell.folder: cell for cell in found}.values())
 
     def _cell(self, params: Mapping[str, Any]) -> Cell:
-        point = [f"{p.key}={params[p.key]}" for p in self.file.varied()]
+        point = [f"{p.key}={written(params[p.key])}" for p in self.file.varied()]
         label = " ".join(point)
         if label not in self._cells:
             self._cells[label] = self.compose(point)
@@ -140,6 +141,11 @@ class Search:
         )
         value = result.val["acc"] if result.val and result.status == "done" else None
         self.study.tell(number, value, state, skip_if_finished=True)
+
+
+def written(value: Any) -> str:
+    """A draw on the command line: four digits of a number are enough, and readable."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class Watch:

@@ -111,11 +111,9 @@ def _ordered(found: Sequence[Group]) -> list[Group]:
 
 def _network(group: Group) -> tuple[str, str, str]:
     cell = group.cells[0]
-    if cell.config is None:
-        return "", "", ""
     if cell.geometry is None:
-        return cell.config.model.family, "", ""
-    return cell.config.model.family, f"{cell.geometry.params:,}", f"{cell.geometry.macs:,}"
+        return cell.model, "", ""
+    return cell.model, f"{cell.geometry.params:,}", f"{cell.geometry.macs:,}"
 
 
 def _mean(values: list[float]) -> str:
@@ -145,8 +143,7 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
     for group in found:
         cell = group.cells[0]
         geometry = cell.geometry
-        model = cell.config.model.family if cell.config else ""
-        row: list[object] = [group.point.get("model", model), *(group.point.get(name, "") for name in varied)]
+        row: list[object] = [cell.model, *(group.point.get(name, "") for name in varied)]
         row += [geometry.params, geometry.macs, geometry.receptive_field] if geometry else ["", "", ""]
         row.append(len(group.accuracies("val")))
         for part in ("val", "test"):
