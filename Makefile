@@ -1,7 +1,7 @@
 # make train    builds .venv, installs, provides Fashion-MNIST, trains LeNet
 # make test     the same, then the tests; make check: linter and types; make test-slow: the long tests
-# make bench    speed, side by side with the usual ways
-.PHONY: setup train test test-slow check bench clean
+# make bench    speed, side by side with the usual ways; make bench-sweep: runs per hour
+.PHONY: setup train test test-slow check bench bench-sweep clean
 .DEFAULT_GOAL := train
 
 PYTHON ?= python3
@@ -32,7 +32,9 @@ train: setup
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
 
+# the ray extra is for its test alone, and large
 test-slow: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: setup
@@ -42,6 +44,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python benchmarks/throughput.py $(ARGS)
+
+bench-sweep: setup
+	$(BIN)/python benchmarks/sweep.py $(ARGS)
 
 clean:
 	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -135,6 +135,11 @@ class UsualModule(lightning.LightningModule):
         self.log("val/loss", F.cross_entropy(out, y))
         self.log("val/acc", self.val_acc)
 
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, y = batch
+        self.val_acc(self.net(x), y)
+        self.log("test/acc", self.val_acc)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=LR, momentum=0.9, nesterov=True)
 
@@ -149,8 +154,8 @@ class Clock(lightning.Callback):
         self.seconds = time.perf_counter() - self.began
 
 
-def usual(name: str, raw: Path, folder: str) -> float:
-    """c: per-image transforms in a DataLoader without workers, the default."""
+def usual(name: str, raw: Path, folder: str, test: bool = False) -> float:
+    """c: per-image transforms in a DataLoader without workers, the default. Images/s of the training."""
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))])
     images = datasets.FashionMNIST(raw, train=True, transform=transform)
     n, _ = DATA.split(len(images))
@@ -165,7 +170,11 @@ def usual(name: str, raw: Path, folder: str) -> float:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(UsualModule(name), train, val)
+    module = UsualModule(name)
+    trainer.fit(module, train, val)
+    if test:
+        official = datasets.FashionMNIST(raw, train=False, transform=transform)
+        trainer.test(module, DataLoader(official, batch_size=DATA.batch_size), verbose=False)
     return EPOCHS * n / clock.seconds
 
 

@@ -15,6 +15,8 @@ FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__in
 
 TORCH_FREE = [
     *("config", "parsing", "geometry", "result", "show", "record", "signals", "world", "cli", "data.folder", "models"),
+    *("compose", "sweep.cells", "sweep.files", "sweep.share", "sweep.table", "sweep.board"),
+    *("sweep.sweeper", "sweep.pool", "sweep.study", "sweep.job"),
     *(f"models.{family}" for family in ("perceptrons", "ladder", "lenet", "nin", "resnet", "convnet")),
 ]
 
@@ -53,16 +55,16 @@ def test_needs_no_torch(name: str) -> None:
     ("target", "allowed"),
     [
         # a room that does not exist yet may be named: the house has a place for it
-        ("hydra", {"cli", "sweep"}),
-        ("omegaconf", {"cli", "sweep"}),
-        ("wandb", {"tracking", "report"}),
+        ("hydra", {"cli", "compose", "sweep"}),
+        ("omegaconf", {"cli", "compose", "sweep"}),
+        ("wandb", {"tracking", "report", "sweep"}),
         ("fc2conv.run", {"cli", "launch", "sweep"}),
-        ("fc2conv.launch", {"cli"}),
-        ("fc2conv.cli", {"launch"}),  # a rank answers an error as the command line does
+        ("fc2conv.launch", {"cli", "sweep"}),
+        ("fc2conv.cli", {"launch", "sweep"}),  # a rank and a cell answer an error as the command line does
         ("fc2conv.tracking", {"run"}),
-        ("fc2conv.callbacks", {"run"}),
+        ("fc2conv.callbacks", {"run", "launch"}),
         ("fc2conv.report", {"report"}),
-        ("fc2conv.sweep", {"sweep"}),
+        ("fc2conv.sweep", {"sweep", "cli"}),
     ],
 )
 def test_is_known_only_to(target: str, allowed: set[str]) -> None:

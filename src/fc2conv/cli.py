@@ -204,6 +204,10 @@ def explain(error: Exception) -> tuple[int, str]:
     return 1, "".join(traceback.format_exception(error)).rstrip()
 
 
+EXTRAS = {"submitit": "slurm", "ray": "ray"}
+"""Launchers that are plugins of their own: how their names begin -> the extra that installs them."""
+
+
 def _hydra_message(error: Exception) -> str:
     """Hydra's and OmegaConf's messages, with the key they leave the reader to guess."""
     text = str(error)
@@ -219,6 +223,8 @@ def _hydra_message(error: Exception) -> str:
         r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*?)(?:Config search|$)", text, re.S
     ):
         group, options = match[2], match[3].split()
+        if extra := next((e for start, e in EXTRAS.items() if match[1].startswith(f"hydra/launcher/{start}")), None):
+            return f"hydra/launcher: its plugin is not installed; pip install -e '.[{extra}]'"
         wanted = match[1].removeprefix(f"{group}/")
         return f"{group}: got {wanted}, no such choice{suggest(wanted, options)}"
     if error.__cause__ is not None and str(error.__cause__) not in text:

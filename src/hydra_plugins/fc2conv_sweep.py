@@ -105,8 +105,11 @@ class Local(Launcher):
         returned = []
         for overrides, cell in zip(job_overrides, cells, strict=True):
             result = cell.result()
-            status = JobStatus.COMPLETED if cell.finished() else JobStatus.FAILED
-            job = JobReturn(overrides=overrides, status=status)
-            job.return_value = result.val["acc"] if status is JobStatus.COMPLETED and result and result.val else None
+            if cell.finished():
+                job = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
+                job.return_value = result.val["acc"] if result and result.val else None
+            else:
+                job = JobReturn(overrides=overrides, status=JobStatus.FAILED)
+                job.return_value = RuntimeError(f"{cell.label}: {result.error if result else 'it did not run'}")
             returned.append(job)
         return returned

@@ -225,7 +225,10 @@ def _drive(
     launcher: Launcher, source: Grid | Search, file: files.SweepFile | None, folder: Path, base: Config, batch: int
 ) -> int | None:
     """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Local.drive`."""
-    more = [f"name={folder.name}", *([f"sweep={file.path}"] if file else []), *(["force=true"] if base.force else [])]
+    # a worker on another machine may start in another folder
+    more = [f"name={_quoted(folder.name)}", f"runs_dir={_quoted(folder.parent.absolute())}"]
+    more += [f"sweep={_quoted(file.path.absolute())}"] if file else []
+    more += ["force=true"] if base.force else []
     number = 0
     while True:
         cells = list(itertools.islice(iter(source.take, None), batch))
@@ -277,6 +280,11 @@ def _report(cells: Sequence[Cell], folder: Path, searched: bool, stopped: int | 
         raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
     if failed:
         raise SweepEnded(f"{len(failed)} of {len(cells)} runs failed", 1)
+
+
+def _quoted(value: object) -> str:
+    """As Hydra's grammar reads it back."""
+    return "'" + str(value).replace("'", "\\'") + "'"
 
 
 def _print_reasons(found: Sequence[table.Group]) -> None:

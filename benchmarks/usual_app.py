@@ -1,0 +1,19 @@
+"""The usual pipeline as a Hydra application, for benchmarks/sweep.py: many runs with -m and Hydra's own launcher.
+
+python benchmarks/usual_app.py -m +seed=0,1 +raw=DIR +out=DIR
+"""
+
+import hydra
+import lightning
+from omegaconf import DictConfig
+from throughput import usual
+
+
+@hydra.main(version_base="1.3", config_path=None)
+def run(config: DictConfig) -> None:
+    lightning.seed_everything(config.seed, verbose=False)
+    usual("lenet_modern", config.raw, config.out, test=True)
+
+
+if __name__ == "__main__":
+    run()
