@@ -55,7 +55,11 @@ class Board:
         finished = sum(self.count.values())
         parts = [f"{finished} finished before"] if finished else []
         parts += [f"{skipped} impossible"] if skipped else []
-        share = f"GPUs {' '.join(slots[0].gpus)}, ..." if slots[0].gpus else f"{slots[0].threads} CPU threads each"
+        share = (
+            f"GPUs {' '.join(slots[0].gpus)}, ..."
+            if slots[0].gpus
+            else f"{slots[0].threads} CPU thread{'s' * (slots[0].threads > 1)} each"
+        )
         return f"{self.total} runs" + "".join(f", {p}" for p in parts) + f"; {self.jobs} at a time, {share}"
 
     def started(self, cell: Cell) -> None:

@@ -73,7 +73,7 @@ class Pool:
         preload += ["optuna"] if study else []
         self.context.set_forkserver_preload(preload)
         forkserver.ensure_running()  # it imports torch while we compose the cells
-        self._service = threading.Thread(target=_start_wandb) if wandb else None
+        self._service = threading.Thread(target=start_wandb) if wandb else None
         if self._service:
             self._service.start()
 
@@ -168,7 +168,7 @@ class Pool:
             board.refresh()
 
 
-def _start_wandb() -> None:
+def start_wandb() -> None:
     """Start W&B's service. Its address is in the environment then, where each job finds it."""
     import wandb
 
