@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import signal
 from dataclasses import replace
@@ -14,8 +15,9 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
-from fc2conv.callbacks import EpochRecorder, StopOnSignal
+from fc2conv.callbacks import EpochRecorder, Pruned, StopOnSignal
 from fc2conv.classifier import Classifier, NonFiniteLoss
+from fc2conv.cli import explain
 from fc2conv.config import (
     Config,
     ConfigError,
@@ -227,6 +229,44 @@ def test_a_bug_is_recorded_and_raised(config: Config, monkeypatch: pytest.Monkey
     folder = Path(config.runs_dir) / "run"
     assert Result.read(folder).error == "ZeroDivisionError: a bug"
     assert "Traceback" in (folder / "train.log").read_text()
+
+
+def test_a_full_disk_ends_the_run_with_a_record(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a checkpoint goes, so that there is room to say what happened; the log may fail, too."""
+
+    def full(self: Trainer, path: Path, *args: Any, **kwargs: Any) -> None:
+        Path(path).write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert Result.read(folder).status == "failed"
+    assert list((folder / "checkpoints").iterdir()) == []
+    code, message = explain(raised.value)
+    assert code == 1
+    assert message.startswith("the disk is full (")
+    assert message.endswith("free some space, or choose another runs_dir")
+
+
+def test_whoever_watches_may_stop_the_run(config: Config) -> None:
+    """After the epoch is saved; the test set is left alone; after the last epoch there is nothing to stop."""
+    seen: list[tuple[int, float]] = []
+
+    def watch(epoch: int, accuracy: float) -> bool:
+        seen.append((epoch, accuracy))
+        return epoch == 2
+
+    with pytest.raises(Pruned, match="after epoch 2"):
+        run(replace(config, trainer=replace(config.trainer, max_epochs=4)), watch=watch)
+    result = Result.read(Path(config.runs_dir) / "run")
+    assert (result.status, result.epochs, result.test) == ("pruned", 2, None)
+    assert [epoch for epoch, _ in seen] == [1, 2]
+    assert (Path(config.runs_dir) / "run" / "checkpoints" / "last.ckpt").exists()
+    done = run(replace(config, name="whole", trainer=replace(config.trainer, max_epochs=2)), watch=watch)
+    assert done is not None
+    assert done.status == "done"
 
 
 def test_wrong_data_leaves_no_folder(config: Config, tmp_path: Path) -> None:

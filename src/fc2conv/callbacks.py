@@ -106,7 +106,11 @@ class EpochRecorder(Checkpoint):
         """Save last.ckpt, and best.ckpt as the same file. Every rank must call it."""
         folder = self.folder / "checkpoints"
         aside = folder / ".saving.ckpt"
-        trainer.save_checkpoint(aside)
+        try:
+            trainer.save_checkpoint(aside)
+        except OSError:  # a full disk: what was written of it is of no use, and the record needs the space
+            aside.unlink(missing_ok=True)
+            raise
         if self.record:
             if better:
                 _link(aside, folder / "best.ckpt")

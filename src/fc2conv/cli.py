@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the run failed; 2 the call was wrong; 130 Ctrl-C; 143 SIGT
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -199,6 +200,9 @@ def explain(error: Exception) -> tuple[int, str]:
         return error.exit_code, f"{error}; resume=RUN goes on from last.ckpt"
     if type(error).__name__ == "NonFiniteLoss":
         return 1, str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" ({error.filename2 or error.filename})" if error.filename else ""
+        return 1, f"the disk is full{where}; free some space, or choose another runs_dir"
     if isinstance(code := getattr(error, "exit_code", None), int):
         return code, str(error)
     return 1, "".join(traceback.format_exception(error)).rstrip()

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -117,7 +118,7 @@ class Record:
         )
         self.result.status, self.result.error = "running", None
         self._before = self.result.seconds.get("total", 0.0)
-        self._log = logging.FileHandler(folder / "train.log")
+        self._log = _LogFile(folder / "train.log")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._log)
         log.setLevel(logging.INFO)
@@ -154,11 +155,10 @@ class Record:
         """How it ended."""
         self.result.status, self.result.error = status, error
         log.log(logging.ERROR if status == "failed" else logging.INFO, "%s%s", status, f": {error}" if error else "")
-        try:
-            self.write()
-        finally:
-            log.removeHandler(self._log)
+        log.removeHandler(self._log)
+        with suppress(OSError):  # its last lines, on a full disk
             self._log.close()
+        self.write()
 
 
 def about_the_code() -> dict[str, Any]:
@@ -168,6 +168,13 @@ def about_the_code() -> dict[str, Any]:
 
 def _short(value: float) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written stops nothing: a full disk is told by whatever is more important."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        return
 
 
 @cache

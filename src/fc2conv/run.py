@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def run(
             _fit_and_test(config, world, module, data, signals, record, folder, tracker, resumed, watch)
         except BaseException as error:
             status, code = _ending(error)
-            record.close(status, _brief(error))  # type: ignore[arg-type]
+            with suppress(OSError):  # a full disk has said so already
+                record.close(status, _brief(error))  # type: ignore[arg-type]
             if tracker:
                 tracker.close(record.result, code)
             raise

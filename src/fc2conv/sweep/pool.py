@@ -94,32 +94,54 @@ class Pool:
         if self._service:
             self._service.join()
         running: dict[int, Job] = {}
-        free = list(reversed(slots))
         with Signals(patient=True) as signals:
             signals.deferred = True
-            failed = False
-            while signals.received is None and not (fail_fast and failed):
-                while free and signals.received is None and (cell := source.take()):
-                    share = free.pop()
-                    started = self._start(share.given(cell), file, force, share)
-                    running[started.process.sentinel] = started
-                    board.started(cell)
-                if not running and not source.left():
-                    return None
-                for ended in self._ended(running):
-                    free.append(ended.share)
-                    if ended.process.exitcode == job.EXIT_CODES["elsewhere"]:
-                        source.back(ended.cell)
-                        board.elsewhere(ended.cell)
-                        continue
-                    self._complete(ended)
-                    source.done(ended.cell)
-                    board.ended(ended.cell)
-                    failed |= ended.process.exitcode not in (0, 130)
-                board.refresh()
-            reason = "stopped with its sweep" if signals.received else "stopped: fail_fast"
-            self._stop(running, source, board, reason, signals)
+            try:
+                failed = self._loop(running, source, slots, board, signals, file, force, fail_fast)
+                if signals.received or failed:
+                    reason = "stopped with its sweep" if signals.received else "stopped: fail_fast"
+                    self._stop(running, source, board, reason, signals)
+            finally:  # a full disk, say, keeps us from writing records: no job outlives us
+                for each in running.values():
+                    each.process.terminate()
+                for each in running.values():
+                    each.process.join(SHUTDOWN)
             return signals.received
+
+    def _loop(
+        self,
+        running: dict[int, Job],
+        source: Source,
+        slots: Sequence[Share],
+        board: Board,
+        signals: Signals,
+        file: Path | None,
+        force: bool,
+        fail_fast: bool,
+    ) -> bool:
+        """Until all is done, or a signal comes, or, with `fail_fast`, a job fails; the last returns True."""
+        free = list(reversed(slots))
+        while signals.received is None:
+            while free and (cell := source.take()):
+                share = free.pop()
+                started = self._start(share.given(cell), file, force, share)
+                running[started.process.sentinel] = started
+                board.started(cell)
+            if not running and not source.left():
+                break
+            for ended in self._ended(running):
+                free.append(ended.share)
+                if ended.process.exitcode == job.EXIT_CODES["elsewhere"]:
+                    source.back(ended.cell)
+                    board.elsewhere(ended.cell)
+                    continue
+                self._complete(ended)
+                source.done(ended.cell)
+                board.ended(ended.cell)
+                if fail_fast and ended.process.exitcode not in (0, 130):
+                    return True
+            board.refresh()
+        return False
 
     def _start(self, cell: Cell, file: Path | None, force: bool, share: Share) -> Job:
         environment = share.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}

@@ -280,6 +280,8 @@ def _report(cells: Sequence[Cell], folder: Path, searched: bool, stopped: int | 
         raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
     if failed:
         raise SweepEnded(f"{len(failed)} of {len(cells)} runs failed", 1)
+    if left := [cell for cell, result in results if not cell.impossible and not cell.finished()]:
+        raise SweepEnded(f"{len(left)} of {len(cells)} runs did not end; the same command goes on from here", 1)
 
 
 def _quoted(value: object) -> str:
