@@ -12,6 +12,10 @@ from fc2conv.config import ConfigError, TrainerConfig
 from fc2conv.sweep.cells import Cell
 
 
+MEMORY = 1.0
+"""GiB that a process of a job is given room for; a LeNet's takes half of it beside what it shares with the others."""
+
+
 @dataclass(frozen=True)
 class Share:
     """What one of the jobs that run at a time may use."""
@@ -45,13 +49,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory() -> float:
+    """GiB of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else float("inf")
+
+
 def shares(trainers: Sequence[TrainerConfig], jobs: int | None, cells: int) -> list[Share]:
     """What each of the jobs that run at a time gets. It follows from the machine and the sweep as a whole, not from
     what is left of it: a resumed job must find the threads it began with.
 
     Args:
         trainers: of the cells
-        jobs: at once; None for as many as the GPUs, or else the cores, carry
+        jobs: at once; None for as many as the GPUs, or else the cores, and the memory carry
         cells: in the sweep
     """
     found = gpus() if any(t.accelerator in ("auto", "gpu") for t in trainers) else []
@@ -61,6 +70,7 @@ def shares(trainers: Sequence[TrainerConfig], jobs: int | None, cells: int) -> l
     on_gpus = 0 < devices <= len(found)
     wanted = max((t.threads or 1 for t in trainers), default=1)
     carried = len(found) // devices if on_gpus else cores() // (devices * wanted)
+    carried = min(carried, int(memory() // (devices * MEMORY)))
     n = max(1, min(jobs or carried, cells))
     threads = max(1, cores() // (n * devices))
     if not on_gpus:
