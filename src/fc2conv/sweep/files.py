@@ -25,7 +25,8 @@ METRIC = "val/acc"
 KEYS = ("program", "command", "method", "metric", "parameters", "early_terminate", "run_cap")
 ABOUT = ("name", "description", "project", "entity")
 """Of W&B's pages; nothing is done with them here."""
-MACROS = ("${env}", "${interpreter}", "${program}", "${args_no_hyphens}")
+MOST_EXPONENT = 700
+"""e to the 709 is the largest number there is."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,10 @@ def _parsed(path: Path, values: Any) -> SweepFile:
     parameters = _mapping("parameters", values.get("parameters"))
     found = tuple(_parameter(str(key), _mapping(f"parameters.{key}", p)) for key, p in parameters.items())
     cap = values.get("run_cap")
-    if cap is not None and (not isinstance(cap, int) or cap < 1):
+    if cap is not None and (not _whole(cap) or cap < 1):
         raise ConfigError("run_cap", f"got {cap}, expected the number of runs")
+    if cap is not None and method == "grid":
+        raise ConfigError("run_cap", "is not done here with method grid, only with random and bayes")
     if method != "grid" and cap is None:
         raise ConfigError("run_cap", f"is missing: how many runs method {method} makes here")
     stop = values.get("early_terminate")
@@ -170,8 +173,8 @@ def _hyperband(values: Any) -> Hyperband:
     if values.get("strict"):
         raise ConfigError("early_terminate.strict", "is not done here")
     for key in ("min_iter", "max_iter", "s", "eta"):
-        value = values.get(key)
-        if value is not None and (not isinstance(value, int) or value < (2 if key == "eta" else 1)):
+        value = values.get(key, 2)
+        if not _whole(value) or value < (2 if key == "eta" else 1):
             raise ConfigError(f"early_terminate.{key}", f"got {value}, expected a whole number")
     eta, least, most = values.get("eta", 3), values.get("min_iter"), values.get("max_iter")
     if least is None:
@@ -183,12 +186,18 @@ def _hyperband(values: Any) -> Hyperband:
 
 def _parameter(key: str, values: Mapping[str, Any]) -> Parameter:
     where = f"parameters.{key}"
-    _known(
-        where,
-        values,
-        ("value", "values", "distribution", "min", "max", "q", "mu", "sigma", "probabilities", "parameters"),
-    )
+    names = ("value", "values", "distribution", "min", "max", "q", "mu", "sigma", "probabilities", "parameters")
+    _known(where, values, names)
     kind = values.get("distribution") or _implied(where, values)
+    ranges = ("int_uniform", "uniform", "q_uniform")
+    logs = ("log_uniform", "log_uniform_values", "inv_log_uniform", "inv_log_uniform_values")
+    q_logs = ("q_log_uniform", "q_log_uniform_values")
+    if kind not in (known := ("constant", "categorical", *ranges, *logs, *q_logs)):
+        raise ConfigError(f"{where}.distribution", f"got {kind}, which is not done here. Done: {', '.join(known)}")
+    edges = {"constant": ("value",), "categorical": ("values",)}.get(kind, ("min", "max"))
+    for name in values:
+        if name not in ("distribution", *edges, *(["q"] if kind.startswith("q_") else [])):
+            raise ConfigError(f"{where}.{name}", f"does not go with distribution {kind}")
     if kind == "constant":
         return Parameter(key, (_required(where, values, "value"),))
     if kind == "categorical":
@@ -196,27 +205,27 @@ def _parameter(key: str, values: Mapping[str, Any]) -> Parameter:
         if not isinstance(listed, list) or not listed:
             raise ConfigError(f"{where}.values", f"got {listed}, expected a list")
         return Parameter(key, tuple(listed))
-    ranges = ("int_uniform", "uniform", "q_uniform")
-    logs = ("log_uniform", "log_uniform_values", "inv_log_uniform", "inv_log_uniform_values")
-    q_logs = ("q_log_uniform", "q_log_uniform_values")
-    if kind not in (*ranges, *logs, *q_logs):
-        known = ", ".join(("constant", "categorical", *ranges, *logs, *q_logs))
-        raise ConfigError(f"{where}.distribution", f"got {kind}, which is not done here. Done: {known}")
-    low, high = (_number(where, _required(where, values, edge), edge) for edge in ("min", "max"))
+    low, high = (_number(where, _required(where, values, edge), edge) for edge in edges)
     if low >= high:
         raise ConfigError(where, f"min {low:g} is not below max {high:g}")
     if kind in ranges:
         step = _number(where, values.get("q", 1), "q") if kind == "q_uniform" else None
-        whole = all(float(v).is_integer() for v in (low, high, step or 1)) if kind == "q_uniform" else kind == ranges[0]
-        return Parameter(key, None, low, high, step, whole=whole)
+        if step is not None and step <= 0:
+            raise ConfigError(f"{where}.q", f"got {step:g}, expected a positive number")
+        whole = all(v.is_integer() for v in (low, high, step or 1.0))
+        if kind == "int_uniform" and not whole:
+            raise ConfigError(where, f"min {low:g} and max {high:g} are not whole, which {kind} needs")
+        return Parameter(key, None, low, high, step, whole=whole and kind != "uniform")
     if not kind.endswith("_values"):  # the edges are exponents
+        if max(abs(low), abs(high)) > MOST_EXPONENT:
+            raise ConfigError(where, f"min and max of {kind} are exponents of e; for the values, {kind}_values")
         low, high = (math.exp(-high), math.exp(-low)) if kind.startswith("inv") else (math.exp(low), math.exp(high))
     if low <= 0:
         raise ConfigError(f"{where}.min", f"got {low:g}; a logarithmic range lies above 0")
     if kind in q_logs:
         if values.get("q", 1) != 1:
             raise ConfigError(f"{where}.q", f"got {values['q']}; {kind} is done here with q 1 only")
-        return Parameter(key, None, max(1, round(low)), round(high), log=True, whole=True)
+        return Parameter(key, None, max(1, round(low)), max(1, round(high)), log=True, whole=True)
     return Parameter(key, None, low, high, log=True)
 
 
@@ -233,7 +242,7 @@ def _implied(where: str, values: Mapping[str, Any]) -> str:
     if "values" in values:
         return "categorical"
     edges = [values.get("min"), values.get("max")]
-    return "int_uniform" if all(isinstance(e, int) for e in edges) else "uniform"
+    return "int_uniform" if all(_whole(e) for e in edges) else "uniform"
 
 
 def _required(where: str, values: Mapping[str, Any], name: str) -> Any:
@@ -246,6 +255,10 @@ def _number(where: str, value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ConfigError(f"{where}.{name}", f"got {value}, expected a number")
     return float(value)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _mapping(where: str, value: Any) -> Mapping[str, Any]:

@@ -75,6 +75,9 @@ class Search:
                 trials = self.study.get_trials(deepcopy=False)
                 for trial in trials:
                     if trial.state in self._open() and trial.number not in self.ours.values():
+                        if not self._drawn(trial):  # whoever drew it was killed before it was written down
+                            self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                            continue
                         cell = self._cell(trial.params)
                         if claimed(cell.folder):
                             continue
@@ -103,8 +106,12 @@ class Search:
 
     def cells(self) -> list[Cell]:
         """Of all trials so far, each once."""
-        found = [self._cell(t.params) for t in self.study.get_trials(deepcopy=False) if t.params]
+        found = [self._cell(t.params) for t in self.study.get_trials(deepcopy=False) if self._drawn(t)]
         return list({cell.folder: cell for cell in found}.values())
+
+    def _drawn(self, trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether its parameters are all there, and the name of its cell, which is written last."""
+        return all(p.key in trial.params for p in self.file.varied()) and IDENTITY in trial.user_attrs
 
     def _cell(self, params: Mapping[str, Any]) -> Cell:
         point = [f"{p.key}={written(params[p.key])}" for p in self.file.varied()]
