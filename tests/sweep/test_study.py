@@ -1,0 +1,434 @@
+"""Random and Bayesian search: what is dealt out, to whom, what the study is told, and which runs it stops.
+
+Nothing is trained here: results are written by hand. As a script, this file is one of the shells that share a sweep.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from fc2conv.config import Config, DataConfig, OptimConfig
+from fc2conv.result import Result, Status
+from fc2conv.sweep.cells import Cell, claim
+from fc2conv.sweep.files import Hyperband, Parameter, SweepFile
+from fc2conv.sweep.study import JOURNAL, Search, Watch, load, watch, written
+
+RATE = Parameter("optim.lr", low=0.001, high=0.1, log=True)
+BATCH = Parameter("data.batch_size", values=(32, 64, 128))
+RANDOM = SweepFile(Path("question.yaml"), "random", (Parameter("model", values=("lenet",)), RATE, BATCH), run_cap=5)
+BAYES = replace(RANDOM, method="bayes", run_cap=14)
+"""After ten draws at random, Optuna's TPE follows the results."""
+
+Compose = Callable[[list[str]], Cell]
+
+
+def composer(sweep: Path) -> Compose:
+    """As the sweeper's, but for Hydra."""
+
+    def compose(point: list[str]) -> Cell:
+        values = dict(override.split("=", 1) for override in point)
+        config = Config(
+            optim=OptimConfig(lr=float(values.get("optim.lr", 0.01))),
+            data=DataConfig(batch_size=int(values["data.batch_size"])),
+        )
+        return Cell.of(tuple(point), tuple(point), sweep, config, None)
+
+    return compose
+
+
+def search(sweep: Path, file: SweepFile = RANDOM, seed: int = 0) -> Search:
+    return Search(sweep, file, composer(sweep), seed, epochs=4)
+
+
+def train(cell: Cell, status: Status = "done", accuracy: float | None = None) -> None:
+    """The record that a job leaves; the nearer the rate is to 0.01, the better. The test figures are of no use here."""
+    assert cell.config is not None
+    if accuracy is None:
+        accuracy = 1 / (1 + abs(math.log(cell.config.optim.lr / 0.01)))
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    figures = {"loss": 1.0, "acc": accuracy, "n": 5000}
+    name = cell.folder.name
+    Result(status, name, name, "lenet", 0, [], {}, {}, 0, 0, val=figures, test=figures | {"acc": 1 - accuracy}).write(
+        cell.folder
+    )
+
+
+def run(source: Search, most: int = 99) -> list[str]:
+    """Train what is dealt out, at most so many."""
+    labels: list[str] = []
+    while len(labels) < most and (cell := source.take()):
+        train(cell)
+        source.done(cell)
+        labels.append(cell.label)
+    return labels
+
+
+def trials(sweep: Path) -> list[optuna.trial.FrozenTrial]:
+    return load(sweep).trials
+
+
+def told(sweep: Path) -> list[tuple[TrialState, float | None]]:
+    return [(trial.state, trial.value) for trial in trials(sweep)]
+
+
+def drawn(sweep: Path) -> list[dict[str, Any]]:
+    return [trial.params for trial in trials(sweep)]
+
+
+def must(cell: Cell | None) -> Cell:
+    assert cell is not None
+    return cell
+
+
+# --- what is dealt out
+
+
+@pytest.mark.parametrize("file", [RANDOM, replace(BAYES, run_cap=12)], ids=lambda file: file.method)
+def test_deals_out_run_cap_cells_and_no_more(file: SweepFile, tmp_path: Path) -> None:
+    source = search(tmp_path / "sweep", file)
+    labels = run(source)
+    assert len(set(labels)) == file.run_cap
+    assert source.take() is None
+    assert not source.left()
+    assert search(tmp_path / "sweep", file).take() is None
+    assert [cell.label for cell in source.cells()] == labels
+    for values in drawn(tmp_path / "sweep"):
+        assert values.keys() == {"optim.lr", "data.batch_size"}  # not the constant
+        assert 0.001 <= values["optim.lr"] <= 0.1
+        assert values["data.batch_size"] in ("32", "64", "128")
+
+
+@pytest.mark.parametrize("file", [RANDOM, replace(BAYES, run_cap=12)], ids=lambda file: file.method)
+def test_the_seed_decides_the_draws(file: SweepFile, tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run(search(tmp_path / name, file, seed))
+    a, b, c = (drawn(tmp_path / name) for name in "abc")
+    assert a == b
+    assert all(x != y for x, y in zip(a, c, strict=True))
+
+
+def test_random_draws_differ_and_span_the_range(tmp_path: Path) -> None:
+    run(search(tmp_path / "sweep", replace(RANDOM, run_cap=20)))
+    rates = [values["optim.lr"] for values in drawn(tmp_path / "sweep")]
+    assert len(set(rates)) == 20
+    assert min(rates) < 0.01 < max(rates)  # each half of the logarithmic range
+    assert {values["data.batch_size"] for values in drawn(tmp_path / "sweep")} == {"32", "64", "128"}
+
+
+def test_bayes_follows_the_results(tmp_path: Path) -> None:
+    """So that the next test could fail: other results, other draws, once the ten at random are over."""
+    run(search(tmp_path / "a", BAYES))
+    source = search(tmp_path / "b", BAYES)
+    while cell := source.take():
+        assert cell.config is not None
+        train(cell, accuracy=cell.config.optim.lr)  # the larger the rate the better
+        source.done(cell)
+    a, b = drawn(tmp_path / "a"), drawn(tmp_path / "b")
+    assert a[:10] == b[:10]
+    assert all(x != y for x, y in zip(a[10:], b[10:], strict=True))
+
+
+def test_bayes_goes_on_alike_however_often_it_is_killed(tmp_path: Path) -> None:
+    """Digit for digit. Each time the process is another, and sometimes it dies in the middle of a run."""
+    run(search(tmp_path / "whole", BAYES))
+    for i in range(14):
+        if i % 3 == 2:
+            assert search(tmp_path / "killed", BAYES).take()
+        assert len(run(search(tmp_path / "killed", BAYES), most=1)) == 1
+    assert search(tmp_path / "killed", BAYES).take() is None
+    assert drawn(tmp_path / "killed") == drawn(tmp_path / "whole")
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+
+
+def test_cells_dealt_out_side_by_side_differ(tmp_path: Path) -> None:
+    source = search(tmp_path / "sweep")
+    cells = [must(source.take()) for _ in range(5)]
+    assert source.take() is None
+    assert source.left()
+    assert len({cell.folder for cell in cells}) == 5
+    for cell in cells:
+        train(cell)
+        source.done(cell)
+    assert not source.left()
+
+
+def test_the_same_point_again_is_not_trained_again(tmp_path: Path) -> None:
+    """Three points, eight draws: each is trained once, and counts for every draw of it."""
+    source = search(tmp_path / "sweep", replace(RANDOM, parameters=(BATCH,), run_cap=8))
+    labels = run(source)
+    assert len(set(labels)) == len(labels) <= 3
+    assert told(tmp_path / "sweep") == [(TrialState.COMPLETE, 1.0)] * 8
+    assert sorted(cell.label for cell in source.cells()) == sorted(labels)
+
+
+def test_the_same_point_again_while_it_trains_is_let_go(tmp_path: Path) -> None:
+    source = search(tmp_path / "sweep", replace(RANDOM, parameters=(BATCH,), run_cap=8))
+    cells = list(itertools.islice(iter(source.take, None), 9))
+    assert len({cell.folder for cell in cells}) == len(cells) <= 3
+    states = [state for state, _ in told(tmp_path / "sweep")]
+    assert sorted(states) == [TrialState.RUNNING] * len(cells) + [TrialState.FAIL] * (8 - len(cells))
+
+
+def test_four_digits_of_a_draw_are_written() -> None:
+    assert [written(v) for v in (0.00123456, 0.25, 12, "[6, 16]")] == ["0.001235", "0.25", "12", "[6, 16]"]
+
+
+# --- processes that die, and others that live
+
+
+def test_a_dead_processs_trial_comes_first(tmp_path: Path) -> None:
+    run(search(tmp_path / "sweep"), most=2)
+    lost = must(search(tmp_path / "sweep").take())
+    before = drawn(tmp_path / "sweep")
+    again = must(search(tmp_path / "sweep").take())
+    assert again == lost
+    assert drawn(tmp_path / "sweep") == before
+    assert len(run(search(tmp_path / "sweep"))) == 3
+
+
+def test_a_finished_run_that_nobody_told_of_is_told(tmp_path: Path) -> None:
+    """Its process died between the record and the study."""
+    lost = must(search(tmp_path / "sweep").take())
+    train(lost, accuracy=0.75)
+    after = must(search(tmp_path / "sweep").take())
+    assert after.folder != lost.folder
+    assert told(tmp_path / "sweep")[0] == (TrialState.COMPLETE, 0.75)
+
+
+def test_a_trial_that_was_never_drawn_to_the_end_is_let_go(tmp_path: Path) -> None:
+    """Its process died while it wrote the parameters down, one after the other."""
+    study = load(tmp_path / "sweep", RANDOM)
+    study.ask()
+    study.ask({"optim.lr": RATE.distribution()})
+    study.ask({p.key: p.distribution() for p in RANDOM.varied()})  # all but the cell's name
+    source = search(tmp_path / "sweep")
+    assert source.cells() == []
+    assert len(run(source)) == 2
+    assert [state for state, _ in told(tmp_path / "sweep")] == [TrialState.FAIL] * 3 + [TrialState.COMPLETE] * 2
+    assert not source.left()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from fc2conv.sweep.cells import claim
+with claim(Path(sys.argv[1])) as ours:
+    print(ours, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the lock on `folder`."""
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_living_processs_trial_is_left_to_it(tmp_path: Path) -> None:
+    lost = must(search(tmp_path / "sweep").take())
+    with held(lost.folder) as other:
+        source = search(tmp_path / "sweep")
+        assert lost.label not in run(source)
+        assert len(trials(tmp_path / "sweep")) == 5
+        assert source.take() is None
+        assert source.left()
+        other.kill()
+        other.wait()
+        assert must(source.take()) == lost
+        train(lost)
+        source.done(lost)
+    assert not source.left()
+    assert [state for state, _ in told(tmp_path / "sweep")] == [TrialState.COMPLETE] * 5
+
+
+def test_a_cell_that_was_in_training_elsewhere_comes_back(tmp_path: Path) -> None:
+    source = search(tmp_path / "sweep")
+    cell = must(source.take())
+    with claim(cell.folder):
+        source.back(cell)
+        assert must(source.take()).folder != cell.folder
+    assert must(source.take()) == cell
+
+
+def shell(sweep: Path) -> None:
+    """One of several at the same sweep, its jobs in this process."""
+    source = search(sweep, replace(RANDOM, run_cap=12))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    while cell := source.take():
+        with claim(cell.folder) as ours:
+            if not ours:
+                source.back(cell)
+                continue
+            if not cell.finished():
+                train(cell)
+                print(cell.label, flush=True)
+            source.done(cell)
+
+
+def test_two_processes_share_a_sweep(tmp_path: Path) -> None:
+    """They never train the same, together exactly run_cap, and what one alone would have."""
+    command = [sys.executable, __file__, str(tmp_path / "shared")]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:
+        both = (one, other)
+        assert [p.stdout.readline() for p in both if p.stdout] == ["ready\n", "ready\n"]
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        labels = [process.communicate()[0].splitlines() for process in both]
+    assert (one.returncode, other.returncode) == (0, 0)
+    trained = labels[0] + labels[1]
+    assert len(trained) == len(set(trained)) == 12
+    assert sorted(trained) == sorted(run(search(tmp_path / "alone", replace(RANDOM, run_cap=12))))
+    assert told(tmp_path / "shared") == told(tmp_path / "alone")
+
+
+# --- what the study is told
+
+
+@pytest.mark.parametrize(
+    ("status", "want"),
+    [
+        ("done", (TrialState.COMPLETE, 0.75)),
+        ("pruned", (TrialState.PRUNED, None)),
+        ("failed", (TrialState.FAIL, None)),
+        ("skipped", (TrialState.FAIL, None)),
+        ("interrupted", (TrialState.RUNNING, None)),
+        ("running", (TrialState.RUNNING, None)),
+    ],
+)
+def test_tells_what_became_of_a_cell(status: Status, want: tuple[TrialState, float | None], tmp_path: Path) -> None:
+    source = search(tmp_path / "sweep")
+    cell = must(source.take())
+    train(cell, status, accuracy=0.75)  # 0.25 in the test
+    source.done(cell)
+    assert told(tmp_path / "sweep") == [want]
+    stays_open = want[0] is TrialState.RUNNING
+    assert source.left() == stays_open
+    assert (must(source.take()) == cell) == stays_open
+
+
+def test_an_impossible_cell_is_skipped(tmp_path: Path) -> None:
+    """And counts: a search does not draw for ever."""
+    sweep = tmp_path / "sweep"
+
+    def compose(point: list[str]) -> Cell:
+        cell = composer(sweep)(point)
+        assert cell.config is not None
+        return replace(cell, impossible="conv2: does not fit") if cell.config.data.batch_size == 64 else cell
+
+    source = Search(sweep, replace(RANDOM, run_cap=12), compose, 0, epochs=4)
+    labels = run(source)
+    skipped = [cell for cell in source.cells() if cell.impossible]
+    assert skipped
+    assert not {cell.label for cell in skipped} & set(labels)
+    assert len(labels) + len(skipped) == 12
+    for cell in skipped:
+        result = cell.result()
+        assert result is not None
+        assert (result.status, result.error) == ("skipped", "conv2: does not fit")
+    states = [state for state, _ in told(sweep)]
+    assert states.count(TrialState.FAIL) == len(skipped)
+
+
+# --- stopping early
+
+STOPPED = replace(RANDOM, run_cap=8, early_terminate=Hyperband(min_iter=2, max_iter=2, eta=2))
+"""One bracket, whose rungs are epochs 2, 4, 8, ...: at each, the better half goes on."""
+
+
+def watched(sweep: Path, accuracies: list[float], file: SweepFile = STOPPED, epochs: int = 4) -> list[int | None]:
+    """The epoch after which each run is told to stop. They run one after the other, each as good in every epoch."""
+    source, stopped = search(sweep, file), []
+    for accuracy in accuracies:
+        cell = must(source.take())
+        look = Watch(sweep, source.ours[cell.folder], file, epochs)
+        stopped.append(next((epoch for epoch in range(1, epochs) if look(epoch, accuracy)), None))
+        train(cell, "pruned" if stopped[-1] else "done", accuracy)
+        source.done(cell)
+    return stopped
+
+
+def test_the_worse_half_stops(tmp_path: Path) -> None:
+    """Asynchronous successive halving: at epoch 2, a run goes on if it is among the best half of those seen there."""
+    accuracies = [0.8, 0.5, 0.9, 0.85, 0.7]
+    # 0.8 is the best of one; 0.5 not of two; 0.9 is of three; 0.85 is 2nd of 4; 0.7 the 4th of 5
+    want = [None, 2, None, None, 2]
+    assert watched(tmp_path / "a", accuracies) == want
+    assert watched(tmp_path / "a2" / "a", accuracies) == want
+    states = [state for state, _ in told(tmp_path / "a")]
+    assert states == [TrialState.PRUNED if epoch else TrialState.COMPLETE for epoch in want]
+
+
+def test_nobody_stops_before_min_iter(tmp_path: Path) -> None:
+    late = replace(STOPPED, early_terminate=Hyperband(min_iter=3, max_iter=3, eta=2))
+    assert watched(tmp_path / "sweep", [0.9, 0.1], late) == [None, 3]
+    assert watched(tmp_path / "short", [0.9, 0.1], late, epochs=3) == [None, None]
+
+
+def test_an_epoch_that_is_done_over_changes_nothing(tmp_path: Path) -> None:
+    """A run that goes on from its checkpoint has reported it before."""
+    source = search(tmp_path / "sweep", STOPPED)
+    number = source.ours[must(source.take()).folder]
+    assert not Watch(tmp_path / "sweep", number, STOPPED, 4)(1, 0.5)
+    resumed = Watch(tmp_path / "sweep", number, STOPPED, 4)
+    assert not resumed(1, 0.25)
+    assert not resumed(2, 0.75)
+    assert trials(tmp_path / "sweep")[0].intermediate_values == {1: 0.5, 2: 0.75}
+
+
+SEARCH = """
+method: random
+run_cap: 3
+parameters: {{optim.lr: {{min: 0.1, max: 1.0}}, data.batch_size: {{values: [32, 64]}}}}
+{}
+"""
+
+
+def test_who_watches_a_cell(tmp_path: Path) -> None:
+    path = tmp_path / "question.yaml"
+    path.write_text(SEARCH.format("early_terminate: {type: hyperband, min_iter: 1}"))
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(SEARCH.format(""))
+    sweep = tmp_path / "sweep"
+    stranger = composer(sweep)(["data.batch_size=512"])
+    assert watch(stranger, path) is None  # no study
+    assert not (sweep / JOURNAL).exists()
+    source = search(sweep, STOPPED)
+    cells = [must(source.take()) for _ in range(2)]
+    assert watch(cells[1], None) is None
+    assert watch(cells[1], plain) is None  # stops nobody
+    assert watch(stranger, path) is None  # no trial of this study
+    found = watch(cells[1], path)
+    assert found is not None
+    found = pickle.loads(pickle.dumps(found))
+    assert (found.folder, found.number, found.epochs) == (sweep, 1, 10)
+    assert found.file.early_terminate == Hyperband(1)
+    found(1, 0.625)
+    assert [trial.intermediate_values for trial in trials(sweep)] == [{}, {1: 0.625}]
+
+
+if __name__ == "__main__":
+    shell(Path(sys.argv[1]))
