@@ -6,6 +6,7 @@ way, so nothing is ever left locked, and two shells that run the same sweep cann
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from fc2conv.result import FILE, Result, Status, hashed
 
 FINISHED: frozenset[Status] = frozenset({"done", "pruned"})
 """There is nothing left to train."""
-LOCK = ".lock"
+LOCK, LOG = ".lock", "train.log"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ class Cell:
         """Empty the folder for a new start. Only with the lock held."""
         for path in self.folder.iterdir():
             if path.name == LOCK:
+                continue
+            if path.name == LOG:  # the job's output goes there already, and must not go with it
+                os.truncate(path, 0)
                 continue
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         (self.folder / "checkpoints").mkdir()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from fc2conv.result import Status
-from fc2conv.sweep.cells import FINISHED, Cell, claim
+from fc2conv.sweep.cells import FINISHED, LOG, Cell, claim
 
 Outcome = Status | Literal["elsewhere"]
 EXIT_CODES: dict[Outcome, int] = {
@@ -78,7 +78,7 @@ def process(cell: Cell, file: Path | None, force: bool, environment: Mapping[str
     cell.folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Thread(target=_stop_with_parent, daemon=True)
     stop.start()
-    log = os.open(cell.folder / "train.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(cell.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
