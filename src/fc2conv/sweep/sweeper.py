@@ -189,7 +189,7 @@ class Grid:
     """A source of cells that are known from the start."""
 
     def __init__(self, cells: Sequence[Cell], force: bool = False):
-        self._cells = list(cells)
+        self._cells, self.force = list(cells), force
         self.waiting = [c for c in cells if not c.impossible and (force or not c.finished())]
         self.elsewhere: set[Path] = set()
         """Folders of cells that another process has been seen to train."""
@@ -200,7 +200,7 @@ class Grid:
                 self.elsewhere.add(cell.folder)
                 continue
             self.waiting.remove(cell)
-            if not (cell.folder in self.elsewhere and cell.finished()):
+            if (self.force and cell.folder not in self.elsewhere) or not cell.finished():
                 return cell
         return None
 
