@@ -5,6 +5,7 @@ Hydra imports this file at each start, so it imports what they need only once th
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,21 +96,30 @@ class Local(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """For Hydra's other sweepers: a grid of just these jobs."""
-        from fc2conv.sweep.sweeper import Composer, Grid, folder_of
+        from fc2conv.sweep.cells import FINISHED
+        from fc2conv.sweep.sweeper import Composer, Grid, SweepEnded, folder_of
 
         composer = Composer(self.hydra_context, self.config, [], folder_of(self.config))
         cells = composer.grid(job_overrides)
-        trainers = [cell.config.trainer for cell in cells if cell.config]
-        if stopped := self.drive(Grid(cells), trainers, len(cells)):
-            raise KeyboardInterrupt(stopped)
+        possible = [cell.config for cell in cells if cell.config and not cell.impossible]
+        for cell in cells:
+            if cell.impossible:
+                cell.end("skipped", cell.impossible)
+        if self.pool is None:
+            self.warm(wandb=any(config.logger.name == "wandb" for config in possible), study=False)
+        if stopped := self.drive(Grid(cells), [config.trainer for config in possible], len(possible)):
+            name = signal.Signals(stopped).name
+            raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
+        found = {cell.overrides: cell for cell in cells}
         returned = []
-        for overrides, cell in zip(job_overrides, cells, strict=True):
+        for overrides in job_overrides:
+            cell = found.get(tuple(overrides)) or composer(overrides)  # a cell may be asked for twice
             result = cell.result()
-            if cell.finished():
-                job = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
-                job.return_value = result.val["acc"] if result and result.val else None
-            else:
-                job = JobReturn(overrides=overrides, status=JobStatus.FAILED)
-                job.return_value = RuntimeError(f"{cell.label}: {result.error if result else 'it did not run'}")
+            ended = result.status if result else "failed"
+            job = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
+            job.return_value = result.val["acc"] if result and result.val and cell.finished() else None
+            if ended not in (*FINISHED, "skipped"):  # the sweeper raises it, and nothing else that it would be given
+                job.status = JobStatus.FAILED
+                job.return_value = SweepEnded((result.error if result else None) or ended, 1)
             returned.append(job)
         return returned
