@@ -1,0 +1,621 @@
+"""Jobs side by side: each a process of its own, whatever happens to the others; cells that belong to one at a time."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fc2conv import signals
+from fc2conv.config import Config, ConfigError, DataConfig, LoggerConfig, MLPConfig, OptimConfig, TrainerConfig
+from fc2conv.result import Result
+from fc2conv.sweep import job, pool, share
+from fc2conv.sweep.board import Board
+from fc2conv.sweep.cells import LOCK, LOG, Cell, claim, claimed
+from fc2conv.sweep.pool import Job, Pool
+from fc2conv.sweep.share import Share, shares
+from fc2conv.sweep.sweeper import Grid
+from hydra_plugins.fc2conv_sweep import Local
+
+Until = Callable[..., None]
+LONG = 3000
+"""Epochs that no test waits for."""
+
+
+@dataclass
+class Started:
+    """The jobs that a test has started, in their order."""
+
+    jobs: list[Job] = field(default_factory=list)
+    on_start: Callable[[Job], None] = lambda job: None
+
+    def codes(self) -> list[int | None]:
+        return [j.process.exitcode for j in self.jobs]
+
+    def pid(self, index: int) -> int:
+        pid = self.jobs[index].process.pid
+        assert pid is not None
+        return pid
+
+
+@pytest.fixture
+def started(server: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
+    """Sees the jobs as they start; none outlives the test."""
+    found = Started()
+    start = Pool._start
+
+    def seen(self: Pool, cell: Cell, file: Path | None, force: bool, given: Share) -> Job:
+        new = start(self, cell, file, force, given)
+        found.jobs.append(new)
+        found.on_start(new)
+        return new
+
+    monkeypatch.setattr(Pool, "_start", seen)
+    yield found
+    for each in found.jobs:
+        if each.process.exitcode is None:
+            each.process.kill()
+            each.process.join()
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "sweep"
+
+
+Make = Callable[..., Cell]
+
+
+@pytest.fixture
+def cell(sweep: Path, image_folder: Path) -> Make:
+    """An MLP on 43 images in 6 steps an epoch; keywords are those of the optimiser, but for epochs and threads."""
+
+    def make(epochs: int = 1, threads: int | None = 1, path: Path = image_folder, lr: float = 0.01) -> Cell:
+        config = Config(
+            MLPConfig(hidden=(8,)),
+            DataConfig(
+                name="folder", path=str(path), dir=str(sweep.parent.parent / "cache"), batch_size=8, val_size=0.1
+            ),
+            OptimConfig(lr=lr),
+            TrainerConfig(max_epochs=epochs, accelerator="cpu", threads=threads),
+            LoggerConfig(name="csv"),
+        )
+        point = (f"optim.lr={lr:g}",)
+        return Cell.of(("model=mlp", *point), point, sweep, config, None)
+
+    return make
+
+
+def drive(cells: list[Cell], jobs: int = 1, force: bool = False, fail_fast: bool = False) -> int | None:
+    trainers = [cell.config.trainer for cell in cells if cell.config]
+    return local(jobs).drive(Grid(cells, force), trainers, len(cells), force=force, fail_fast=fail_fast)
+
+
+def local(jobs: int) -> Local:
+    found = Local(jobs)
+    found.warm(wandb=False, study=False)
+    return found
+
+
+def result(cell: Cell) -> Result:
+    found = cell.result()
+    assert found is not None
+    return found
+
+
+def log_of(cell: Cell) -> str:
+    return (cell.folder / LOG).read_text()
+
+
+def begins(cell: Cell) -> tuple[int, int]:
+    """How often it began, and how often it went on, by its log."""
+    return log_of(cell).count("INFO started:"), log_of(cell).count("INFO resumed:")
+
+
+def epochs(cell: Cell) -> list[int]:
+    with (cell.folder / "metrics.csv").open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def has_begun(cell: Cell) -> bool:
+    """With an epoch behind it."""
+    found = cell.result()
+    return found is not None and found.epochs > 0
+
+
+class Aside:
+    """Does something from another thread once a condition holds, while this one drives the sweep."""
+
+    def __init__(self, until: Until, condition: Callable[[], object], action: Callable[[], None]):
+        self.until, self.condition, self.action = until, condition, action
+        self.over = self.acted = False
+
+    def __enter__(self) -> None:
+        self.thread = threading.Thread(target=self._work)
+        self.thread.start()
+
+    def _work(self) -> None:
+        self.until(lambda: self.over or self.condition(), "the moment to act")
+        if not self.over:
+            self.action()
+            self.acted = True
+
+    def __exit__(self, *exc: object) -> None:
+        self.over = True
+        self.thread.join()
+        assert self.acted, "the sweep ended before there was anything to do to it"
+
+
+# --- each job on its own
+
+
+def test_each_job_has_a_process_a_folder_and_a_log(
+    started: Started, cell: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cells = [cell(lr=lr) for lr in (0.01, 0.02, 0.03)]
+    torch.manual_seed(1)
+    state, handlers, here = torch.get_rng_state(), list(logging.getLogger("fc2conv").handlers), dict(os.environ)
+    assert drive(cells, jobs=2) is None
+    assert len({os.getpid(), *(started.pid(i) for i in range(3))}) == 4
+    assert started.codes() == [0, 0, 0]
+    assert len({c.folder for c in cells}) == 3
+    for each in cells:
+        found = result(each)
+        assert (found.status, found.epochs, found.overrides) == ("done", 1, list(each.overrides))
+        assert found.identity == found.name == each.folder.name
+        assert found.test is not None
+        assert found.test["n"] == 12
+        assert begins(each) == (1, 0)
+        assert each.point[0] in log_of(each)
+        assert {p.name for p in (each.folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    out, err = capfd.readouterr()
+    assert "epoch" not in out + err, "what a job says belongs into its log"
+    assert torch.equal(torch.get_rng_state(), state)
+    assert logging.getLogger("fc2conv").handlers == handlers
+    assert dict(os.environ) == here
+
+
+def test_a_job_that_fails_is_one_failed_job(
+    started: Started, cell: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cells = [cell(lr=0.01), cell(lr=1e30), cell(path=tmp_path / "nowhere"), cell(lr=0.02)]
+    assert drive(cells) is None
+    assert [result(c).status for c in cells] == ["done", "failed", "failed", "done"]
+    assert started.codes() == [0, 1, 1, 0]
+    assert "the training loss became" in (result(cells[1]).error or "")
+    # this one failed before its run had a record
+    unborn = result(cells[2])
+    assert unborn.error is not None
+    assert f"{tmp_path}/nowhere is no folder" in unborn.error
+    assert (unborn.identity, unborn.config["data"]["path"]) == (cells[2].folder.name, str(tmp_path / "nowhere"))
+    assert "Traceback" in log_of(cells[2])
+    assert "DataError" in log_of(cells[2])
+    lines = [line.split()[0] for line in capfd.readouterr().out.splitlines() if "optim.lr" in line]
+    assert lines == [*("started", "done", "started", "failed"), *("started", "failed", "started", "done")]
+
+
+def test_a_job_that_is_killed_is_one_failed_job_and_goes_on_when_asked_again(
+    started: Started, cell: Make, until: Until
+) -> None:
+    cells = [cell(40), cell(lr=0.02), cell(lr=0.03)]
+
+    def kill_the_second_at_once(new: Job) -> None:
+        if new.cell.folder == cells[1].folder:
+            os.kill(started.pid(-1), signal.SIGKILL)
+
+    started.on_start = kill_the_second_at_once
+    with Aside(until, lambda: has_begun(cells[0]), lambda: os.kill(started.pid(0), signal.SIGKILL)):
+        assert drive(cells, jobs=2) is None
+    assert [result(c).status for c in cells] == ["failed", "failed", "done"]
+    assert started.codes() == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    for each in cells[:2]:
+        assert result(each).error == "killed by SIGKILL; the system may have run out of memory"
+        assert not claimed(each.folder)
+    before = result(cells[0]).epochs
+    assert 0 < before < 40
+
+    started.on_start = lambda new: None
+    assert drive(cells, jobs=2) is None
+    assert [result(c).status for c in cells] == ["done", "done", "done"]
+    assert all(result(c).error is None for c in cells)
+    assert [begins(c) for c in cells] == [(1, 1), (1, 0), (1, 0)]
+    assert epochs(cells[0]) == list(range(1, 41))
+    assert len(started.jobs) == 5, "what is done is not started again"
+
+
+def test_a_job_that_dies_without_a_word_has_its_exit_code_in_the_record(started: Started, cell: Make) -> None:
+    mute, good = cell(), cell(lr=0.02)
+    (mute.folder / LOG).mkdir(parents=True)  # so that it fails before it could write anything down
+    assert drive([mute, good]) is None
+    assert (result(mute).status, result(mute).error) == ("failed", "the job ended with exit code 1")
+    assert result(good).status == "done"
+
+
+# --- endings
+
+
+def test_fail_fast_stops_the_others_at_the_first_failure(started: Started, cell: Make, until: Until) -> None:
+    cells = [cell(LONG), cell(LONG, lr=1e30), cell(lr=0.02)]
+
+    def wait_for_the_first(new: Job) -> None:
+        if len(started.jobs) == 1:
+            until(lambda: has_begun(cells[0]), "an epoch of the first job")
+
+    started.on_start = wait_for_the_first
+    assert drive(cells, jobs=2, fail_fast=True) is None
+    assert [result(c).status for c in cells[:2]] == ["interrupted", "failed"]
+    assert cells[2].result() is None
+    assert (cells[0].folder / "checkpoints" / "last.ckpt").exists()
+
+
+def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, cell: Make, until: Until) -> None:
+    cells = [cell(LONG), cell(LONG, lr=0.02), cell(lr=0.03)]
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    with Aside(until, lambda: all(map(has_begun, cells[:2])), lambda: os.kill(os.getpid(), signal.SIGINT)):
+        assert drive(cells, jobs=2) == signal.SIGINT
+    assert [result(c).status for c in cells[:2]] == ["interrupted", "interrupted"]
+    assert started.codes() == [130, 130]
+    assert cells[2].result() is None
+    assert all(c.resumable() and not claimed(c.folder) for c in cells[:2])
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.parametrize("how", ["a second signal", "the deadline"])
+def test_a_job_that_does_not_stop_is_killed(
+    how: str, started: Started, cell: Make, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = cell(LONG)
+    monkeypatch.setattr(signals, "PATIENCE", 0.0)
+    if how == "the deadline":
+        monkeypatch.setattr(pool, "SHUTDOWN", 0.1)
+
+    def stop() -> None:
+        os.kill(started.pid(0), signal.SIGSTOP)  # it hears nothing any more
+        os.kill(os.getpid(), signal.SIGTERM)
+        if how == "a second signal":
+            terminated = threading.Event()
+            monkeypatch.setattr(Pool, "_ended", lambda self, running: terminated.set() or ended(self, running))
+            assert terminated.wait(30)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    ended = Pool._ended
+    with Aside(until, lambda: has_begun(stuck), stop):
+        assert drive([stuck]) == signal.SIGTERM
+    assert started.codes() == [-signal.SIGKILL]
+    assert (result(stuck).status, result(stuck).error) == ("interrupted", "stopped with its sweep")
+
+
+# --- one cell, one owner
+
+
+def test_a_claim_excludes_others_until_it_ends(sweep: Path) -> None:
+    assert not claimed(sweep / "a")
+    assert not (sweep / "a").exists(), "asking leaves nothing behind"
+    with claim(sweep / "a") as ours:
+        assert ours
+        assert claimed(sweep / "a")
+        with claim(sweep / "a") as second:
+            assert not second
+        with claim(sweep / "b") as other, claim(sweep / "a", ".other") as named:
+            assert other
+            assert named
+        assert claimed(sweep / "a"), "who was refused has not freed it"
+    assert not claimed(sweep / "a")
+    with claim(sweep / "a", wait=True) as ours:
+        assert ours
+
+
+def test_a_claim_that_waits_gets_its_turn(sweep: Path) -> None:
+    order = []
+
+    def second() -> None:
+        waiting.set()
+        with claim(sweep, wait=True) as ours:
+            order.append(ours)
+
+    waiting, thread = threading.Event(), threading.Thread(target=second)
+    with claim(sweep):
+        thread.start()
+        assert waiting.wait(30)
+        order.append(claimed(sweep))
+    thread.join(30)
+    assert order == [True, True]
+    assert not thread.is_alive()
+
+
+def finish(cell: Cell) -> None:
+    cell.end("done", "")
+
+
+def test_a_grid_deals_out_what_is_left_and_free(cell: Make) -> None:
+    a, b, c, d = (cell(lr=lr) for lr in (0.01, 0.02, 0.03, 0.04))
+    impossible = replace(cell(lr=0.05), impossible="does not fit")
+    finish(c)
+    d.end("failed", "lost")
+    grid = Grid([a, b, c, impossible, d])
+    assert grid.cells() == [a, b, c, impossible, d]
+    with claim(a.folder):
+        assert [grid.take(), grid.take(), grid.take()] == [b, d, None]
+        assert grid.left(), "someone may have to go on with what is in training elsewhere"
+    assert grid.take() == a, "whoever had it left it unfinished"
+    assert not grid.left()
+
+
+def test_a_grid_takes_nothing_that_was_finished_elsewhere(cell: Make) -> None:
+    a, b = cell(lr=0.01), cell(lr=0.02)
+    for force in (False, True):
+        grid = Grid([a, b], force)
+        with claim(a.folder):
+            assert grid.take() == b
+            assert grid.take() is None
+            finish(a)
+        assert grid.take() is None
+        assert not grid.left()
+        (a.folder / "result.json").unlink()
+
+
+def test_a_grid_takes_nothing_that_was_finished_behind_its_back(cell: Make) -> None:
+    a, b = cell(lr=0.01), cell(lr=0.02)
+    grid = Grid([a, b])
+    finish(a)
+    assert [grid.take(), grid.take()] == [b, None]
+    assert not grid.left()
+
+
+def test_a_cell_that_came_back_waits_again(cell: Make) -> None:
+    a, b = cell(lr=0.01), cell(lr=0.02)
+    grid = Grid([a, b])
+    assert grid.take() == a
+    grid.back(a)
+    assert grid.left()
+    assert [grid.take(), grid.take(), grid.take()] == [b, a, None]
+    grid.back(a)
+    finish(a)
+    assert grid.take() is None
+    assert not grid.left()
+
+
+def test_force_deals_out_what_is_done(cell: Make) -> None:
+    a = cell()
+    finish(a)
+    assert Grid([a]).take() is None
+    assert Grid([a], force=True).take() == a
+
+
+class Hasty(Grid):
+    """Deals out without a look at the locks, as if they had been taken a moment later."""
+
+    def take(self) -> Cell | None:
+        return self.waiting.pop(0) if self.waiting and not self.elsewhere else super().take()
+
+
+def test_a_job_that_finds_its_cell_taken_leaves_it_alone(
+    started: Started, cell: Make, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = cell()
+    held = ExitStack()
+    held.enter_context(claim(taken.folder))
+    told = []
+
+    def elsewhere(self: Board, cell: Cell) -> None:
+        told.append((cell.folder, (cell.folder / "result.json").exists()))
+        held.close()  # whoever had it is gone, and has not finished it
+
+    monkeypatch.setattr(Board, "elsewhere", elsewhere)
+    with held:
+        config = taken.config
+        assert config is not None
+        assert local(1).drive(Hasty([taken]), [config.trainer], 1) is None
+    assert told == [(taken.folder, False)]
+    assert started.codes() == [job.EXIT_CODES["elsewhere"], 0]
+    assert begins(taken) == (1, 0)
+    assert result(taken).status == "done"
+
+
+def test_work_leaves_alone_what_is_taken_or_finished(cell: Make) -> None:
+    """Neither needs torch, so neither is a process of its own here."""
+    one = cell()
+    with claim(one.folder):
+        assert job.work(one) == "elsewhere"
+    finish(one)
+    assert job.work(one) == "done"
+    one.end("pruned", "others do better")
+    assert job.work(one) == "pruned"
+    assert not claimed(one.folder)
+
+
+def test_exit_codes() -> None:
+    codes = {"done": 0, "pruned": 0, "skipped": 0, "failed": 1, "interrupted": 130, "elsewhere": 75}
+    assert codes == job.EXIT_CODES
+
+
+def test_force_begins_anew(started: Started, cell: Make) -> None:
+    one = cell()
+    assert drive([one]) is None
+    first = log_of(one)
+    (one.folder / "note.txt").write_text("of the first run")
+    assert drive([one]) is None
+    assert (len(started.jobs), log_of(one)) == (1, first)
+    assert drive([one], force=True) is None
+    assert begins(one) == (1, 0), "the log of the first run is gone with it"
+    assert not (one.folder / "note.txt").exists()
+    assert result(one).status == "done"
+    assert log_of(one) != first
+
+
+# --- a cell's folder
+
+
+def test_clear_empties_the_folder_and_nothing_else(cell: Make, tmp_path: Path) -> None:
+    one = cell()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    with claim(one.folder):
+        (one.folder / "checkpoints").mkdir()
+        (one.folder / LOG).write_text("of the run before\n")
+        for name in ("result.json", "checkpoints/last.ckpt", ".aside"):
+            (one.folder / name).touch()
+        (one.folder / "link").symlink_to(tmp_path / "precious", target_is_directory=True)
+        inodes = [(one.folder / name).stat().st_ino for name in (LOCK, LOG)]
+        one.clear()
+        assert [(one.folder / name).stat().st_ino for name in (LOCK, LOG)] == inodes, "both are open in the job"
+    assert sorted(p.name for p in one.folder.iterdir()) == [LOCK, "checkpoints", LOG]
+    assert not log_of(one)
+    assert not list((one.folder / "checkpoints").iterdir())
+    assert (tmp_path / "precious" / "file").exists()
+
+
+def test_end_writes_a_record_where_there_is_none(cell: Make) -> None:
+    one = cell(lr=0.02)
+    one.end("failed", "killed")
+    found = result(one)
+    assert (found.status, found.error, found.seed, found.model) == ("failed", "killed", 0, "mlp")
+    assert (found.identity, found.name, found.overrides) == (one.folder.name, one.folder.name, list(one.overrides))
+    assert found.config["optim"]["lr"] == 0.02
+
+
+def test_end_keeps_what_the_job_has_recorded(cell: Make) -> None:
+    one = cell()
+    one.end("running", "")
+    found = result(one)
+    found.epochs, found.val, found.wandb_id = 7, {"loss": 1.0, "acc": 0.5, "n": 6}, "abc"
+    found.write(one.folder)
+    one.end("interrupted", "killed")
+    assert result(one) == replace(found, status="interrupted", error="killed")
+
+
+def test_end_of_a_cell_that_has_no_config(sweep: Path) -> None:
+    Cell(("model=softmax", "model.kernel_size=3"), (), sweep / "x", impossible="no such key").end("skipped", "no")
+    found = Result.read(sweep / "x")
+    assert (found.status, found.error, found.config) == ("skipped", "no", {})
+    assert found.overrides == ["model=softmax", "model.kernel_size=3"]
+
+
+def test_a_cell_is_its_identity(cell: Make, sweep: Path) -> None:
+    """Threads decide nothing and the sweep's own keys are none of the job's; the learning rate and epochs do."""
+    assert cell().folder == cell(threads=2).folder
+    assert len({cell().folder, cell(2).folder, cell(lr=0.02).folder}) == 3
+    one = cell().config
+    assert one is not None
+    again = Cell.of((), (), sweep, replace(one, force=True, fail_fast=True, sweep="x", name="y"), None)
+    assert again.folder == cell().folder
+    assert again.config is not None
+    frozen = again.config
+    assert (frozen.force, frozen.fail_fast, frozen.sweep, frozen.trainer.progress) == (False, False, None, False)
+    assert (frozen.logger.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), cell().folder.name)
+
+
+# --- what a job may use of the machine
+
+
+class Torchrun(Share):
+    """An environment that a job cannot fail to notice."""
+
+    def environment(self) -> dict[str, str]:
+        return {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "7", "RANK": "0", "LOCAL_WORLD_SIZE": "7"}
+
+
+def test_a_share_reaches_its_job(
+    started: Started, cell: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    alone, asked, other = cell(threads=None, lr=0.01), cell(threads=2, lr=0.02), cell(threads=None, lr=0.03)
+
+    def run(cells: list[Cell], slots: list[Share]) -> None:
+        source = Grid(cells)
+        assert Pool().run(source, slots, Board(source.cells(), len(cells), slots)) is None
+
+    run([alone, asked], [Share(3)])
+    run([other], [Torchrun(1)])
+    assert [result(c).config["trainer"]["threads"] for c in (alone, asked)] == [3, 2]
+    assert (result(alone).status, result(asked).status, result(other).status) == ("done", "done", "failed")
+    assert "started by torchrun with 7 processes" in (result(other).error or "")
+    assert "TORCHELASTIC_RUN_ID" not in os.environ
+    assert alone.folder == cell(threads=3, lr=0.01).folder
+
+
+def test_gpus_of_a_share_are_all_that_its_job_sees() -> None:
+    assert Share(1, ("2", "3")).environment() == {"CUDA_VISIBLE_DEVICES": "2,3"}
+    assert Share(1).environment() == {}
+
+
+CPU = TrainerConfig(accelerator="cpu")
+TWO_RANKS = replace(CPU, strategy="ddp", devices=2)
+GPU = TrainerConfig(accelerator="gpu")
+
+
+@pytest.mark.parametrize(
+    ("trainers", "jobs", "cells", "cores", "gpus", "expected"),
+    [
+        ([CPU], None, 100, 4, "", [Share(1)] * 4),
+        ([CPU], 2, 100, 4, "", [Share(2)] * 2),
+        ([CPU], 8, 100, 4, "", [Share(1)] * 8),
+        ([CPU], None, 3, 4, "", [Share(1)] * 3),
+        ([CPU, replace(CPU, threads=2)], None, 100, 4, "", [Share(2)] * 2),
+        ([TWO_RANKS], None, 100, 8, "", [Share(1)] * 4),
+        ([TWO_RANKS], 1, 100, 8, "", [Share(4)]),
+        ([CPU, TWO_RANKS], None, 100, 1, "", [Share(1)]),
+        ([CPU], None, 100, 4, "0,1", [Share(1)] * 4),
+        ([GPU], None, 100, 8, "4,5", [Share(4, ("4",)), Share(4, ("5",))]),
+        (
+            [replace(GPU, strategy="ddp", devices=2)],
+            None,
+            100,
+            8,
+            "0,1,2,3",
+            [Share(2, ("0", "1")), Share(2, ("2", "3"))],
+        ),
+        ([replace(GPU, strategy="ddp", devices="auto")], None, 100, 8, "0,1", [Share(4, ("0", "1"))]),
+        ([GPU], 3, 100, 6, "0,1", [Share(2, ("0",)), Share(2, ("1",)), Share(2, ("0",))]),
+        ([], None, 0, 4, "", [Share(4)]),
+    ],
+)
+def test_shares(
+    trainers: list[TrainerConfig],
+    jobs: int | None,
+    cells: int,
+    cores: int,
+    gpus: str,
+    expected: list[Share],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(share, "cores", lambda: cores)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    assert shares(trainers, jobs, cells) == expected
+
+
+def test_gpus_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ConfigError, match="got 1, but this machine has 0 GPUs"):
+        shares([GPU], None, 1)
+
+
+def test_the_address_of_the_wandb_service_reaches_the_job(
+    server: None, cell: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else of what has entered the environment since."""
+    seen: list[Mapping[str, str]] = []
+
+    class Recorded:
+        def __init__(self, target: object, args: tuple[object, ...]):
+            environment = args[-1]
+            assert isinstance(environment, Mapping)
+            seen.append(environment)
+
+        def start(self) -> None:
+            pass
+
+    waiting = Pool()
+    monkeypatch.setenv(pool.WANDB_SERVICE, "address")
+    monkeypatch.setenv("OTHER", "value")
+    monkeypatch.setattr(waiting.context, "Process", Recorded)
+    waiting._start(cell(), None, False, Share(1, ("1",)))
+    assert seen == [{"CUDA_VISIBLE_DEVICES": "1", "WANDB_SERVICE": "address"}]
