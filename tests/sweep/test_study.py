@@ -313,7 +313,7 @@ def test_two_processes_share_a_sweep(tmp_path: Path) -> None:
     [
         ("done", (TrialState.COMPLETE, 0.75)),
         ("pruned", (TrialState.PRUNED, None)),
-        ("failed", (TrialState.FAIL, None)),
+        ("failed", (TrialState.RUNNING, None)),
         ("skipped", (TrialState.FAIL, None)),
         ("interrupted", (TrialState.RUNNING, None)),
         ("running", (TrialState.RUNNING, None)),
@@ -325,9 +325,19 @@ def test_tells_what_became_of_a_cell(status: Status, want: tuple[TrialState, flo
     train(cell, status, accuracy=0.75)  # 0.25 in the test
     source.done(cell)
     assert told(tmp_path / "sweep") == [want]
+    assert not source.left()
+    assert source.take() != cell  # not again under the same command
     stays_open = want[0] is TrialState.RUNNING
-    assert source.left() == stays_open
-    assert (must(source.take()) == cell) == stays_open
+    assert (must(search(tmp_path / "sweep").take()) == cell) == stays_open  # but under the next
+
+
+def test_force_begins_anew(tmp_path: Path) -> None:
+    """The same draws, each trained again, and once only."""
+    first = run(search(tmp_path / "sweep"))
+    assert run(search(tmp_path / "sweep")) == []
+    again = Search(tmp_path / "sweep", RANDOM, composer(tmp_path / "sweep"), 0, epochs=4, force=True)
+    assert run(again) == first
+    assert run(again) == []
 
 
 def test_an_impossible_cell_is_skipped(tmp_path: Path) -> None:

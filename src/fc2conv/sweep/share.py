@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from fc2conv.config import ConfigError, TrainerConfig
 from fc2conv.sweep.cells import Cell
 
-
 MEMORY = 1.0
 """GiB that a process of a job is given room for; a LeNet's takes half of it beside what it shares with the others."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fc2conv.sweep.cells import Cell, claim, claimed
+from fc2conv.sweep.cells import FINISHED, Cell, claim, claimed
 from fc2conv.sweep.files import SweepFile
 
 if TYPE_CHECKING:
@@ -49,11 +49,25 @@ class Search:
         compose: overrides of the varied keys -> cell
         seed: of the sampler. A draw depends on it, the trial's number and the trials before, so that a sweep whose
             jobs run one at a time proceeds alike however often it is interrupted.
+        force: begin a new study, and train cells that are finished once more
     """
 
-    def __init__(self, folder: Path, file: SweepFile, compose: Callable[[list[str]], Cell], seed: int, epochs: int):
-        self.folder, self.file, self.compose, self.seed = folder, file, compose, seed
+    def __init__(
+        self,
+        folder: Path,
+        file: SweepFile,
+        compose: Callable[[list[str]], Cell],
+        seed: int,
+        epochs: int,
+        force: bool = False,
+    ):
+        self.folder, self.file, self.compose, self.seed, self.force = folder, file, compose, seed, force
+        if force:
+            (folder / JOURNAL).unlink(missing_ok=True)
         self.study = load(folder, file, epochs)
+        self.unfinished: set[int] = set()
+        """Trials that failed or were interrupted under us. They stay open, for the next time the command is given."""
+        self.trained: set[Path] = set()
         self.ours: dict[Path, int] = {}
         """Number of the trial of each cell that we deal out, by folder."""
         self._cells: dict[str, Cell] = {}
@@ -74,7 +88,7 @@ class Search:
             while True:
                 trials = self.study.get_trials(deepcopy=False)
                 for trial in trials:
-                    if trial.state in self._open() and trial.number not in self.ours.values():
+                    if trial.state in self._open() and trial.number not in {*self.ours.values(), *self.unfinished}:
                         if not self._drawn(trial):  # whoever drew it was killed before it was written down
                             self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
                             continue
@@ -99,7 +113,8 @@ class Search:
 
     def left(self) -> bool:
         """Whether others still train trials that we may have to take over."""
-        return any(t.state in self._open() for t in self.study.get_trials(deepcopy=False))
+        trials = self.study.get_trials(deepcopy=False)
+        return any(t.state in self._open() and t.number not in self.unfinished for t in trials)
 
     def back(self, cell: Cell) -> None:
         self.ours.pop(cell.folder, None)
@@ -131,21 +146,30 @@ class Search:
         if cell.impossible:
             cell.end("skipped", cell.impossible)
         found = cell.result()
-        if not cell.impossible and (found is None or found.status not in ("done", "pruned")):
+        if not cell.impossible and (found is None or found.status not in FINISHED):
+            return False
+        if self.force and not cell.impossible and cell.folder not in self.trained:
             return False
         self.done(cell)
         return True
 
     def done(self, cell: Cell) -> None:
-        """What became of a cell: its best validation accuracy. An interrupted one stays open."""
+        """What became of a cell: its best validation accuracy."""
         import optuna
 
         result, number = cell.result(), self.ours.pop(cell.folder, None)
-        if result is None or number is None or result.status in ("interrupted", "running"):
+        states = {
+            "done": optuna.trial.TrialState.COMPLETE,
+            "pruned": optuna.trial.TrialState.PRUNED,
+            "skipped": optuna.trial.TrialState.FAIL,
+        }
+        if number is None:
             return
-        state = {"done": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED}.get(
-            result.status, optuna.trial.TrialState.FAIL
-        )
+        if result is None or result.status not in states:
+            self.unfinished.add(number)
+            return
+        self.trained.add(cell.folder)
+        state = states[result.status]
         value = result.val["acc"] if result.val and result.status == "done" else None
         self.study.tell(number, value, state, skip_if_finished=True)
 

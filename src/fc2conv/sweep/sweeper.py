@@ -89,7 +89,7 @@ def conduct(
             show.console.print(table.space_table(file, first))
             return
         _check_writable(folder)
-        source = Search(folder, file, composer, seed, first.config.trainer.max_epochs)
+        source = Search(folder, file, composer, seed, first.config.trainer.max_epochs, base.force)
         trainers, total = [first.config.trainer], file.run_cap or 0
     else:
         named: list[list[list[str]]] = [file.points() if file else [[]], *([[o] for o in v] for v in varied.values())]
