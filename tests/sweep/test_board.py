@@ -56,11 +56,11 @@ def geometry() -> Geometry:
 
 @pytest.fixture
 def cells(tmp_path: Path, geometry: Geometry) -> list[Cell]:
-    """Eight, with learning rates 1 to 8 and brackets in their labels."""
+    """Eight, with learning rates 1 to 8 and brackets in their labels, which are no markup."""
     configs = [
         Config(SoftmaxConfig(), DataConfig(), OptimConfig(lr=lr), TrainerConfig(max_epochs=4)) for lr in range(1, 9)
     ]
-    points = [(f"optim.lr={c.optim.lr:g}", "model.hidden=[16,8]") for c in configs]
+    points = [(f"optim.lr={c.optim.lr:g}", "model.padding=[same,2]") for c in configs]
     return [Cell.of(p, p, tmp_path, c, geometry) for p, c in zip(points, configs, strict=True)]
 
 
@@ -132,7 +132,7 @@ def test_a_line_for_each_event(plain_screen: Screen, cells: list[Cell], clock: S
         board.elsewhere(cells[4])
         board.started(cells[5])
         board.ended(cells[5])  # without a record: it cannot have gone well
-    label = "optim.lr={} model.hidden=[16,8]".format
+    label = "optim.lr={} model.padding=[same,2]".format
     assert plain_screen().splitlines()[1:] == [
         f"started      {label(1)}",
         f"done         {label(1)}  val 0.9000  test 0.8900  42 s",
@@ -165,7 +165,7 @@ def test_the_live_table(terminal: Screen, cells: list[Cell], clock: SimpleNamesp
     shown = terminal()
     assert "started" not in shown, "a line for each start is for where there is no table"
     rows = [line.split() for line in shown.splitlines()]
-    label = ["optim.lr={}", "model.hidden=[16,8]"]
+    label = ["optim.lr={}", "model.padding=[same,2]"]
     assert ["job", "state", "epoch", "val", "acc", "left"] in rows
     assert [label[0].format(1), label[1], "done", "4/4", "0.9000"] in rows
     assert [label[0].format(2), label[1], "running", "1/4", "0.7500", "30", "s"] in rows
@@ -201,7 +201,7 @@ def test_failures_stay_above_the_table_and_only_the_last_jobs_in_it(terminal: Sc
         board.refresh()
         assert [cell for cell, _ in board.recent] == cells[-RECENT:]
     shown = terminal()
-    assert "failed       optim.lr=1 model.hidden=[16,8]  lost" in shown
+    assert "failed       optim.lr=1 model.padding=[same,2]  lost" in shown
     assert f"its log: {cells[0].folder / 'train.log'}" in shown.replace("\n", "")
     assert "done         optim.lr" not in shown, "a line for each end is for where there is no table"
     assert "8 cells: 1 failed, 7 done, 0 running" in shown

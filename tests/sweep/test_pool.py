@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from fc2conv.sweep.sweeper import Grid
 from hydra_plugins.fc2conv_sweep import Local
 
 Until = Callable[..., None]
-LONG = 3000
+LONG = 600
 """Epochs that no test waits for."""
 
 
@@ -273,21 +274,29 @@ def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, cell: Make,
 def test_a_job_that_does_not_stop_is_killed(
     how: str, started: Started, cell: Make, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stuck = cell(LONG)
+    stuck, stopping = cell(LONG), threading.Event()
+    end = Pool._stop
+
+    def stop_all(self: Pool, *args: Any) -> None:
+        stopping.set()
+        end(self, *args)
+
+    monkeypatch.setattr(Pool, "_stop", stop_all)
     monkeypatch.setattr(signals, "PATIENCE", 0.0)
-    if how == "the deadline":
-        monkeypatch.setattr(pool, "SHUTDOWN", 0.1)
+    monkeypatch.setattr(pool, "SHUTDOWN", 0.1 if how == "the deadline" else 3600.0)
 
     def stop() -> None:
         os.kill(started.pid(0), signal.SIGSTOP)  # it hears nothing any more
         os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wait(30)
         if how == "a second signal":
-            terminated = threading.Event()
-            monkeypatch.setattr(Pool, "_ended", lambda self, running: terminated.set() or ended(self, running))
-            assert terminated.wait(30)
             os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            until(lambda: not Path(f"/proc/{started.pid(0)}").exists(), "the end of the job", 20)
+        except AssertionError:
+            os.kill(started.pid(0), signal.SIGKILL)
+            raise
 
-    ended = Pool._ended
     with Aside(until, lambda: has_begun(stuck), stop):
         assert drive([stuck]) == signal.SIGTERM
     assert started.codes() == [-signal.SIGKILL]
