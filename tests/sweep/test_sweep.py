@@ -276,11 +276,12 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[w[0] for w in WRONG])
 def test_a_wrong_call_gets_one_message_and_nothing_is_written(
-    arguments: str, message: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: str, message: str, train: Train, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    done = train(*arguments.split())
+    short = (f"data.dir={data_dir}", "data.train_size=100", "trainer.max_epochs=1")  # should it be accepted
+    done = train(*arguments.split(), *short)
     assert done.code == 2
     assert message in done.err
     assert len(done.err.splitlines()) == 1
