@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
+from fc2conv.config import TrainerConfig
 from fc2conv.signals import Signals
 from fc2conv.sweep import job
 from fc2conv.sweep.board import Board
@@ -49,6 +50,26 @@ class Source(Protocol):
 
     def cells(self) -> list[Cell]:
         """All that were or will be dealt out, as far as they are known."""
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """Our own launcher, as the sweeper sees it. (Not by its class: Hydra executes its plugins' files itself, so that
+    the class it makes is not the one that an import finds.)"""
+
+    def warm(self, wandb: bool, study: bool) -> None:
+        """Begin to import what the jobs need."""
+
+    def drive(
+        self,
+        source: Source,
+        trainers: Sequence[TrainerConfig],
+        total: int,
+        file: Path | None = None,
+        force: bool = False,
+        fail_fast: bool = False,
+    ) -> int | None:
+        """Train what `source` deals out; the signal that stopped it, if one did."""
 
 
 @dataclass

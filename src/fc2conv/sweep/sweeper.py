@@ -28,9 +28,8 @@ from fc2conv.record import check_writable
 from fc2conv.result import hashed
 from fc2conv.sweep import files, table
 from fc2conv.sweep.cells import Cell, claimed
-from fc2conv.sweep.pool import INTERVAL
+from fc2conv.sweep.pool import INTERVAL, Driver
 from fc2conv.sweep.study import Search
-from hydra_plugins.fc2conv_sweep import Local
 
 ABOUT_THE_SWEEP = ("sweep", "name", "force", "fail_fast", "task")
 """Keys that say what to do with the cells, and make none of them."""
@@ -76,7 +75,7 @@ def conduct(
     folder = Path(base.runs_dir) / (base.name or (file.path.stem if file else _name(varied)))
     composer = Composer(context, master, fixed, folder)
     searches = file is not None and file.method != "grid"
-    if isinstance(launcher, Local) and base.task == "train":
+    if isinstance(launcher, Driver) and base.task == "train":
         launcher.warm(wandb=master.logger.name == "wandb", study=searches)
 
     source: Grid | Search
@@ -107,7 +106,7 @@ def conduct(
         trainers = [c.config.trainer for c in cells if c.config and not c.impossible]
         total = len(trainers)
 
-    if isinstance(launcher, Local):
+    if isinstance(launcher, Driver):
         stopped = launcher.drive(source, trainers, total, file.path if file else None, base.force, base.fail_fast)
     else:
         stopped = _drive(launcher, source, file, folder, base, batch or (1 if searches else max(1, total)))
@@ -224,7 +223,7 @@ class Grid:
 def _drive(
     launcher: Launcher, source: Grid | Search, file: files.SweepFile | None, folder: Path, base: Config, batch: int
 ) -> int | None:
-    """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Local.drive`."""
+    """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Driver.drive`."""
     # a worker on another machine may start in another folder
     more = [f"name={_quoted(folder.name)}", f"runs_dir={_quoted(folder.parent.absolute())}"]
     more += [f"sweep={_quoted(file.path.absolute())}"] if file else []
