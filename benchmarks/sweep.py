@@ -33,7 +33,9 @@ def seconds(*command: str) -> float:
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    return time.perf_counter() - began
+    took = time.perf_counter() - began
+    print(f"{command[0]} {'stock' if 'hydra/launcher=basic' in command else ''}: {took:.0f} s", flush=True)
+    return took
 
 
 def main() -> None:
@@ -61,7 +63,6 @@ def main() -> None:
                     ),
                 )
             )
-            print("  ".join(f"{s:.0f} s" for s in rounds[-1]), flush=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(
         f"\n{arguments.runs} runs of one epoch, batch {DATA.batch_size}, {cores} cores; medians of {len(rounds)} rounds"
