@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fc2conv.result import Result
 from fc2conv.show import console, duration
-from fc2conv.sweep.cells import FINISHED, Cell
+from fc2conv.sweep.cells import FINISHED, LOG, Cell
 from fc2conv.sweep.share import Share
 
 RECENT = 5
@@ -82,7 +82,7 @@ class Board:
         if not self._live or status == "failed":
             self.say(f"{status:12} {cell.label}  {_outcome(result)}", "bold red" if status == "failed" else "")
         if status == "failed":
-            self.say(f"             its log: {cell.folder / 'train.log'}")
+            self.say(f"             its log: {cell.folder / LOG}")
 
     def say(self, text: str, style: str = "") -> None:
         """A line that stays."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ class Pool:
     """Starts jobs, waits for them, and writes down how those ended that could not do so themselves.
 
     Args:
-        wandb: the jobs will log to W&B: they share one service, started here
+        wandb: the jobs will log to W&B: they share one service, started by `run`
         study: the jobs will report to an Optuna study
     """
 
@@ -94,9 +93,7 @@ class Pool:
         preload += ["optuna"] if study else []
         self.context.set_forkserver_preload(preload)
         forkserver.ensure_running()  # it imports torch while we compose the cells
-        self._service = threading.Thread(target=start_wandb) if wandb else None
-        if self._service:
-            self._service.start()
+        self.wandb = wandb
 
     def run(
         self,
@@ -112,8 +109,8 @@ class Pool:
         Returns:
             The signal that stopped it, if one did; then every job has ended, its record saying so
         """
-        if self._service:
-            self._service.join()
+        if self.wandb:
+            start_wandb()
         running: dict[int, Job] = {}
         with Signals(patient=True) as signals:
             signals.deferred = True
@@ -198,8 +195,7 @@ class Pool:
         """End all jobs: they save their checkpoints; whoever takes too long, or is told twice, is killed."""
         for each in running.values():
             each.process.terminate()
-        began = time.monotonic()
-        deadline = began + SHUTDOWN
+        deadline = time.monotonic() + SHUTDOWN
         while running:
             if time.monotonic() > deadline or signals.again:
                 for each in running.values():

@@ -27,7 +27,7 @@ from fc2conv.parsing import parse
 from fc2conv.record import check_writable
 from fc2conv.result import hashed
 from fc2conv.sweep import files, table
-from fc2conv.sweep.cells import Cell, claimed
+from fc2conv.sweep.cells import LOG, Cell, claimed
 from fc2conv.sweep.pool import INTERVAL, Driver
 from fc2conv.sweep.study import Search
 
@@ -271,7 +271,7 @@ def _report(cells: Sequence[Cell], folder: Path, searched: bool, stopped: int | 
     failed = [(cell, result) for cell, result in results if result and result.status == "failed"]
     for cell, result in failed:
         error = (result.error or "").splitlines()[0] if result.error else ""
-        show.console.print(f"\nfailed: {cell.label}\n  {error}\n  log: {cell.folder / 'train.log'}", markup=False)
+        show.console.print(f"\nfailed: {cell.label}\n  {error}\n  log: {cell.folder / LOG}", markup=False)
         again = shlex.join(["python", "train.py", *cell.overrides])
         show.console.print(f"  again: {again}", markup=False, soft_wrap=True)
     if stopped:
