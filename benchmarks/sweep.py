@@ -50,7 +50,7 @@ def main() -> None:
     data.setup()
     rounds = []
     with tempfile.TemporaryDirectory() as folder:
-        raw = torchvision_files(data, Path(folder) / "torchvision")
+        torchvision_files(data, Path(folder) / "torchvision")
         for i in range(arguments.rounds):
             out = f"{folder}/{i}"
             rounds.append(
@@ -58,7 +58,7 @@ def main() -> None:
                     seconds("train.py", "-m", *settings, f"seed={seeds}", f"runs_dir={out}/ours"),
                     seconds("train.py", "-m", *stock, *settings, f"seed={seeds}", f"runs_dir={out}/stock"),
                     seconds(
-                        *("benchmarks/usual_app.py", "-m", f"+seed={seeds}", f"+raw={raw}", f"+out={out}/usual"),
+                        *("benchmarks/usual_app.py", "-m", f"+seed={seeds}", f"+folder={folder}"),
                         f"hydra.sweep.dir={out}/usual",
                     ),
                 )

@@ -1,6 +1,7 @@
-"""Training images per second, three ways side by side in one process group, alternating:
+"""Training images per second, three ways in a process each, alternating:
 
-a  a bare PyTorch loop over the same network and normalised tensors in memory: no validation, no metrics, no logging
+a  a bare PyTorch loop over the same network and normalised tensors in memory: no validation, no metrics, no logging;
+   it has the suite's settings of the C library's memory
 b  this suite: validation, metrics, checkpoints, metrics.csv, result.json and offline W&B on
 c  the usual way: torchvision dataset with per-image ToTensor and Normalize, DataLoader, a LightningModule with
    torchmetrics at each step, validation, checkpoints and a CSV logger
@@ -14,11 +15,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
 import platform
 import statistics
 import tempfile
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +50,7 @@ from fc2conv.data.sources import FASHION_MNIST_FILES
 from fc2conv.geometry import trace
 from fc2conv.models import layers_of
 from fc2conv.models.layers import build
-from fc2conv.run import run
+from fc2conv.run import keep_freed_memory, run
 
 MODELS: dict[str, ModelConfig] = {
     "lenet": LeNetConfig(),
@@ -57,24 +62,34 @@ EPOCHS = 1
 LR = 0.05
 
 
-def bare(name: str, data: ImageData) -> float:
+@cache
+def images() -> ImageData:
+    data = ImageData(DATA)
+    data.setup()
+    return data
+
+
+def bare(name: str, folder: Path, threads: int) -> float:
     """a: the network of the suite and nothing else."""
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    data = images()
     net = build(trace(layers_of(MODELS[name], 10), data.shape)).to(memory_format=torch.channels_last)
     index = data.train_index
-    images = data.views(data.source.train_images[index], index, "val", 0, 0)
+    pixels = data.views(data.source.train_images[index], index, "val", 0, 0)
     labels = data.source.train_labels[index].long()
     optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=0.9, nesterov=True, fused=True)
     began = time.perf_counter()
     for _ in range(EPOCHS):
-        for chosen in torch.split(torch.randperm(len(images)), DATA.batch_size):
-            loss = F.cross_entropy(net(images[chosen]), labels[chosen])
+        for chosen in torch.split(torch.randperm(len(pixels)), DATA.batch_size):
+            loss = F.cross_entropy(net(pixels[chosen]), labels[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-    return EPOCHS * len(images) / (time.perf_counter() - began)
+    return EPOCHS * len(pixels) / (time.perf_counter() - began)
 
 
-def suite(name: str, folder: str, threads: int) -> float:
+def suite(name: str, folder: Path, threads: int) -> float:
     """b: `run` as train.py calls it; the record's own figure."""
     result = run(
         Config(
@@ -83,7 +98,7 @@ def suite(name: str, folder: str, threads: int) -> float:
             optim=OptimConfig(name="sgd", lr=LR),
             trainer=TrainerConfig(max_epochs=EPOCHS, accelerator="cpu", threads=threads, progress=False),
             logger=LoggerConfig(mode="offline"),
-            runs_dir=folder,
+            runs_dir=str(folder),
         )
     )
     assert result is not None
@@ -154,10 +169,11 @@ class Clock(lightning.Callback):
         self.seconds = time.perf_counter() - self.began
 
 
-def usual(name: str, raw: Path, folder: str, test: bool = False) -> float:
+def usual(name: str, folder: Path, threads: int, test: bool = False) -> float:
     """c: per-image transforms in a DataLoader without workers, the default. Images/s of the training."""
+    torch.set_num_threads(threads)
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))])
-    images = datasets.FashionMNIST(raw, train=True, transform=transform)
+    images = datasets.FashionMNIST(folder / "torchvision", train=True, transform=transform)
     n, _ = DATA.split(len(images))
     train = DataLoader(Subset(images, range(n)), batch_size=DATA.batch_size, shuffle=True)
     val = DataLoader(Subset(images, range(n, n + int(DATA.val_size))), batch_size=DATA.batch_size)
@@ -173,12 +189,12 @@ def usual(name: str, raw: Path, folder: str, test: bool = False) -> float:
     module = UsualModule(name)
     trainer.fit(module, train, val)
     if test:
-        official = datasets.FashionMNIST(raw, train=False, transform=transform)
+        official = datasets.FashionMNIST(folder / "torchvision", train=False, transform=transform)
         trainer.test(module, DataLoader(official, batch_size=DATA.batch_size), verbose=False)
     return EPOCHS * n / clock.seconds
 
 
-def torchvision_files(data: ImageData, root: Path) -> Path:
+def torchvision_files(data: ImageData, root: Path) -> None:
     """Fashion-MNIST under `root` as torchvision finds it unpacked."""
     folder = root / "FashionMNIST" / "raw"
     folder.mkdir(parents=True)
@@ -187,32 +203,36 @@ def torchvision_files(data: ImageData, root: Path) -> Path:
         array = array[:, 0] if array.ndim == 4 else array
         header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
         (folder / stem).write_bytes(header + array.numpy().tobytes())
-    return root
+
+
+def quiet() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     arguments = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore")
-    data = ImageData(DATA)
-    data.setup()
+    count = len(images().train_index)
     print(
         f"torch {torch.__version__}, lightning {lightning.__version__}, {platform.machine()}, batch {DATA.batch_size}"
     )
-    print(f"{arguments.rounds} rounds of {EPOCHS} epoch of {len(data.train_index):,} images; images/s, medians\n")
-    print(f"{'model':14}{'threads':>8}{'a bare':>10}{'b suite':>10}{'c usual':>10}{'b/a':>7}{'b/c':>7}")
-    with tempfile.TemporaryDirectory() as folder:
-        raw = torchvision_files(data, Path(folder) / "torchvision")
+    print(f"{arguments.rounds} rounds of {EPOCHS} epoch of {count:,} images; images/s, medians\n")
+    print(f"{'model':14}{'threads':>8}{'a bare':>10}{'b suite':>10}{'c usual':>10}{'b/a':>7}{'b/c':>7}", flush=True)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        torchvision_files(images(), folder / "torchvision")
+        spawn = multiprocessing.get_context("spawn")
+        ways = [(way, stack.enter_context(ProcessPoolExecutor(1, spawn, quiet))) for way in (bare, suite, usual)]
         for threads in arguments.threads:
             for name in arguments.models:
-                rounds = []
-                for _ in range(arguments.rounds):
-                    torch.set_num_threads(threads)
-                    rounds.append((bare(name, data), suite(name, folder, threads), usual(name, raw, folder)))
+                rounds = [
+                    [process.submit(way, name, folder, threads).result() for way, process in ways]
+                    for _ in range(arguments.rounds)
+                ]
                 a, b, c = (statistics.median(r[i] for r in rounds) for i in range(3))
                 over_bare = statistics.median(r[1] / r[0] for r in rounds)
                 over_usual = statistics.median(r[1] / r[2] for r in rounds)

@@ -148,7 +148,9 @@ class Classifier(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it.
-        torch.manual_seed(mixed_seed(self.seed, self.global_rank, self.global_step))
+        seed = mixed_seed(self.seed, self.global_rank, self.global_step)
+        # torch.manual_seed goes through all devices, and keeps a stack trace for each that is not in use
+        (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         outputs: Tensor = self(batch.images)

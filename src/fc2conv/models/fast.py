@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 
 class Sequential(nn.Sequential):
-    """nn.Sequential that trains a batch norm and the max-pooling behind it as one operation, on few channels.
+    """nn.Sequential that takes a batch norm and the max-pooling behind it as one operation, on few channels.
 
     With a convolution in front of them it is done on the `_windows` of that. The modules, their names and the function
     are as in nn.Sequential, but hooks of the modules that are taken together are not called.
@@ -50,6 +50,12 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def pooled(self, x: Tensor, split: bool) -> Tensor:
         """This norm and a 2x2 maximum: (B, C, H, W), or (B, 4C, H/2, W/2) if split, -> (B, C, H//2, W//2)."""
+        if not self.training:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            _, largest = _largest(x.permute(0, 2, 3, 1).contiguous(), self.num_features, split)
+            slope = self.weight * (self.running_var + self.eps).rsqrt()
+            return _affine(largest, slope, self.bias - self.running_mean * slope).permute(0, 3, 1, 2)
         y, mean, var = cast(Any, _NormPool).apply(x, self.weight, self.bias, self.eps, split)
         self._track(mean, var, x.numel() / self.num_features)
         return cast(Tensor, y)
@@ -72,15 +78,16 @@ def _few(x: Tensor, channels: int) -> bool:
 
 
 def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor) -> TypeGuard[BatchNorm2d]:
-    """Whether the two are a norm of few channels in training, with all weights positive, and a plain 2x2 pooling.
+    """Whether the two are a norm of few channels, with all weights positive, and a plain 2x2 pooling.
 
     Only then is the maximum of the scaled pixels the scaled maximum. The weights start as ones. (Looked at last, since
-    on another device it would mean waiting for it.) With autocast `x` says nothing about the norm's input.
+    on another device it would mean waiting for it.) With autocast `x` says nothing about the norm's input. A norm that
+    uses its running statistics is left to torch if gradients are wanted.
     """
     return (
         isinstance(norm, BatchNorm2d)
         and isinstance(pool, nn.MaxPool2d)
-        and norm.training
+        and (norm.training or not torch.is_grad_enabled())
         and x.dim() == 4
         and _few(x, norm.num_features)
         and not torch.is_autocast_enabled("cpu")
@@ -91,7 +98,7 @@ def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor) -> TypeGua
 
 
 def _splits(conv: nn.Module | None, x: Tensor) -> TypeGuard[nn.Conv2d]:
-    """Whether the convolution's `_windows` are all of it, and faster: one input channel and even outputs."""
+    """Whether the convolution's `_windows` are all of it, and faster: one input channel, odd kernels, even outputs."""
     return (
         type(conv) is nn.Conv2d
         and x.shape[1] == 1
@@ -100,20 +107,28 @@ def _splits(conv: nn.Module | None, x: Tensor) -> TypeGuard[nn.Conv2d]:
         and (conv.stride, conv.dilation) == ((1, 1), (1, 1))
         and conv.padding_mode == "zeros"
         and not isinstance(conv.padding, str)
-        and all((n + 2 * p - k) % 2 for n, p, k in zip(x.shape[2:], conv.padding, conv.kernel_size, strict=True))
+        and all(k % 2 for k in conv.kernel_size)
+        and all((n + 2 * p) % 2 == 0 for n, p in zip(x.shape[2:], conv.padding, strict=True))
     )
 
 
 def _windows(x: Tensor, conv: nn.Conv2d) -> Tensor:
     """The four pixels of each 2x2 window of a convolution, as channels: (B, 1, H, W) -> (B, 2*2*C, H'/2, W'/2).
 
-    One convolution with stride 2 and four kernels a map, each shifted by a pixel: those of the upper left pixel come
-    first, then the lower left, the upper right and the lower right. 5x5 kernels become 6x6, but the 24 channels for six
-    maps fill three vector registers, where six leave a part of one empty.
+    Four kernels a map, each shifted by a pixel: those of the upper left pixel come first, then the lower left, the
+    upper right and the lower right. They step by 2, so 5x5 ones, now 6x6, are 3x3 ones on the image's own 2x2 windows.
+    For six maps 24 channels fill three vector registers, where six leave a part of one empty.
     """
-    shifted = [F.pad(conv.weight, (dx, 1 - dx, dy, 1 - dy)) for dx in (0, 1) for dy in (0, 1)]
-    kernels = torch.cat(shifted).contiguous(memory_format=torch.channels_last)
-    return F.conv2d(x.contiguous(memory_format=torch.channels_last), kernels, None, 2, conv.padding)
+    h, w = cast(tuple[int, int], conv.padding)
+    kernels = torch.cat([F.pad(conv.weight, (dx, 1 - dx, dy, 1 - dy)) for dx in (0, 1) for dy in (0, 1)])
+    return F.conv2d(_folded(F.pad(x, (w, w, h, h))), _folded(kernels))
+
+
+def _folded(x: Tensor) -> Tensor:
+    """Each 2x2 window as four channels: (B, 1, H, W) -> (B, 2*2, H/2, W/2), channels_last."""
+    b, _, h, w = x.shape
+    pairs = x.reshape(b, h // 2, 2, w).transpose(2, 3).contiguous()
+    return pairs.view(b, h // 2, w // 2, 4).permute(0, 3, 1, 2)
 
 
 class _NormPool(torch.autograd.Function):
@@ -130,9 +145,7 @@ class _NormPool(torch.autograd.Function):
         pixels, ctx.split = x.permute(0, 2, 3, 1).contiguous(), split
         mean, var = _moments(pixels, len(weight))
         scale = (var + eps).rsqrt()
-        left, right = _columns(pixels, len(weight), split)
-        larger = torch.maximum(left, right)
-        largest = torch.maximum(*larger.unbind(3))
+        larger, largest = _largest(pixels, len(weight), split)
         ctx.save_for_backward(pixels, larger, largest, mean, scale, weight)
         ctx.mark_non_differentiable(mean, var)
         return _affine(largest, scale * weight, bias - mean * scale * weight).permute(0, 3, 1, 2), mean, var
@@ -150,7 +163,7 @@ class _NormPool(torch.autograd.Function):
         dx = _affine(pixels, tilt, -slope * for_bias / n - mean * tilt)
         # threshold_backward(g, d, 0) is g where d > 0 and zero elsewhere: a third of the time of torch.where
         only = torch.ops.aten.threshold_backward
-        grad = (grad.flatten(2) * slope.repeat(grad.shape[2])).view(grad.shape)
+        grad = (grad.flatten(2) * _tiled(slope, grad.shape[2])).view(grad.shape)
         top, bottom = larger.unbind(3)
         lower = only(grad, bottom - top, 0)
         both = torch.empty_like(larger)  # in its layout, which torch.stack would not keep
@@ -177,7 +190,12 @@ def _moments(pixels: Tensor, channels: int) -> tuple[Tensor, Tensor]:
 def _affine(pixels: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """pixels * scale + shift, with (C,) for each channel of (B, H, W, C) or (B, H, W, 4C)."""
     times = pixels[0, 0].numel() // len(scale)
-    return torch.addcmul(shift.repeat(times), pixels.flatten(2), scale.repeat(times)).view(pixels.shape)
+    return torch.addcmul(_tiled(shift, times), pixels.flatten(2), _tiled(scale, times)).view(pixels.shape)
+
+
+def _tiled(values: Tensor, times: int) -> Tensor:
+    """(C,) -> (times * C,), as Tensor.repeat, which takes far longer for as few as these."""
+    return values.expand(times, -1).reshape(-1)
 
 
 def _columns(pixels: Tensor, channels: int, split: bool) -> tuple[Tensor, Tensor]:
@@ -191,6 +209,12 @@ def _columns(pixels: Tensor, channels: int, split: bool) -> tuple[Tensor, Tensor
     return windows.select(3, 0), windows.select(3, 1)
 
 
+def _largest(pixels: Tensor, channels: int, split: bool) -> tuple[Tensor, Tensor]:
+    """The larger pixels of each 2x2 window's two rows, (B, H/2, W/2, 2(dy), C), and the larger of these."""
+    larger = torch.maximum(*_columns(pixels, channels, split))
+    return larger, torch.maximum(*larger.unbind(3))
+
+
 class _NormRows(torch.autograd.Function):
     """Batch norm over (B, C, H, W) as rows of W*C numbers, so that a vector instruction spans several pixels.
 
@@ -202,12 +226,12 @@ class _NormRows(torch.autograd.Function):
         b, c, h, w = ctx.shape = x.shape
         rows, n = _rows(x), b * h * w
         mean = rows.sum(0).view(w, c).sum(0) / n
-        centred = rows - mean.repeat(w)
+        centred = rows - _tiled(mean, w)
         var = centred.square().sum(0).view(w, c).sum(0) / n
         scale = (var + eps).rsqrt()
         ctx.save_for_backward(centred, scale, weight)
         ctx.mark_non_differentiable(mean, var)
-        return _image(torch.addcmul(bias.repeat(w), centred, (scale * weight).repeat(w)), x.shape), mean, var
+        return _image(torch.addcmul(_tiled(bias, w), centred, _tiled(scale * weight, w)), x.shape), mean, var
 
     @staticmethod
     @once_differentiable
@@ -218,8 +242,8 @@ class _NormRows(torch.autograd.Function):
         for_bias = grad.sum(0).view(w, c).sum(0)
         for_weight = (grad * centred).sum(0).view(w, c).sum(0) * scale
         slope = weight * scale
-        dx = torch.addcmul((-slope * for_bias / n).repeat(w), grad, slope.repeat(w))
-        dx.addcmul_(centred, (-slope * scale * for_weight / n).repeat(w))
+        dx = torch.addcmul(_tiled(-slope * for_bias / n, w), grad, _tiled(slope, w))
+        dx.addcmul_(centred, _tiled(-slope * scale * for_weight / n, w))
         return _image(dx, ctx.shape), for_weight, for_bias, None
 
 
