@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from fc2conv.config import ConvNetConfig, LeNetConfig, ModelConfig, NiNConfig
 from fc2conv.geometry import MONOTONE, PadTo, trace
 from fc2conv.models import ARCHITECTURES, plan
-from fc2conv.models.fast import BatchNorm2d, Sequential
+from fc2conv.models.fast import BatchNorm2d, Conv2d, Sequential
 from fc2conv.models.layers import (
     RBF,
     Coordinates,
@@ -349,6 +349,33 @@ def test_batch_norms_state_is_torchs() -> None:
     assert_close(ours.eval()(x), theirs.eval()(x))
 
 
+@pytest.mark.parametrize(
+    ("channels", "options", "ours_used"),
+    [
+        (6, {}, True),
+        (6, {"bias": False}, True),
+        (7, {"padding_mode": "reflect"}, True),
+        (8, {}, False),
+        (6, {"padding": 1}, False),
+        (6, {"padding": "same"}, False),
+        (6, {"stride": 2}, False),
+        (6, {"dilation": 2}, False),
+        (6, {"groups": 2}, False),
+    ],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_convolution_is_torchs(
+    channels: int, options: dict[str, Any], ours_used: bool, layout: torch.memory_format
+) -> None:
+    ours = Conv2d(channels, 10, (3, 5), **options).to(memory_format=layout)
+    theirs = nn.Conv2d(channels, 10, (3, 5), **options).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(5, channels, 9, 11).to(memory_format=layout)
+    out = compare(ours, theirs, x)
+    assert (type(out.grad_fn).__name__ == "_PlanesConvBackward") == ours_used
+    assert type(compare(ours, theirs, x, leaf=False).grad_fn).__name__ != "_PlanesConvBackward"
+
+
 def stages(channels: int, pool: nn.Module, conv: nn.Module | None = None) -> tuple[Sequential, nn.Sequential]:
     """A norm and a pooling (after a convolution) as ours in single and as torch's in double precision."""
     front = [] if conv is None else [conv]
@@ -365,7 +392,7 @@ def stages(channels: int, pool: nn.Module, conv: nn.Module | None = None) -> tup
     return ours, theirs
 
 
-def compare(ours: nn.Sequential, theirs: nn.Sequential, x: Tensor, leaf: bool = True, exact: float = 2e-5) -> Tensor:
+def compare(ours: nn.Module, theirs: nn.Module, x: Tensor, leaf: bool = True, exact: float = 2e-5) -> Tensor:
     """Output, gradients and the state after it; returns our output."""
     x, double = x.detach().requires_grad_(leaf), x.detach().double().requires_grad_(leaf)
     got, want = ours(x), theirs(double)
@@ -412,7 +439,7 @@ def test_norm_and_pooling_of_a_trained_network_are_torchs(
     kernel_size: int | None, weight: float, evaluating: bool
 ) -> None:
     """By the running statistics; as one operation where no gradient is wanted and all weights are positive."""
-    conv = None if kernel_size is None else nn.Conv2d(1, 6, kernel_size, padding=2, bias=False)
+    conv = None if kernel_size is None else Conv2d(1, 6, kernel_size, padding=2, bias=False)
     pooled: list[nn.Module] = []
     ours, theirs = stages(6, nn.MaxPool2d(2, 2), conv)
     ours[-1].register_forward_hook(lambda module, *_: pooled.append(module))
@@ -483,7 +510,7 @@ def test_norm_and_pooling_in_double_precision_are_torchs_own() -> None:
 )
 @pytest.mark.parametrize("leaf", [False, True])
 def test_convolution_norm_and_pooling_are_torchs(options: dict[str, Any], split: bool, leaf: bool) -> None:
-    conv = nn.Conv2d(1, 6, bias=False, **options)
+    conv = Conv2d(1, 6, bias=False, **options)
     ours, theirs = stages(6, nn.MaxPool2d(2, 2), conv)
     called: list[nn.Module] = []
     ours[0].register_forward_hook(lambda module, *_: called.append(module))

@@ -38,6 +38,44 @@ class Sequential(nn.Sequential):
         return x
 
 
+class Conv2d(nn.Conv2d):
+    """nn.Conv2d; on the CPU, for few input channels and no padding, their gradient is found by `_PlanesConv`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if (
+            input.requires_grad
+            and torch.is_grad_enabled()
+            and _few(input, self.in_channels)
+            and (self.stride, self.padding, self.dilation, self.groups) == ((1, 1), (0, 0), (1, 1), 1)
+            and not torch.is_autocast_enabled("cpu")
+        ):
+            return cast(Tensor, cast(Any, _PlanesConv).apply(input, self.weight, self.bias))
+        return super().forward(input)
+
+
+class _PlanesConv(torch.autograd.Function):
+    """A convolution, the gradient of whose input is computed with each channel by itself (NCHW).
+
+    torch's channels-last kernel for it fills no vector register with six channels; for all else it is the faster one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        _, *wanted = ctx.needs_input_grad
+        planes = (t.contiguous() for t in (*grads, x, weight))
+        options = ([len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+        dx, _, _ = torch.ops.aten.convolution_backward(*planes, *options, [True, False, False])
+        _, dw, db = torch.ops.aten.convolution_backward(*grads, x, weight, *options, [False, *wanted])
+        return dx, dw, db
+
+
 class BatchNorm2d(nn.BatchNorm2d):
     """nn.BatchNorm2d; on the CPU, in training, for few channels, by `_NormRows` or with a pooling by `_NormPool`."""
 
@@ -97,10 +135,10 @@ def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor) -> TypeGua
     )
 
 
-def _splits(conv: nn.Module | None, x: Tensor) -> TypeGuard[nn.Conv2d]:
+def _splits(conv: nn.Module | None, x: Tensor) -> TypeGuard[Conv2d]:
     """Whether the convolution's `_windows` are all of it, and faster: one input channel, odd kernels, even outputs."""
     return (
-        type(conv) is nn.Conv2d
+        type(conv) is Conv2d
         and x.shape[1] == 1
         and not x.requires_grad
         and conv.bias is None
@@ -112,7 +150,7 @@ def _splits(conv: nn.Module | None, x: Tensor) -> TypeGuard[nn.Conv2d]:
     )
 
 
-def _windows(x: Tensor, conv: nn.Conv2d) -> Tensor:
+def _windows(x: Tensor, conv: Conv2d) -> Tensor:
     """The four pixels of each 2x2 window of a convolution, as channels: (B, 1, H, W) -> (B, 2*2*C, H'/2, W'/2).
 
     Four kernels a map, each shifted by a pixel: those of the upper left pixel come first, then the lower left, the

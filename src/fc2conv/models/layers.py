@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fc2conv import geometry as g
-from fc2conv.models.fast import BatchNorm2d, Sequential
+from fc2conv.models.fast import BatchNorm2d, Conv2d, Sequential
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -103,7 +103,7 @@ def _conv(layer: g.Conv, channels: int) -> nn.Module:
     if layer.table:
         return TableConv(channels, layer.table, layer.kernel, **options)
     groups = channels if layer.depthwise else 1
-    return nn.Conv2d(channels, layer.maps(channels), layer.kernel, groups=groups, **options)
+    return Conv2d(channels, layer.maps(channels), layer.kernel, groups=groups, **options)
 
 
 class ScaledTanh(nn.Module):
