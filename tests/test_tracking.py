@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import wandb
+from wandb.sdk.lib.wbauth import read_netrc_auth
+from wandb_server import WandbServer, wandb_server
 
 from fc2conv import tracking
 from fc2conv.callbacks import StopOnSignal
@@ -30,6 +34,7 @@ def config(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> Co
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    wandb.teardown()  # it reads its environment once in a process
     return Config(
         model=LeNetConfig(activation="relu"),
         data=DataConfig(dir=data_dir, train_size=600, val_size=200),
@@ -114,6 +119,7 @@ def test_no_answer_from_the_server_means_offline_and_no_key_is_written(
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens on the discard port
     monkeypatch.setattr(tracking, "INIT_TIMEOUT", 2.0)
+    wandb.teardown()
     result = run(config)
     assert result is not None
     assert result.status == "done"
@@ -121,6 +127,60 @@ def test_no_answer_from_the_server_means_offline_and_no_key_is_written(
     for path in Path(config.runs_dir).rglob("*"):
         if path.is_file():
             assert KEY.encode() not in path.read_bytes(), path
+
+
+@pytest.fixture
+def server(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server, and a key for it in the environment."""
+    with wandb_server() as server:
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        wandb.teardown()
+        yield server
+    wandb.teardown()
+
+
+def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(config)
+    assert result is not None
+    assert result.test is not None
+    (upsert, *_) = (v for operation, v in server.calls if operation == "UpsertBucket")
+    assert (upsert["name"], upsert["project"], upsert["groupName"]) == (result.wandb_id, "fc2conv", "tests")
+    assert json.loads(upsert["config"])["parameters"]["value"] == 61706
+    rows = server.history()
+    csv = (Path(config.runs_dir) / "run" / "metrics.csv").read_text().splitlines()
+    assert [r["epoch"] for r in rows if "val/acc" in r] == [int(line.split(",")[0]) for line in csv[1:]] == [1, 2]
+    assert [r["test/acc"] for r in rows if "test/acc" in r] == [pytest.approx(result.test["acc"])]
+    assert server.exit_codes() == [0]
+    assert len([path for path, _ in server.calls if path.endswith(".png")]) == 2
+    assert "offline" not in capsys.readouterr().out
+    for path in Path(config.runs_dir).rglob("*"):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_an_outage_in_the_middle_of_a_run_does_not_hold_it(
+    config: Config, server: WandbServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracking, "FINISH_TIMEOUT", 1.0)
+
+    def watch(epoch: int, accuracy: float) -> bool:
+        server.go_away()
+        return False
+
+    result = run(config, watch=watch)
+    assert result is not None
+    assert result.status == "done"
+    assert (result.test or {})["n"] == 10_000
+    assert server.exit_codes() == []
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("W&B failed to finish (TimeoutError") == 1
+    (kept,) = (Path(config.runs_dir) / "run" / "wandb").glob("run-*")
+    assert f"it is kept; to upload this run: wandb sync {kept}" in out
+    # what it kept is whole: the format's own end, an exit record, is there
+    read = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(kept)]
+    seen = json.loads(subprocess.run(read, capture_output=True, text=True, check=True).stdout)
+    assert (seen["exit_code"], seen["summary"]["epoch"]) == (0, 2)
 
 
 def test_a_failure_of_wandb_during_the_run_is_said_once(
@@ -151,10 +211,28 @@ def test_logger_csv_leaves_wandb_alone(config: Config) -> None:
     assert not (Path(config.runs_dir) / "run" / "wandb").exists()
 
 
-def test_a_key_is_found_where_wandb_looks(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("machine", "server", "found"),
+    [
+        ("api.wandb.ai", None, True),
+        ("api.forge.coreweave.com", None, True),
+        ("example.com", None, False),
+        ("localhost:8080", "http://localhost:8080", True),
+        ("localhost", "http://localhost:8080", False),
+        ("api.wandb.ai", "http://localhost:8080", False),
+    ],
+)
+def test_a_key_is_found_where_wandb_looks(
+    machine: str, server: str | None, found: bool, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W&B's own function is the oracle."""
+    if server:
+        monkeypatch.setenv("WANDB_BASE_URL", server)
+    wandb.teardown()
     assert not tracking._key_configured()
     netrc = tmp_path / "netrc"
-    netrc.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
+    netrc.write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
     os.chmod(netrc, 0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    assert tracking._key_configured()
+    assert (read_netrc_auth(host=wandb.setup().settings.base_url) is not None) == found
+    assert tracking._key_configured() == found

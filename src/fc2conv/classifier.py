@@ -200,7 +200,9 @@ class Classifier(LightningModule):
         values = metric.compute()
         metric.reset()
         self.figures[part] = values
-        self.log_dict({f"{part}/{k}": float(v) for k, v in values.items()})
+        # Lightning would count epochs from 0 here, and metrics.csv counts from 1
+        epoch = self.current_epoch + (part != "test")
+        self.log_dict({**{f"{part}/{k}": float(v) for k, v in values.items()}, "epoch": float(epoch)})
 
     # ------------------------------------------------------------------------------------------ checkpoints, optimiser
 

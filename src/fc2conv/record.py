@@ -29,6 +29,7 @@ from fc2conv.geometry import Geometry
 from fc2conv.result import FILE, Result, Status, hashed, write_atomically
 
 log = logging.getLogger("fc2conv")
+log.addHandler(logging.NullHandler())  # what is said once train.log is closed is on the screen already
 COLUMNS = ("epoch", "step", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "seconds")
 """Of metrics.csv; lr is that of the epoch's last step, seconds count from the start of training."""
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
 import wandb
 from lightning.pytorch.loggers import WandbLogger
@@ -20,6 +20,11 @@ from fc2conv.show import console
 
 INIT_TIMEOUT = 30.0
 """Seconds to wait for the server at the start, before going on offline."""
+CLOUD = ("api.wandb.ai", "api.forge.coreweave.com")
+"""Names of the server that is used if no other is configured; `wandb login` writes either into netrc."""
+FINISH_TIMEOUT = 60.0
+"""Seconds that W&B may take at the end for what it has not uploaded yet. Without it, an outage would hold the run for
+as long as it lasts."""
 
 
 class Tracker(WandbLogger):
@@ -56,8 +61,9 @@ class Tracker(WandbLogger):
         self.guarded("update the summary", lambda: self.run.summary.update(values))
         offline, where = self.run.settings._offline, self.run.settings.sync_dir
         self.guarded("finish", lambda: self.run.finish(exit_code=exit_code))
-        if offline:
-            _say(f"W&B is offline; to upload this run: wandb sync {_near(Path(where))}")
+        if offline or self.broken:
+            state = "is offline" if offline else "has not got all of this run, but it is kept"
+            _say(f"W&B {state}; to upload this run: wandb sync {_near(Path(where))}")
 
 
 def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracker | None:
@@ -85,7 +91,13 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
             config=values,
             mode=mode,  # type: ignore[arg-type]
             reinit="create_new",
-            settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT),
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                init_timeout=INIT_TIMEOUT,
+                finish_timeout=FINISH_TIMEOUT,
+                finish_timeout_raises=True,
+            ),
         )
 
     try:
@@ -110,11 +122,12 @@ def _key_configured() -> bool:
     """Whether an API key is in the environment or in netrc, without asking W&B for it."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    host = urlsplit(wandb.setup().settings.base_url).netloc
     try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+        found = netrc.netrc(os.environ.get("NETRC"))
     except (OSError, netrc.NetrcParseError):
         return False
+    return any(found.authenticators(h) for h in (CLOUD if host in CLOUD else (host,)))
 
 
 def _near(path: Path) -> Path:

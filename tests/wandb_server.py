@@ -1,0 +1,95 @@
+"""What W&B's client needs of its server to keep a run online, on 127.0.0.1: it takes everything and remembers it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+class WandbServer:
+    """A server that can go away at any moment.
+
+    Attributes:
+        calls: (operation or path, what came with it), in their order
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self._thread: Thread | None = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def go_away(self) -> None:
+        """Refuse all connections from now on."""
+        if self._thread:
+            self._http.shutdown()
+            self._http.server_close()
+            self._thread.join()
+            self._thread = None
+
+    def history(self) -> list[dict[str, Any]]:
+        """The rows of metrics, as they were logged."""
+        streams = [body for path, body in self.calls if path.endswith("/file_stream")]
+        files = [s["files"]["wandb-history.jsonl"] for s in streams if "wandb-history.jsonl" in s.get("files", {})]
+        return [json.loads(line) for file in files for line in file["content"]]
+
+    def exit_codes(self) -> list[int]:
+        """Of the runs that have ended."""
+        return [b["exitcode"] for path, b in self.calls if path.endswith("/file_stream") and b.get("complete")]
+
+    def answer(self, operation: str, v: dict[str, Any]) -> dict[str, Any]:
+        """The data that a GraphQL operation with the variables `v` gets."""
+        project = {"id": "1", "name": v.get("project"), "entity": {"id": "2", "name": "tester"}}
+        match operation:
+            case "Viewer":
+                return {"viewer": {"id": "2", "entity": "tester", "username": "tester", "flags": "{}"}}
+            case "UpsertBucket":
+                kept = {k: v.get(k) for k in ("name", "displayName", "description", "config")}
+                bucket = {"id": "3", **kept, "sweepName": None, "project": project, "historyLineCount": 0}
+                return {"upsertBucket": {"bucket": bucket, "inserted": True}}
+            case "CreateRunFiles":
+                files = [{"name": name, "uploadUrl": f"{self.url}/{name}"} for name in v["files"]]
+                return {"createRunFiles": {"runID": "3", "uploadHeaders": [], "files": files}}
+        return {}
+
+    def _handler(server) -> type[BaseHTTPRequestHandler]:
+        class Handler(BaseHTTPRequestHandler):
+            def _take(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                answer: dict[str, Any] = {}
+                if self.path == "/graphql":
+                    call = json.loads(body)
+                    found = re.search(r"(?:query|mutation)\s+(\w+)", call["query"])
+                    assert found, call["query"]
+                    server.calls.append((found[1], call.get("variables") or {}))
+                    answer = {"data": server.answer(*server.calls[-1])}
+                else:
+                    server.calls.append((self.path, json.loads(body) if self.path.endswith("stream") else body))
+                text = json.dumps(answer).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = do_PUT = _take
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Says nothing."""
+
+        return Handler
+
+
+@contextmanager
+def wandb_server() -> Iterator[WandbServer]:
+    server = WandbServer()
+    try:
+        yield server
+    finally:
+        server.go_away()
