@@ -1,4 +1,4 @@
-"""What W&B's client needs of its server to keep a run online, on 127.0.0.1: it takes everything and remembers it."""
+"""What W&B's client needs of its server for runs and sweeps, on 127.0.0.1: it takes everything and remembers it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import yaml
+
 
 class WandbServer:
     """A server that can go away at any moment.
 
     Attributes:
         calls: (operation or path, what came with it), in their order
+        cells: the parameters of the runs that its sweep still has to give to agents
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
+        self.cells: list[dict[str, Any]] = []
+        self.sweep: str | None = None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread: Thread | None = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
@@ -56,7 +61,30 @@ class WandbServer:
             case "CreateRunFiles":
                 files = [{"name": name, "uploadUrl": f"{self.url}/{name}"} for name in v["files"]]
                 return {"createRunFiles": {"runID": "3", "uploadHeaders": [], "files": files}}
+            case "UpsertSweep":
+                self.sweep = v["config"]
+                project = {"id": "1", "name": v["projectName"], "entity": {"id": "2", "name": "tester"}}
+                return {"upsertSweep": {"sweep": {"name": "s1", "project": project}, "configValidationWarnings": []}}
+            case "SweepWithRuns":
+                sweep = {"id": "4", "name": v["sweep"], "state": "RUNNING", "config": self.sweep, "runs": {"edges": []}}
+                return {"project": {"sweep": sweep}}
+            case "CreateAgent":
+                return {"createAgent": {"agent": {"id": "5"}}}
+            case "Heartbeat":
+                return {"agentHeartbeat": {"agent": {"id": "5"}, "commands": json.dumps(self._next(v))}}
         return {}
+
+    def _next(self, heartbeat: dict[str, Any]) -> list[dict[str, Any]]:
+        """What an agent does next: nothing while a run of its is under way."""
+        if json.loads(heartbeat["runState"]):
+            return []
+        if not self.cells:
+            return [{"type": "exit"}]
+        cell, left = self.cells[0], len(self.cells)
+        self.cells = self.cells[1:]
+        program = yaml.safe_load(self.sweep or "")["program"]
+        arguments = {k: {"value": v} for k, v in cell.items()}
+        return [{"type": "run", "run_id": f"agent{left}", "program": program, "args": arguments}]
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):

@@ -7,6 +7,9 @@ import importlib.util
 import itertools
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from jsonschema import Draft7Validator
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from wandb_server import wandb_server
 
 from fc2conv.compose import planned, register_schema, typed
 from fc2conv.config import ConfigError
 from fc2conv.models import layers
+from fc2conv.result import Result
 from fc2conv.sweep.files import Hyperband, SweepFile, find, read
 
 ROOT = Path(__file__).parent.parent.parent
@@ -452,3 +457,42 @@ def test_suggests_a_file_that_there_is(name: str) -> None:
     message = str(refused.value)
     assert message.startswith(f"sweep: got {name}, but there is no such file nor ")
     assert f"{Path('sweeps') / name}.yaml; did you mean padding? Known: activation, channels, " in message
+
+
+@pytest.mark.slow
+def test_wandbs_own_commands_run_a_file(tmp_path: Path, data_dir: str) -> None:
+    """`wandb sweep` and `wandb agent` themselves, with a controller that gives out two cells of the file."""
+    small = {"data.dir": data_dir, "data.train_size": 200, "data.val_size": 100, "trainer.max_epochs": 1}
+    with wandb_server() as server:
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("WANDB_")},
+            "WANDB_API_KEY": "0" * 40,
+            "WANDB_BASE_URL": server.url,
+            "WANDB_DIR": str(tmp_path),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+        def wandb(*arguments: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "wandb", *arguments],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stderr
+
+        assert "wandb agent tester/fc2conv/s1" in wandb("sweep", "--project=fc2conv", "sweeps/kernel_size.yaml")
+        file = yaml.safe_load(server.sweep or "")
+        assert file["parameters"]["model.kernel_size"]["values"] == [1, 3, 5, 7, 9, 11]
+        fixed = {"model": "lenet_modern", "model.padding": "same", "seed": 0}
+        server.cells = [{**fixed, "model.kernel_size": k, **small, "runs_dir": str(tmp_path / "runs")} for k in (1, 7)]
+        wandb("agent", "tester/fc2conv/s1")
+        assert server.exit_codes() == [0, 0]
+    results = [Result.read(folder) for folder in sorted((tmp_path / "runs").iterdir())]
+    assert [r.status for r in results] == ["done", "done"]
+    # each is the run that the controller asked for
+    assert [r.wandb_id for r in results] == ["agent2", "agent1"]
+    assert [r.config["model"]["kernel_size"] for r in results] == [1, 7]
