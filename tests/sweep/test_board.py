@@ -151,6 +151,22 @@ def test_a_line_for_each_event(plain_screen: Screen, cells: list[Cell], clock: S
     ]
 
 
+def test_cells_that_others_train_are_not_waiting(terminal: Screen, cells: list[Cell], clock: SimpleNamespace) -> None:
+    board = Board([], 3, [Share(1)] * 2)
+    with board.shown():
+        for cell in cells[:2]:
+            board.started(cell)
+            board.elsewhere(cell)
+        board.started(cells[1])  # the other one has died
+        board.refresh()
+    assert "3 cells: 1 elsewhere, 1 running, 1 waiting" in terminal()
+
+
+def test_one_run_is_no_runs(plain_screen: Screen) -> None:
+    Board([], 1, [Share(1)])
+    assert plain_screen() == "1 run; 1 at a time, 1 CPU thread each"
+
+
 def test_the_live_table(terminal: Screen, cells: list[Cell], clock: SimpleNamespace) -> None:
     board = Board([], 8, [Share(1)] * 2)
     with board.shown():

@@ -36,6 +36,7 @@ class Board:
         found = [cell.result() for cell in cells if not cell.impossible]
         self.count = Counter(result.status for result in found if result and result.status in FINISHED)
         self.running: dict[str, tuple[Cell, float]] = {}
+        self.elsewhere_now: set[str] = set()
         self.recent: list[tuple[Cell, Result | None]] = []
         self.seconds: list[float] = []
         self._live: Live | None = None
@@ -60,15 +61,21 @@ class Board:
             if slots[0].gpus
             else f"{slots[0].threads} CPU thread{'s' * (slots[0].threads > 1)} each"
         )
-        return f"{self.total} runs" + "".join(f", {p}" for p in parts) + f"; {self.jobs} at a time, {share}"
+        return (
+            f"{self.total} run{'s' * (self.total != 1)}"
+            + "".join(f", {p}" for p in parts)
+            + f"; {self.jobs} at a time, {share}"
+        )
 
     def started(self, cell: Cell) -> None:
         self.running[cell.folder.name] = cell, time.monotonic()
+        self.elsewhere_now.discard(cell.folder.name)
         if not self._live:
             self.say(f"started      {cell.label}")
 
     def elsewhere(self, cell: Cell) -> None:
         self.running.pop(cell.folder.name, None)
+        self.elsewhere_now.add(cell.folder.name)
         self.say(f"elsewhere    {cell.label} (another process trains it)")
 
     def ended(self, cell: Cell) -> None:
@@ -108,14 +115,16 @@ class Board:
         return Group(table, Text(self._summary(lefts)))
 
     def _summary(self, lefts: list[float | None]) -> str:
-        waiting = self.total - sum(self.count.values()) - len(self.running)
+        elsewhere = len(self.elsewhere_now)
+        waiting = self.total - sum(self.count.values()) - len(self.running) - elsewhere
         parts = [f"{n} {status}" for status, n in self.count.items() if n]
+        parts += [f"{elsewhere} elsewhere"] if elsewhere else []
         parts += [f"{len(self.running)} running"] + ([f"{waiting} waiting"] if waiting > 0 else [])
         known = [left for left in lefts if left is not None]
         if self.seconds and len(known) == len(lefts):
             mean = sum(self.seconds) / len(self.seconds)
             parts.append(f"about {duration((sum(known) + max(0, waiting) * mean) / max(1, self.jobs))} left")
-        return f"{self.total} cells: " + ", ".join(parts)
+        return f"{self.total} cell{'s' * (self.total != 1)}: " + ", ".join(parts)
 
 
 def _progress(result: Result | None) -> tuple[str, str]:
