@@ -226,7 +226,7 @@ def test_impossible_cells_are_skipped_with_the_reason(train: Train, image_folder
     call = (*on_images(image_folder, tmp_path / "runs")[2:], "model=softmax,lenet", "model.kernel_size=5,40")
     done = train("-m", *call, "hydra.launcher.jobs=1", "name=mixed")
     assert (done.code, done.err) == (0, "")
-    assert "1 runs, 3 impossible" in done.out
+    assert "1 run, 3 impossible" in done.out
     sweep = tmp_path / "runs" / "mixed"
     assert statuses(sweep) == ["done", "skipped", "skipped", "skipped"]
     reasons = {
