@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import os
+import platform
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,6 +278,38 @@ def test_wrong_data_leaves_no_folder(config: Config, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing is no folder"):
         run(wrong)
     assert not Path(config.runs_dir).exists()
+
+
+FAULTS = """
+import resource, torch
+from fc2conv.run import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        blocks = [torch.ones(1000 * n) for n in (300, 1200, 75, 1200)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+before = faults()
+keep_freed_memory()
+faults()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc")
+def test_memory_that_a_step_has_freed_is_there_for_the_next() -> None:
+    """Ten times 11 MB, in a process whose C library gives blocks back at once."""
+    eager = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], env={**os.environ, **eager}, capture_output=True, text=True, check=True
+    )
+    before, after = map(int, done.stdout.split())
+    pages = 10 * 11_100_000 // 4096
+    assert before > pages * 0.9
+    assert after < pages * 0.01
 
 
 def test_early_stopping(config: Config) -> None:
