@@ -95,7 +95,7 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
                 console="off",
                 silent=True,
                 init_timeout=INIT_TIMEOUT,
-                finish_timeout=FINISH_TIMEOUT,
+                finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT") or FINISH_TIMEOUT),
                 finish_timeout_raises=True,
             ),
         )
