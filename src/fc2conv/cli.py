@@ -81,7 +81,8 @@ def _job(composed: DictConfig) -> str:
 
     register_schema()
     config = typed(composed)
-    overrides = tuple(o for o in HydraConfig.get().overrides.task if not o.startswith(("name=", "sweep=", "force=")))
+    about_the_sweep = ("name=", "sweep=", "force=", "++runs_dir=")
+    overrides = tuple(o for o in HydraConfig.get().overrides.task if not o.startswith(about_the_sweep))
     cell = Cell.of(overrides, (), folder_of(composed), config, planned(config))
     status = work(cell, Path(config.sweep) if config.sweep else None, config.force)
     if status == "interrupted":

@@ -224,8 +224,8 @@ def _drive(
     launcher: Launcher, source: Grid | Search, file: files.SweepFile | None, folder: Path, base: Config, batch: int
 ) -> int | None:
     """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Driver.drive`."""
-    # a worker on another machine may start in another folder
-    more = [f"name={_quoted(folder.name)}", f"runs_dir={_quoted(folder.parent.absolute())}"]
+    # a worker on another machine may start in another folder; ++ tells this runs_dir from the user's own
+    more = [f"name={_quoted(folder.name)}", f"++runs_dir={_quoted(folder.parent.absolute())}"]
     more += [f"sweep={_quoted(file.path.absolute())}"] if file else []
     more += ["force=true"] if base.force else []
     number = 0
