@@ -204,6 +204,17 @@ def test_a_failure_of_wandb_during_the_run_is_said_once(
     assert capsys.readouterr().out.count("the service is gone") == 1
 
 
+def test_settings_that_wandb_refuses_do_not_stop_the_run(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "no address")
+    wandb.teardown()
+    result = run(config)
+    assert result is not None
+    assert (result.status, result.wandb_id) == ("done", None)
+    assert capsys.readouterr().out.count("W&B cannot start") == 1
+
+
 def test_logger_csv_leaves_wandb_alone(config: Config) -> None:
     result = run(replace(config, logger=LoggerConfig(name="csv")))
     assert result is not None

@@ -122,10 +122,10 @@ def _key_configured() -> bool:
     """Whether an API key is in the environment or in netrc, without asking W&B for it."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(wandb.setup().settings.base_url).netloc
     try:
+        host = urlsplit(wandb.setup().settings.base_url).netloc
         found = netrc.netrc(os.environ.get("NETRC"))
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, ValueError, wandb.Error, netrc.NetrcParseError):  # settings that W&B refuses; `start` will say so
         return False
     return any(found.authenticators(h) for h in (CLOUD if host in CLOUD else (host,)))
 
