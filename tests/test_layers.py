@@ -521,6 +521,28 @@ def test_convolution_norm_and_pooling_are_torchs(options: dict[str, Any], split:
     assert (not called) == (split and not leaf)
 
 
+def test_the_first_of_equal_pixels_gets_the_gradient_after_a_convolution_too() -> None:
+    """Pixels are equal where the kernel is its centre alone, but what the rest of it would have seen is not."""
+    conv = Conv2d(1, 6, 5, padding=2, bias=False)
+    with torch.no_grad():
+        conv.weight[:, :, [0, 1, 3, 4]] = 0
+        conv.weight[:, :, :, [0, 1, 3, 4]] = 0
+    ours, theirs = stages(6, nn.MaxPool2d(2), conv)
+    levels = torch.cartesian_prod(*[torch.arange(3.0)] * 4).view(9, 9, 2, 2)
+    assert is_joined(compare(ours, theirs, levels.permute(0, 2, 1, 3).reshape(1, 1, 18, 18), leaf=False))
+
+
+def test_a_network_that_was_evaluated_first_can_be_trained() -> None:
+    """What evaluation leaves behind is no tensor of the inference mode, of which there is no gradient."""
+    ours, theirs = stages(6, nn.MaxPool2d(2), Conv2d(1, 6, (5, 9), padding=(2, 4), bias=False))  # no other has such
+    x = torch.randn(4, 1, 6, 8)
+    ours.eval()
+    with torch.inference_mode():
+        ours(x)
+    ours.train()
+    assert is_joined(compare(ours, theirs, x, leaf=False))
+
+
 def test_there_is_no_second_derivative() -> None:
     """Rather an error than a wrong one."""
     for net in (BatchNorm2d(6), stages(6, nn.MaxPool2d(2, 2))[0]):

@@ -43,9 +43,9 @@ class Totals(Metric):
 
     def update(self, loss: Tensor, outputs: Tensor, labels: Tensor) -> None:
         """Add a batch: the sum of its losses, outputs (B, classes), labels (B,)."""
-        self.loss += loss
-        self.correct += (outputs.argmax(1) == labels).sum()
-        self.n += len(labels)
+        self.loss.add_(loss)
+        self.correct.add_((outputs.argmax(1) == labels).sum())
+        self.n.add_(len(labels))
 
     def compute(self) -> dict[str, float]:
         """{loss, acc, n}; loss and acc are means over the n images."""
@@ -134,6 +134,14 @@ class Classifier(LightningModule):
         """As Lightning's, with weights_only=True unless told otherwise."""
         kwargs.setdefault("weights_only", True)
         return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of each hook around its call, and torch's own way looks for parameters in it: 1 % of
+        # a small network's step
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, classes); the largest output is the prediction."""
@@ -230,6 +238,8 @@ class Classifier(LightningModule):
         owned = [(m, name, p) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)]
         decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
         others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
+        if not o.weight_decay:
+            decayed, others = [], decayed + others
         groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
         groups = [g for g in groups if g["params"]]
         optimizer: torch.optim.Optimizer

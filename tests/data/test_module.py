@@ -207,6 +207,16 @@ def test_the_stage_decides_on_augmentation_and_shift(data_dir: str, trainer: Any
     assert (96 < mirrored < 160) if flipped else (mirrored == 0)  # 128 +- 4 standard deviations of 8
 
 
+def test_a_batch_goes_to_the_device(data_dir: str) -> None:
+    data = split(data_dir, batch_size=30)
+    batch = next(iter(data.val_dataloader()))
+    assert data.transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch
+    moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert isinstance(moved, Batch)
+    assert [t.device.type for t in moved[:3]] == ["meta"] * 3
+    assert moved.size == batch.size
+
+
 def test_loaders_follow_the_trainer(data_dir: str) -> None:
     data = split(data_dir, train_size=100, batch_size=30)
     trainer = Stage(world_size=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -173,6 +173,11 @@ class ImageData(LightningDataModule):
 
     def test_dataloader(self) -> Batches:
         return self._batches("test")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        if device.type == "cpu":  # it is there, and Lightning's way of finding that out takes time
+            return batch
+        return cast(Batch, super().transfer_batch_to_device(batch, device, dataloader_idx))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """On the device: uint8 (B, C, H, W) -> what the network sees, float32 channels_last."""

@@ -8,6 +8,7 @@ benchmarks/README.md has the figures; tests/test_layers.py compares values and g
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeGuard, cast
 
 import torch
@@ -73,7 +74,7 @@ class _PlanesConv(torch.autograd.Function):
         options = ([len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
         dx, _, _ = torch.ops.aten.convolution_backward(*planes, *options, [True, False, False])
         _, dw, db = torch.ops.aten.convolution_backward(*grads, x, weight, *options, [False, *wanted])
-        return dx, dw, db
+        return dx.contiguous(memory_format=torch.channels_last), dw, db
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -158,8 +159,19 @@ def _windows(x: Tensor, conv: Conv2d) -> Tensor:
     For six maps 24 channels fill three vector registers, where six leave a part of one empty.
     """
     h, w = cast(tuple[int, int], conv.padding)
-    kernels = torch.cat([F.pad(conv.weight, (dx, 1 - dx, dy, 1 - dy)) for dx in (0, 1) for dy in (0, 1)])
-    return F.conv2d(_folded(F.pad(x, (w, w, h, h))), _folded(kernels))
+    kernels = conv.weight.flatten(1) @ _shifts(*conv.kernel_size)
+    rows, columns = ((k + 1) // 2 for k in conv.kernel_size)
+    kernels = kernels.view(-1, 4, rows, columns, 4).transpose(0, 1).flatten(0, 1)
+    return F.conv2d(_folded(F.pad(x, (w, w, h, h))), kernels.permute(0, 3, 1, 2))
+
+
+@cache
+@torch.inference_mode(False)
+def _shifts(height: int, width: int) -> Tensor:
+    """The map from a kernel to its four in `_windows`, as a matrix: (H*W, 4 shifts * (H+1)/2 * (W+1)/2 * 2*2)."""
+    kernels = torch.eye(height * width).view(-1, 1, height, width)
+    shifted = [_folded(F.pad(kernels, (dx, 1 - dx, dy, 1 - dy))) for dx in (0, 1) for dy in (0, 1)]
+    return torch.stack([kernel.permute(0, 2, 3, 1) for kernel in shifted], 1).flatten(1)
 
 
 def _folded(x: Tensor) -> Tensor:
@@ -183,22 +195,23 @@ class _NormPool(torch.autograd.Function):
         pixels, ctx.split = x.permute(0, 2, 3, 1).contiguous(), split
         mean, var = _moments(pixels, len(weight))
         scale = (var + eps).rsqrt()
+        slope = scale * weight
         larger, largest = _largest(pixels, len(weight), split)
-        ctx.save_for_backward(pixels, larger, largest, mean, scale, weight)
+        ctx.save_for_backward(pixels, larger, largest, mean, scale, slope)
         ctx.mark_non_differentiable(mean, var)
-        return _affine(largest, scale * weight, bias - mean * scale * weight).permute(0, 3, 1, 2), mean, var
+        return _affine(largest, slope, torch.addcmul(bias, mean, slope, value=-1)).permute(0, 3, 1, 2), mean, var
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        pixels, larger, largest, mean, scale, weight = ctx.saved_tensors
-        c, n = len(weight), pixels.numel() / len(weight)
+        pixels, larger, largest, mean, scale, slope = ctx.saved_tensors
+        c, n = len(slope), pixels.numel() / len(slope)
         grad = grads[0].permute(0, 2, 3, 1).contiguous()
         for_bias = grad.flatten(0, 1).sum(0).sum(0)
         for_weight = ((grad * largest).flatten(0, 1).sum(0).sum(0) - mean * for_bias) * scale
-        slope = weight * scale
-        tilt = -slope * scale * for_weight / n
-        dx = _affine(pixels, tilt, -slope * for_bias / n - mean * tilt)
+        share = slope / -n
+        tilt = share * scale * for_weight
+        dx = _affine(pixels, tilt, share * for_bias - mean * tilt)
         # threshold_backward(g, d, 0) is g where d > 0 and zero elsewhere: a third of the time of torch.where
         only = torch.ops.aten.threshold_backward
         grad = (grad.flatten(2) * _tiled(slope, grad.shape[2])).view(grad.shape)
