@@ -1,10 +1,10 @@
 """Training images per second, three ways in a process each, alternating:
 
 a  a bare PyTorch loop over the same network and normalised tensors in memory: no validation, no metrics, no logging;
-   it has the suite's settings of the C library's memory
+   it has the suite's settings of the C library's memory and of waiting threads
 b  this suite: validation, metrics, checkpoints, metrics.csv, result.json and offline W&B on
 c  the usual way: torchvision dataset with per-image ToTensor and Normalize, DataLoader, a LightningModule with
-   torchmetrics at each step, validation, checkpoints and a CSV logger
+   torchmetrics at each step, validation, checkpoints and a CSV logger; it has none of these settings
 
 Prints the medians over the rounds and the medians of each round's ratios.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import logging
 import multiprocessing
+import os
 import platform
 import statistics
 import tempfile
@@ -227,6 +228,11 @@ def main() -> None:
         torchvision_files(images(), folder / "torchvision")
         spawn = multiprocessing.get_context("spawn")
         ways = [(way, stack.enter_context(ProcessPoolExecutor(1, spawn, quiet))) for way in (bare, suite, usual)]
+        # read when a process loads torch: (c) starts without what fc2conv sets of it
+        spin = os.environ.pop("GOMP_SPINCOUNT", None)
+        ways[2][1].submit(quiet).result()
+        if spin is not None:
+            os.environ["GOMP_SPINCOUNT"] = spin
         for threads in arguments.threads:
             for name in arguments.models:
                 rounds = [
