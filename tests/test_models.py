@@ -156,15 +156,6 @@ def test_weights_decay_and_biases_and_norms_do_not(config: ModelConfig) -> None:
         assert decay[id(parameter)] == (0 if spared else 0.1), name
 
 
-def test_without_decay_all_weights_are_one_group() -> None:
-    module = Softmax(optim=OptimConfig(schedule="constant", weight_decay=0))
-    optimizer = module.configure_optimizers()
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    (group,) = optimizer.param_groups
-    assert group["weight_decay"] == 0
-    assert {id(p) for p in group["params"]} == {id(p) for p in module.net.parameters()}
-
-
 def test_dropout_differs_from_seed_to_seed_and_step_to_step() -> None:
     """On the CPU too, whose generator looks at 32 bits of its seed only."""
     draws = []

@@ -238,8 +238,6 @@ class Classifier(LightningModule):
         owned = [(m, name, p) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)]
         decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
         others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
-        if not o.weight_decay:
-            decayed, others = [], decayed + others
         groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
         groups = [g for g in groups if g["params"]]
         optimizer: torch.optim.Optimizer
