@@ -543,6 +543,16 @@ def test_a_network_that_was_evaluated_first_can_be_trained() -> None:
     assert is_joined(compare(ours, theirs, x, leaf=False))
 
 
+def test_the_default_precision_of_the_process_does_not_matter() -> None:
+    ours, theirs = stages(6, nn.MaxPool2d(2), Conv2d(1, 6, (9, 5), padding=(4, 2), bias=False))  # no other has such
+    x = torch.randn(4, 1, 6, 8)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert is_joined(compare(ours, theirs, x, leaf=False))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_there_is_no_second_derivative() -> None:
     """Rather an error than a wrong one."""
     for net in (BatchNorm2d(6), stages(6, nn.MaxPool2d(2, 2))[0]):

@@ -169,7 +169,7 @@ def _windows(x: Tensor, conv: Conv2d) -> Tensor:
 @torch.inference_mode(False)
 def _shifts(height: int, width: int) -> Tensor:
     """The map from a kernel to its four in `_windows`, as a matrix: (H*W, 4 shifts * (H+1)/2 * (W+1)/2 * 2*2)."""
-    kernels = torch.eye(height * width).view(-1, 1, height, width)
+    kernels = torch.eye(height * width, dtype=torch.float32, device="cpu").view(-1, 1, height, width)
     shifted = [_folded(F.pad(kernels, (dx, 1 - dx, dy, 1 - dy))) for dx in (0, 1) for dy in (0, 1)]
     return torch.stack([kernel.permute(0, 2, 3, 1) for kernel in shifted], 1).flatten(1)
 
