@@ -70,8 +70,9 @@ class _PlanesConv(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         _, *wanted = ctx.needs_input_grad
-        planes = (t.contiguous() for t in (*grads, x, weight))
         options = ([len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+        # of the input only the shape matters here, but it would be copied if its layout were another
+        planes = (grads[0].contiguous(), x.new_empty(x.shape), weight.contiguous())
         dx, _, _ = torch.ops.aten.convolution_backward(*planes, *options, [True, False, False])
         _, dw, db = torch.ops.aten.convolution_backward(*grads, x, weight, *options, [False, *wanted])
         return dx.contiguous(memory_format=torch.channels_last), dw, db
