@@ -1,7 +1,8 @@
-"""Training images per second, three ways in a process each, alternating:
+"""Training images per second, four ways in a process each, alternating:
 
-a  a bare PyTorch loop over the same network and normalised tensors in memory: no validation, no metrics, no logging;
-   it has the suite's settings of the C library's memory and of waiting threads
+a  a bare PyTorch loop over the suite's own network and normalised tensors in memory: no validation, no metrics, no
+   logging; it has the suite's settings of the C library's memory and of waiting threads
+p  the same loop over the same architecture made of torch's own layers, as the book has it
 b  this suite: validation, metrics, checkpoints, metrics.csv, result.json and offline W&B on
 c  the usual way: torchvision dataset with per-image ToTensor and Normalize, DataLoader, a LightningModule with
    torchmetrics at each step, validation, checkpoints and a CSV logger; it has none of these settings
@@ -72,10 +73,21 @@ def images() -> ImageData:
 
 def bare(name: str, folder: Path, threads: int) -> float:
     """a: the network of the suite and nothing else."""
+    net = build(trace(layers_of(MODELS[name], 10), images().shape))
+    return loop(net, threads)
+
+
+def plain(name: str, folder: Path, threads: int) -> float:
+    """p: as `bare`, with torch's layers."""
+    return loop(usual_network(name), threads)
+
+
+def loop(net: nn.Module, threads: int) -> float:
+    """Images/s of the shortest training loop there is."""
     keep_freed_memory()
     torch.set_num_threads(threads)
+    net = net.to(memory_format=torch.channels_last)
     data = images()
-    net = build(trace(layers_of(MODELS[name], 10), data.shape)).to(memory_format=torch.channels_last)
     index = data.train_index
     pixels = data.views(data.source.train_images[index], index, "val", 0, 0)
     labels = data.source.train_labels[index].long()
@@ -206,6 +218,9 @@ def torchvision_files(data: ImageData, root: Path) -> None:
         (folder / stem).write_bytes(header + array.numpy().tobytes())
 
 
+WAYS = (bare, plain, suite, usual)
+
+
 def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore")
@@ -222,15 +237,16 @@ def main() -> None:
         f"torch {torch.__version__}, lightning {lightning.__version__}, {platform.machine()}, batch {DATA.batch_size}"
     )
     print(f"{arguments.rounds} rounds of {EPOCHS} epoch of {count:,} images; images/s, medians\n")
-    print(f"{'model':14}{'threads':>8}{'a bare':>10}{'b suite':>10}{'c usual':>10}{'b/a':>7}{'b/c':>7}", flush=True)
+    names = "".join(f"{name:>10}" for name in ("a bare", "p plain", "b suite", "c usual"))
+    print(f"{'model':14}{'threads':>8}{names}{'b/a':>7}{'b/p':>7}{'b/c':>7}", flush=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         torchvision_files(images(), folder / "torchvision")
         spawn = multiprocessing.get_context("spawn")
-        ways = [(way, stack.enter_context(ProcessPoolExecutor(1, spawn, quiet))) for way in (bare, suite, usual)]
+        ways = [(way, stack.enter_context(ProcessPoolExecutor(1, spawn, quiet))) for way in WAYS]
         # read when a process loads torch: (c) starts without what fc2conv sets of it
         spin = os.environ.pop("GOMP_SPINCOUNT", None)
-        ways[2][1].submit(quiet).result()
+        ways[-1][1].submit(quiet).result()
         if spin is not None:
             os.environ["GOMP_SPINCOUNT"] = spin
         for threads in arguments.threads:
@@ -239,11 +255,16 @@ def main() -> None:
                     [process.submit(way, name, folder, threads).result() for way, process in ways]
                     for _ in range(arguments.rounds)
                 ]
-                a, b, c = (statistics.median(r[i] for r in rounds) for i in range(3))
-                over_bare = statistics.median(r[1] / r[0] for r in rounds)
-                over_usual = statistics.median(r[1] / r[2] for r in rounds)
+                speeds = [statistics.median(column) for column in zip(*rounds, strict=True)]
+                ratios = [
+                    statistics.median(b / other for b, other in ((r[2], r[i]) for r in rounds)) for i in (0, 1, 3)
+                ]
                 print(
-                    f"{name:14}{threads:8}{a:10,.0f}{b:10,.0f}{c:10,.0f}{over_bare:7.2f}{over_usual:7.2f}", flush=True
+                    f"{name:14}{threads:8}",
+                    *(f"{v:10,.0f}" for v in speeds),
+                    *(f"{v:7.2f}" for v in ratios),
+                    sep="",
+                    flush=True,
                 )
 
 
