@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from fc2conv.classifier import NonFiniteLoss
+from fc2conv.cli import guarded
+from fc2conv.config import ConfigError
+from fc2conv.signals import Interrupted
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,6 +50,10 @@ WRONG = [
     ("data.train_size=60000", "data.train_size: got 60000, but data.val_size=5000 leaves 55000"),
     ("trainer.devices=2", "trainer.devices: got 2, but trainer.strategy=single; use trainer=ddp"),
     ("trainer=slurm", "start it with srun"),
+    ("trainer.gradient_clip=-1", "trainer.gradient_clip: got -1.0, expected a positive number"),
+    ("data.seed=-1", "data.seed: got -1, expected a whole number from 0"),
+    ("model=null", "got null for one of them, expected a choice"),
+    (f"name={'x' * 300}", "expected at most 200 bytes"),
 ]
 
 
@@ -57,6 +68,55 @@ def test_a_wrong_call_gets_one_message_and_exit_code_2_without_torch(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_record_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    for text in ("{", "[]", "null"):
+        (tmp_path / "run" / "result.json").write_text(text)
+        done = call(f"resume={tmp_path}/run")
+        assert done.returncode == 2
+        assert f"resume: {tmp_path}/run/result.json is damaged" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (Interrupted(signal.SIGINT), 130, "stopped by SIGINT"),
+        (Interrupted(signal.SIGTERM), 143, "stopped by SIGTERM"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT"),
+        (NonFiniteLoss("at step 3"), 1, "at step 3"),
+        (ConfigError("seed", "no"), 2, "seed: no"),
+    ],
+)
+def test_exit_codes(error: Exception, code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        guarded(fail)
+    assert caught.value.code == code
+    assert capsys.readouterr().err.strip() == message
+
+
+def test_the_books_recipe(tmp_path: Path) -> None:
+    """D2L 7.6.2: LeNet(lr=0.1), Trainer(max_epochs=10), FashionMNIST(batch_size=128), no normalisation, plain SGD."""
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    done = call("experiment=d2l_lenet", "--cfg", "job", PYTHONPATH=str(tmp_path))
+    values = yaml.safe_load(done.stdout)
+    model, data, optim = values["model"], values["data"], values["optim"]
+    assert (model["activation"], model["pool"], model["norm"], model["channels"]) == (
+        "sigmoid",
+        "average",
+        "none",
+        [6, 16],
+    )
+    assert (model["init"], model["kernel_size"], model["padding"], model["hidden"]) == ("xavier", 5, [2, 0], [120, 84])
+    assert (data["name"], data["batch_size"], data["normalise"], data["flip"]) == ("fashion_mnist", 128, "unit", False)
+    assert (optim["name"], optim["lr"], optim["momentum"], optim["weight_decay"]) == ("sgd", 0.1, 0, 0)
+    assert (optim["schedule"], optim["label_smoothing"], values["trainer"]["max_epochs"]) == ("constant", 0, 10)
 
 
 def test_the_traceback_is_there_for_who_asks() -> None:

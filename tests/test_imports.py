@@ -14,7 +14,20 @@ FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__in
 """Module names without the package's: config, models, models.lenet, ..."""
 
 TORCH_FREE = [
-    *("config", "parsing", "geometry", "result", "show", "record", "signals", "world", "cli", "data.folder", "models"),
+    *(
+        "config",
+        "parsing",
+        "geometry",
+        "result",
+        "show",
+        "record",
+        "signals",
+        "lock",
+        "world",
+        "cli",
+        "data.folder",
+        "models",
+    ),
     *("compose", "sweep.cells", "sweep.files", "sweep.share", "sweep.table", "sweep.board"),
     *("sweep.sweeper", "sweep.pool", "sweep.study", "sweep.job"),
     *(f"models.{family}" for family in ("perceptrons", "ladder", "lenet", "nin", "resnet", "convnet")),
@@ -84,10 +97,11 @@ ARROWS = {
     "signals": set(),
     "result": set(),
     "geometry": {"config"},
+    "lock": set(),
     "data": {"config", "parsing", "geometry"},
     "models": {"config", "geometry", "classifier"},
     "classifier": {"config", "parsing", "geometry", "data", "models"},
-    "record": {"config", "geometry", "result"},
+    "record": {"config", "geometry", "result", "lock"},
     "show": {"config", "geometry", "result"},
 }
 

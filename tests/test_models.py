@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from fc2conv import models
-from fc2conv.classifier import Classifier
+from fc2conv.classifier import Classifier, Confusion
 from fc2conv.config import (
     MODELS,
     ConvNetConfig,
@@ -221,3 +222,38 @@ def test_comes_back_from_its_checkpoint(config: ModelConfig, tmp_path: Path) -> 
         assert (loaded.config, loaded.optim, loaded.seed) == (config, optim, 5)
         assert loaded.hparams["extra"] == {"config": {"name": "x"}}
         assert torch.equal(loaded.eval()(x), want)
+
+
+def test_rows_of_the_confusion_are_the_true_classes() -> None:
+    counts = Confusion(3)
+    counts.update(torch.eye(3)[[0, 1, 1, 2]], torch.tensor([0, 0, 1, 0]))
+    counts.update(torch.eye(3)[[2]], torch.tensor([0]))
+    assert counts.compute().tolist() == [[1, 1, 2], [0, 1, 0], [0, 0, 0]]
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    """Unless asked to, load_from_checkpoint reads plain values and tensors only."""
+
+    class Code:
+        def __reduce__(self) -> Any:
+            return (tmp_path / "ran").touch, ()
+
+    module = LeNet()
+    path = tmp_path / "a.ckpt"
+    values = {
+        "state_dict": module.state_dict(),
+        "hyper_parameters": dict(module.hparams),
+        "pytorch-lightning_version": "2",
+    }
+    torch.save({**values, "code": Code()}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        LeNet.load_from_checkpoint(path)
+    assert not (tmp_path / "ran").exists()
+    torch.save(values, path)
+    assert LeNet.load_from_checkpoint(path).config == LeNetConfig()
+
+
+def test_kernels_lie_channels_last() -> None:
+    weight = LeNet(LeNetConfig(channels=(6, 16))).net.get_parameter("conv2.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()

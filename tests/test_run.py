@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import math
 import os
 import platform
 import signal
@@ -33,6 +34,7 @@ from fc2conv.config import (
     TrainerConfig,
     plain,
 )
+from fc2conv.lock import claim
 from fc2conv.parsing import parse
 from fc2conv.record import reserve
 from fc2conv.result import Result
@@ -317,6 +319,83 @@ def test_early_stopping(config: Config) -> None:
     result = run(replace(config, optim=still, trainer=replace(config.trainer, max_epochs=9, patience=2)))
     assert result is not None
     assert (result.status, result.epochs, result.best_epoch) == ("done", 3, 1)
+
+
+def test_a_run_that_had_lost_patience_does_not_go_on(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the test, after its last epoch was saved."""
+    still = OptimConfig(lr=1e-12, schedule="constant")
+    config = replace(config, optim=still, trainer=replace(config.trainer, max_epochs=9, patience=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "on_test_epoch_end", lambda self: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Interrupted) as caught:
+            run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert caught.value.folder == folder
+    result = run(config, folder=folder, resumed=True)
+    assert result is not None
+    assert (result.status, result.epochs, result.best_epoch) == ("done", 3, 1)
+    assert [row["epoch"] for row in rows(folder)] == ["1", "2", "3"]
+
+
+def test_two_processes_do_not_train_in_one_folder(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(config.runs_dir) / "run"
+    tried: list[str] = []
+
+    def meanwhile(self: Classifier) -> None:
+        before = (folder / "result.json").read_bytes()
+        with pytest.raises(ConfigError, match="run is being trained by another process") as caught:
+            run(config, folder=folder, resumed=True)
+        tried.append(caught.value.key)
+        assert (folder / "result.json").read_bytes() == before
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "on_test_epoch_start", meanwhile)
+        result = run(config)
+    assert result is not None
+    assert (result.status, tried) == ("done", ["resume"])
+    with claim(folder, "train.log") as free:
+        assert free
+
+
+def test_the_record_says_the_rate_of_an_epochs_last_step(config: Config) -> None:
+    """Cosine over 24 steps: 0.003 (1 + cos(pi t / 24)) / 2 at step t."""
+    run(replace(config, optim=OptimConfig(name="sgd", lr=0.003, schedule="cosine")))
+    expected = [0.003 * (1 + math.cos(math.pi * t / 24)) / 2 for t in (7, 15, 23)]
+    assert [float(r["lr"]) for r in rows(Path(config.runs_dir) / "run")] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_mixed_precision_and_clipping_go_together(config: Config, name: Any) -> None:
+    trainer = replace(config.trainer, max_epochs=1, precision="bf16-mixed", gradient_clip=1.0)
+    result = run(replace(config, optim=OptimConfig(name=name, lr=0.003), trainer=trainer))
+    assert result is not None
+    assert result.status == "done"
+
+
+def test_the_cpu_has_no_half_precision(config: Config) -> None:
+    with pytest.raises(ConfigError, match="use bf16-mixed") as caught:
+        run(replace(config, trainer=replace(config.trainer, precision="16-mixed")))
+    assert caught.value.key == "trainer.precision"
+    assert not Path(config.runs_dir).exists()
+
+
+def test_weights_that_explode_in_the_last_step_stop_the_run(config: Config) -> None:
+    """One step: the training loss is that of the initial weights."""
+    data = replace(config.data, batch_size=2000)
+    optim = OptimConfig(name="sgd", lr=1e30, schedule="constant")
+    with pytest.raises(NonFiniteLoss, match="the validation loss became"):
+        run(replace(config, data=data, optim=optim, trainer=replace(config.trainer, max_epochs=1)))
+    assert Result.read(Path(config.runs_dir) / "run").status == "failed"
+
+
+def test_a_loss_that_is_looked_at_now_and_then_is_looked_at_in_the_end(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where not each step is looked at."""
+    monkeypatch.setattr(Classifier, "_check_finite", lambda self, total: None)
+    optim = OptimConfig(name="sgd", lr=1e30, schedule="constant")
+    with pytest.raises(NonFiniteLoss, match="loss became nan"):
+        run(replace(config, optim=optim))
 
 
 def test_own_images(config: Config, image_folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class EpochRecorder(Checkpoint):
         record: None on ranks other than 0, which take part in saving but write nothing
         folder: the run's; checkpoints go to checkpoints/ in it
         watch: told each epoch's number and validation accuracy on rank 0; says whether the run should stop
+        patience: stop after so many epochs without a better validation accuracy
     """
 
     def __init__(
@@ -41,17 +43,20 @@ class EpochRecorder(Checkpoint):
         folder: Path,
         progress: EpochProgress,
         watch: Callable[[int, float], bool] | None = None,
+        patience: int | None = None,
     ):
-        self.record, self.folder, self.progress, self.watch = record, folder, progress, watch
+        self.record, self.folder, self.progress, self.watch, self.patience = record, folder, progress, watch, patience
         self.best: dict[str, float] = {}
-        self.seconds = 0.0
+        self.stop = False
+        self.seconds = self.lr = 0.0
         self._began = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "seconds": self._fitted()}
+        return {"best": self.best, "stop": self.stop, "seconds": self._fitted()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.seconds = dict(state_dict["best"]), state_dict["seconds"]
+        self.stop = state_dict.get("stop", False)
 
     def _fitted(self) -> float:
         """Seconds spent in training, those before a resume included."""
@@ -64,8 +69,14 @@ class EpochRecorder(Checkpoint):
         # under torchrun only the first rank knows the folder it has reserved
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.should_stop |= self.stop  # it had run out of patience, and was interrupted after that
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # after the step the schedule has moved on
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
@@ -73,12 +84,13 @@ class EpochRecorder(Checkpoint):
         better = val["acc"] > self.best.get("acc", -1.0)
         if better:
             self.best = {"epoch": epoch, **val}
+        self.stop = self.patience is not None and epoch - self.best["epoch"] >= self.patience
+        trainer.should_stop |= self.stop
         fitted = self._fitted()
         if self.record:
-            lr = trainer.optimizers[0].param_groups[0]["lr"]
             metrics = {f"{part}/{k}": v for part, f in pl_module.figures.items() for k, v in f.items()}
             self.record.epoch(
-                {"epoch": epoch, "step": trainer.global_step, "lr": lr, **metrics, "seconds": round(fitted, 3)}
+                {"epoch": epoch, "step": trainer.global_step, "lr": self.lr, **metrics, "seconds": round(fitted, 3)}
             )
             result = self.record.result
             result.epochs, result.best_epoch = epoch, int(self.best["epoch"])
@@ -115,13 +127,17 @@ class EpochRecorder(Checkpoint):
             if better:
                 _link(aside, folder / "best.ckpt")
             os.replace(aside, folder / "last.ckpt")
+        trainer.strategy.barrier("saved")  # the other ranks read best.ckpt too
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make `target` another name of `source`, in one go."""
+    """Make `target` another name of `source`, or where there is no such thing a copy, in one go."""
     aside = target.with_name(f".{target.name}")
     aside.unlink(missing_ok=True)
-    os.link(source, aside)
+    try:
+        os.link(source, aside)
+    except OSError:
+        shutil.copyfile(source, aside)
     os.replace(aside, target)
 
 

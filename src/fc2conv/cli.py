@@ -51,6 +51,9 @@ def recorded(
             )
         if rest:
             values[top][rest] = composed[top][rest]
+        elif top in GROUPS:  # what the choice says, and not what it leaves at its default
+            default = plain(GROUPS[top]())
+            values[top] |= {k: v for k, v in composed[top].items() if v != default[k]}
         elif top in values:
             values[top] = composed[top]
     for key in ("task", "ckpt", "resume", "runs_dir", "name"):
@@ -131,11 +134,17 @@ def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str]
     result = recorded(config, values, overrides, source)  # type: ignore[arg-type]
     if hashed(identity_of(result)) != Result.read(folder).identity:
         old, new = identity_of(parse(Config, source)), identity_of(result)  # type: ignore[arg-type]
-        changed = [k for k in new if new[k] != old.get(k)]
+        changed = [k for k, v in _dotted(new).items() if v != _dotted(old).get(k)]
         raise ConfigError(
             "resume", f"{folder} was started with another {' and '.join(changed)}; leave that out, or start a new run"
         )
     return result
+
+
+def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
+    inner = {f"{k}.{name}": v for k, part in values.items() if isinstance(part, Mapping) for name, v in part.items()}
+    return {k: v for k, v in values.items() if not isinstance(v, Mapping)} | inner
 
 
 def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> None:
@@ -146,6 +155,8 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
 
     config = recorded(config, values, overrides, config_of(Path(config.ckpt)))
     figures = test(config)
+    if rank() > 0:
+        return
     show.console.print(
         f"test accuracy {figures['acc']}  loss {figures['loss']}  on {figures['n']:.0f} images  ({config.ckpt})",
         markup=False,
@@ -178,29 +189,33 @@ def guarded(action: Callable[[], Any]) -> Any:
     """`action()`, its exceptions as messages and exit codes."""
     try:
         return action()
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         _leave(error)
 
 
-def _leave(error: Exception) -> NoReturn:
+def _leave(error: Exception | KeyboardInterrupt) -> NoReturn:
     code, message = explain(error)
-    if _full and not isinstance(error, Interrupted):
+    if _full and not isinstance(error, (Interrupted, KeyboardInterrupt)):
         message = "".join(traceback.format_exception(error)).rstrip()
     if rank() == 0 or code == 1:
         print(f"\n{message}" if code == 130 else message, file=sys.stderr, flush=True)
     sys.exit(code)
 
 
-def explain(error: Exception) -> tuple[int, str]:
+def explain(error: Exception | KeyboardInterrupt) -> tuple[int, str]:
     """(exit code, what to tell the user)."""
     if isinstance(error, ConfigError):
         return 2, str(error)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return 2, _hydra_message(error)
     if isinstance(error, Interrupted):
-        return error.exit_code, f"{error}; resume=RUN goes on from last.ckpt"
+        return error.exit_code, f"{error}; resume={error.folder} goes on from there" if error.folder else str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "stopped by SIGINT"
     if type(error).__name__ == "NonFiniteLoss":
         return 1, str(error)
+    if "Config group override must be a string" in str(error):  # a plain ValueError of Hydra's
+        return 2, "model, data, optim, trainer, logger: got null for one of them, expected a choice, e.g. model=lenet"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename2 or error.filename})" if error.filename else ""
         return 1, f"the disk is full{where}; free some space, or choose another runs_dir"

@@ -353,6 +353,7 @@ class DataConfig:
             self.val_size < 1 or self.val_size == int(self.val_size), "data.val_size", self.val_size, "a whole number"
         )
         require(self.train_size is None or self.train_size > 0, "data.train_size", self.train_size, "1 or more images")
+        require(0 <= self.seed < 2**32, "data.seed", self.seed, "a whole number from 0 to 4294967295")
         require(self.size >= 1, "data.size", self.size, "1 or more pixels")
         require(0 < self.test_size < 1, "data.test_size", self.test_size, "a part between 0 and 1")
         require(self.translate >= 0, "data.translate", self.translate, "0 or more pixels")
@@ -451,6 +452,12 @@ class TrainerConfig:
         require(self.devices == "auto" or self.devices >= 1, "trainer.devices", self.devices, "1 or more, or auto")
         require(self.num_nodes >= 1, "trainer.num_nodes", self.num_nodes, "1 or more")
         require(self.threads is None or self.threads >= 1, "trainer.threads", self.threads, "1 or more, or null")
+        require(
+            self.gradient_clip is None or self.gradient_clip > 0,
+            "trainer.gradient_clip",
+            self.gradient_clip,
+            "a positive number, or null",
+        )
         require(self.patience is None or self.patience >= 1, "trainer.patience", self.patience, "1 or more, or null")
         if self.strategy == "single" and self.devices != "auto" and self.devices > 1:
             raise ConfigError("trainer.devices", f"got {self.devices}, but trainer.strategy=single; use trainer=ddp")
@@ -510,6 +517,7 @@ class Config:
             self.name,
             "a folder name without slashes; its parent is runs_dir",
         )
+        require(self.name is None or len(self.name.encode()) <= 200, "name", self.name, "at most 200 bytes")
         if self.task == "test":
             require(self.ckpt is not None, "ckpt", self.ckpt, "a checkpoint to test: task=test ckpt=PATH")
         elif self.ckpt is not None:

@@ -12,7 +12,9 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.distributed.elastic.multiprocessing import SignalException
@@ -72,6 +74,7 @@ def launch(
     """
     reserved = folder is None
     folder = folder or reserve(config)
+    patience: dict[str, Any] = {"shutdown_timeout": SHUTDOWN}
     plan = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -81,14 +84,16 @@ def launch(
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
         max_restarts=0,
-        shutdown_timeout=SHUTDOWN,
+        **{k: v for k, v in patience.items() if k in {f.name for f in fields(LaunchConfig)}},  # torch 2.12 and later
     )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         elastic_launch(plan, _rank)(config, list(overrides), folder, resumed, watch)
     except SignalException as error:
         _close(folder, "interrupted", str(Interrupted(error.sigval)), reserved)
-        raise Interrupted(error.sigval) from None
+        stopped = Interrupted(error.sigval)
+        stopped.folder = folder if folder.exists() else None
+        raise stopped from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         code = failure.exitcode if failure.exitcode > 0 else 1
@@ -104,8 +109,11 @@ def _rank(config: Config, overrides: list[str], folder: Path, resumed: bool, wat
     """One process, in the environment that torchrun gives."""
     from fc2conv.cli import guarded
 
-    with suppress(Pruned):  # the record says so
-        guarded(lambda: run(config, overrides, folder, resumed, watch))
+    def to_the_end() -> None:
+        with suppress(Pruned):  # the record says so
+            run(config, overrides, folder, resumed, watch)
+
+    guarded(to_the_end)
 
 
 def _close(folder: Path, status: str, message: str, reserved: bool) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +26,8 @@ import yaml
 
 from fc2conv.config import Config, ConfigError, identity_of, plain
 from fc2conv.geometry import Geometry
-from fc2conv.result import FILE, Result, Status, hashed, write_atomically
+from fc2conv.lock import claim
+from fc2conv.result import FILE, DamagedResult, Result, Status, hashed, write_atomically
 
 log = logging.getLogger("fc2conv")
 log.addHandler(logging.NullHandler())  # what is said once train.log is closed is on the screen already
@@ -84,6 +85,10 @@ def find_run(config: Config) -> Path:
     assert config.resume is not None
     for folder in (Path(config.resume), Path(config.runs_dir) / config.resume):
         if (folder / FILE).is_file() and (folder / "config.yaml").is_file():
+            try:
+                Result.read(folder)
+            except DamagedResult as error:
+                raise ConfigError("resume", f"{error}; start a new run") from error
             return folder
     raise ConfigError("resume", f"got {config.resume}, but no run lies there nor in {config.runs_dir}/")
 
@@ -94,12 +99,18 @@ class Record:
     Args:
         folder: reserved by `reserve`, or of the run that goes on
         resumed: keep what is there and go on
+
+    Raises:
+        ConfigError: another process is at work in the folder
     """
 
     def __init__(
         self, folder: Path, config: Config, geometry: Geometry, overrides: Sequence[str], resumed: bool = False
     ):
         self.folder, self.started = folder, time.monotonic()
+        self._held = ExitStack()  # the lock, as long as the run goes on; a sweep's job has one of its own on the folder
+        if not self._held.enter_context(claim(folder, "train.log")):
+            raise ConfigError("resume", f"{folder} is being trained by another process; let it end, or stop it")
         self.result = (
             Result.read(folder)
             if resumed
@@ -160,6 +171,7 @@ class Record:
         with suppress(OSError):  # its last lines, on a full disk
             self._log.close()
         self.write()
+        self._held.close()
 
 
 def about_the_code() -> dict[str, Any]:

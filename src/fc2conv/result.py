@@ -17,6 +17,10 @@ Status = Literal["running", "done", "failed", "interrupted", "pruned", "skipped"
 FILE = "result.json"
 
 
+class DamagedResult(ValueError):
+    """A result.json that is none; the message names it."""
+
+
 @dataclass
 class Result:
     """What a run was, and what came of it."""
@@ -63,10 +67,19 @@ class Result:
 
     @classmethod
     def read(cls, folder: Path) -> Result:
-        """The result in `folder`. Unknown keys, of a later version, are left out."""
-        values = json.loads((folder / FILE).read_text())
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in values.items() if k in known})
+        """The result in `folder`. Unknown keys, of a later version, are left out.
+
+        Raises:
+            FileNotFoundError: there is none
+            DamagedResult: there is something else
+        """
+        text = (folder / FILE).read_text(errors="replace")
+        try:
+            values = json.loads(text)
+            known = {f.name for f in fields(cls)}
+            return cls(**{k: v for k, v in values.items() if k in known})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DamagedResult(f"{folder / FILE} is damaged ({error})") from error
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv import show
@@ -80,6 +80,8 @@ def run(
             _fit_and_test(config, world, module, data, signals, record, folder, tracker, resumed, watch)
         except BaseException as error:
             status, code = _ending(error)
+            if isinstance(error, Interrupted):
+                error.folder = folder
             with suppress(OSError):  # a full disk has said so already
                 record.close(status, _brief(error))  # type: ignore[arg-type]
             if tracker:
@@ -112,6 +114,9 @@ def _prepare_torch(config: TrainerConfig, world: World) -> None:
         raise ConfigError("trainer.accelerator", "got gpu, but torch sees no GPU; use trainer=cpu")
     if config.accelerator == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("trainer.accelerator", "got mps, but torch has no MPS here; use trainer=cpu")
+    gpu = config.accelerator != "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available())
+    if config.precision == "16-mixed" and not gpu:
+        raise ConfigError("trainer.precision", "got 16-mixed, which the CPU does not have; use bf16-mixed, or 32")
     keep_freed_memory()
     torch.set_num_threads(config.threads or max(1, _cores() // world.local_size))
     # Deterministic mode also fills every new tensor with NaN, to show reads of memory never written; we make none.
@@ -184,10 +189,8 @@ def _fit_and_test(
 ) -> None:
     """On every rank; only the first has a record and a tracker."""
     progress = show.EpochProgress(config.trainer.max_epochs, config.trainer.progress and world.is_first)
-    recorder = EpochRecorder(record, folder, progress, watch)
+    recorder = EpochRecorder(record, folder, progress, watch, config.trainer.patience)
     callbacks: list[Callback] = [StopOnSignal(signals, recorder), ShowProgress(progress), recorder]
-    if config.trainer.patience:
-        callbacks.append(EarlyStopping("val/acc", mode="max", patience=config.trainer.patience))
     trainer = trainer_for(config.trainer, world, callbacks, tracker or False)
     last = folder / "checkpoints" / "last.ckpt"
     if record:

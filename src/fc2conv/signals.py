@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -14,11 +15,16 @@ to the whole group already, so that one Ctrl-C can arrive twice."""
 
 
 class Interrupted(Exception):
-    """A signal asked the run to stop."""
+    """A signal asked the run to stop.
+
+    Attributes:
+        folder: the run's, once it has one
+    """
 
     def __init__(self, signum: int):
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.exit_code = 128 + signum
+        self.folder: Path | None = None
 
 
 class Signals:

@@ -49,10 +49,14 @@ class Tracker(WandbLogger):
 
     def images(self, weight: Tensor | None, confusion: Tensor, classes: list[str]) -> None:
         """The first layer's filters (O, C, H, W), if it has any, and the test's confusion matrix (true, predicted)."""
-        pictures = {"test/confusion_matrix": wandb.Image(confusion_picture(confusion, classes))}
-        if weight is not None:
-            pictures["first_layer_filters"] = wandb.Image(filter_picture(weight))
-        self.guarded("log images", lambda: self.run.log(pictures))
+
+        def send() -> None:
+            pictures = {"test/confusion_matrix": wandb.Image(confusion_picture(confusion, classes))}
+            if weight is not None:
+                pictures["first_layer_filters"] = wandb.Image(filter_picture(weight))
+            self.run.log(pictures)
+
+        self.guarded("log images", send)
 
     def close(self, result: Result, exit_code: int) -> None:
         """Summary and state: finished for exit code 0, else failed."""
@@ -151,17 +155,20 @@ def filter_picture(weight: Tensor, scale: int = 16) -> Any:
     return (grid * 255).byte().permute(1, 2, 0).numpy()
 
 
-def confusion_picture(confusion: Tensor, classes: list[str], cell: int = 40) -> Any:
-    """Rows are the true classes, columns the predicted; darker is a larger part of the row."""
+def confusion_picture(confusion: Tensor, classes: list[str]) -> Any:
+    """Rows are the true classes, columns the predicted; darker is a larger part of the row. Up to 50 classes have their
+    names, more smaller squares."""
     from PIL import Image, ImageDraw
 
     n, left = len(classes), 110
+    cell = max(1, min(40, 2000 // n))
     part = confusion / confusion.sum(1, keepdim=True).clamp_min(1)
     picture = Image.new("RGB", (left + n * cell, n * cell + 20), "white")
     draw = ImageDraw.Draw(picture)
     for row in range(n):
-        draw.text((4, row * cell + cell // 2 - 6), classes[row][:16], fill="black")
-        draw.text((left + row * cell + 4, n * cell + 4), classes[row][:5], fill="black")
+        if n <= 50:
+            draw.text((4, row * cell + cell // 2 - 6), classes[row][:16], fill="black")
+            draw.text((left + row * cell + 4, n * cell + 4), classes[row][:5], fill="black")
         for column in range(n):
             shade = int(255 * (1 - part[row, column]))
             x, y = left + column * cell, row * cell
@@ -177,7 +184,5 @@ def confusion_picture(confusion: Tensor, classes: list[str], cell: int = 40) -> 
 
 def first_filters(state: Mapping[str, Tensor]) -> Tensor | None:
     """The first convolution's weights (O, C, H, W) among a network's tensors, if they are worth a look."""
-    for tensor in state.values():
-        if tensor.ndim == 4 and max(tensor.shape[2:]) > 1:
-            return tensor
-    return None
+    first = next((tensor for tensor in state.values() if tensor.ndim == 4), None)
+    return first if first is not None and max(first.shape[2:]) > 1 else None

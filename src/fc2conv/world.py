@@ -43,13 +43,15 @@ class World:
         elif "TORCHELASTIC_RUN_ID" in os.environ:
             size = int(os.environ["WORLD_SIZE"])
             world = cls(int(os.environ["RANK"]), size, int(os.environ["LOCAL_WORLD_SIZE"]))
-            started = f"torchrun with {size} processes"
+            started = f"torchrun with {size} processes on {world.nodes} nodes"
         else:
             if config.num_nodes > 1:
                 raise ConfigError(
                     "trainer.num_nodes", f"got {config.num_nodes}; start it with torchrun or srun on each node"
                 )
             return cls()
+        if config.num_nodes not in (1, world.nodes):
+            raise ConfigError("trainer.num_nodes", f"got {config.num_nodes}, but started by {started}; leave it out")
         if config.strategy == "single" and world.size > 1:
             raise ConfigError("trainer.strategy", f"got single, but started by {started}; use trainer=ddp")
         if config.devices not in ("auto", world.local_size):

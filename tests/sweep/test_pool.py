@@ -18,10 +18,11 @@ import torch
 
 from fc2conv import signals
 from fc2conv.config import Config, ConfigError, DataConfig, LoggerConfig, MLPConfig, OptimConfig, TrainerConfig
+from fc2conv.lock import LOCK, claim, claimed
 from fc2conv.result import Result
 from fc2conv.sweep import job, pool, share
 from fc2conv.sweep.board import Board
-from fc2conv.sweep.cells import LOCK, LOG, Cell, claim, claimed
+from fc2conv.sweep.cells import LOG, Cell
 from fc2conv.sweep.pool import Job, Pool
 from fc2conv.sweep.share import Share, shares
 from fc2conv.sweep.sweeper import Grid

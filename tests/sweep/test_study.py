@@ -21,8 +21,9 @@ import pytest
 from optuna.trial import TrialState
 
 from fc2conv.config import Config, DataConfig, OptimConfig
+from fc2conv.lock import claim
 from fc2conv.result import Result, Status
-from fc2conv.sweep.cells import Cell, claim
+from fc2conv.sweep.cells import Cell
 from fc2conv.sweep.files import Hyperband, Parameter, SweepFile
 from fc2conv.sweep.study import JOURNAL, Search, Watch, load, watch, written
 
@@ -224,7 +225,7 @@ def test_a_trial_that_was_never_drawn_to_the_end_is_let_go(tmp_path: Path) -> No
 HOLD = """
 import sys
 from pathlib import Path
-from fc2conv.sweep.cells import claim
+from fc2conv.lock import claim
 with claim(Path(sys.argv[1])) as ours:
     print(ours, flush=True)
     sys.stdin.read()

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from fc2conv.config import DataConfig
+from fc2conv.config import ConfigError, DataConfig
 from fc2conv.data.sources import Images, load, stratified_order
 from fc2conv.data.views import Views
 from fc2conv.geometry import Shape
@@ -151,6 +151,12 @@ class ImageData(LightningDataModule):
 
     def _batches(self, part: str) -> Batches:
         source, trainer = self.source, self.trainer
+        if trainer and part == "train" and self.config.batch_size < trainer.world_size:
+            raise ConfigError(
+                "data.batch_size",
+                f"got {self.config.batch_size}, which is over all processes; expected at least one image for each of "
+                f"the {trainer.world_size}",
+            )
         images, labels = (
             (source.test_images, source.test_labels) if part == "test" else (source.train_images, source.train_labels)
         )

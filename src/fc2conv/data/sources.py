@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fc2conv.config import DATASETS, DataConfig
+from fc2conv.config import DATASETS, ConfigError, DataConfig
 from fc2conv.data.folder import DataError, cache_name, class_names, listing
 
 Array = npt.NDArray[np.uint8]
@@ -115,8 +115,11 @@ def sha256(array: npt.NDArray[np.generic]) -> str:
 def _prepare(config: DataConfig, folder: Path) -> None:
     """Decode the source into `folder`: written aside, then renamed, so that a cache is whole or not there."""
     arrays, classes = (_read_folder if config.name == "folder" else _read_named)(config)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise ConfigError("data.dir", f"cannot write to {folder.parent} ({error.strerror}); choose another") from error
     try:
         images = arrays["train_images"]
         chunks = (images[i : i + 4096].astype(np.float64) for i in range(0, len(images), 4096))

@@ -111,14 +111,15 @@ class Views:
             order = draws(index, x[0, 0].numel(), seed, epoch, 5).argsort(dim=1)
             x = x.flatten(2).gather(2, order[:, None].expand(-1, x.shape[1], -1)).view_as(x)
         elif self.order is not None:
-            x = x.flatten(2)[:, :, self.order.to(x.device)].view_as(x)
+            self.order = self.order.to(x.device)
+            x = x.flatten(2)[:, :, self.order].view_as(x)
         if config.bands and x.shape[1] != config.bands:
             x = x.expand(-1, config.bands, -1, -1)
         return x.contiguous(memory_format=torch.channels_last)
 
     def _normalise(self, images: Tensor) -> Tensor:
-        scale, offset = self.scale.to(images.device), self.offset.to(images.device)
-        return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).add_(offset)
+        self.scale, self.offset = self.scale.to(images.device), self.offset.to(images.device)  # copied there once
+        return images.to(torch.float32, memory_format=torch.channels_last).mul_(self.scale).add_(self.offset)
 
     def _placed(self, images: Tensor, index: Tensor, part: str, seed: int, epoch: int) -> Tensor:
         """Canvas, random translation and test shift: one movement."""

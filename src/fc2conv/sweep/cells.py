@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fc2conv.config import Config, identity_of, plain
 from fc2conv.geometry import Geometry
-from fc2conv.result import FILE, Result, Status, hashed
+from fc2conv.lock import LOCK
+from fc2conv.result import FILE, DamagedResult, Result, Status, hashed
 
 FINISHED: frozenset[Status] = frozenset({"done", "pruned"})
 """There is nothing left to train."""
-LOCK, LOG = ".lock", "train.log"
+LOG = "train.log"
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,10 @@ class Cell:
         return hashed({k: v for k, v in identity_of(self.config).items() if k != "seed"})
 
     def result(self) -> Result | None:
-        """Its record, if there is one."""
+        """Its record, if there is one that can be read."""
         try:
             return Result.read(self.folder)
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedResult):
             return None
 
     def finished(self) -> bool:
@@ -124,26 +123,3 @@ class Cell:
                 continue
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         (self.folder / "checkpoints").mkdir()
-
-
-@contextmanager
-def claim(folder: Path, name: str = LOCK, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock on `folder` while entered; False if another process has it (never, with `wait`)."""
-    import fcntl  # not on Windows, where only single runs work
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / name, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-
-
-def claimed(folder: Path) -> bool:
-    """Whether some process holds the lock on `folder` now."""
-    if not (folder / LOCK).exists():
-        return False
-    with claim(folder) as ours:
-        return not ours

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from fc2conv.lock import claim
 from fc2conv.result import Status
-from fc2conv.sweep.cells import FINISHED, LOG, Cell, claim
+from fc2conv.sweep.cells import FINISHED, LOG, Cell
 
 Outcome = Status | Literal["elsewhere"]
 EXIT_CODES: dict[Outcome, int] = {
@@ -44,7 +45,7 @@ def work(cell: Cell, file: Path | None = None, force: bool = False) -> Outcome:
         found = cell.result()
         if found and found.status in FINISHED and not force:
             return found.status
-        resumed = not force and cell.resumable()
+        resumed = not force and found is not None and cell.resumable()
         if not resumed:
             cell.clear()
         return _train(cell, file, resumed)

@@ -142,7 +142,9 @@ class Pool:
         while signals.received is None:
             while free and (cell := source.take()):
                 share = free.pop()
-                started = self._start(share.given(cell), file, force, share)
+                started = self._start(share.given(cell), file, force, share, signals)
+                if started is None:
+                    return False
                 running[started.process.sentinel] = started
                 board.started(cell)
             if not running and not source.left():
@@ -161,10 +163,15 @@ class Pool:
             board.refresh()
         return False
 
-    def _start(self, cell: Cell, file: Path | None, force: bool, share: Share) -> Job:
+    def _start(self, cell: Cell, file: Path | None, force: bool, share: Share, signals: Signals) -> Job | None:
         environment = share.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}
         process = self.context.Process(target=job.process, args=(cell, file, force, environment))
-        process.start()
+        try:
+            process.start()
+        except (EOFError, OSError):  # Ctrl-C has reached the server that forks the jobs before it could ignore that
+            if signals.received is None:
+                raise
+            return None
         return Job(cell, process, share)
 
     def _ended(self, running: dict[int, Job]) -> list[Job]:

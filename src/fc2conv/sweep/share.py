@@ -62,6 +62,8 @@ def shares(trainers: Sequence[TrainerConfig], jobs: int | None, cells: int) -> l
         jobs: at once; None for as many as the GPUs, or else the cores, and the memory carry
         cells: in the sweep
     """
+    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+        raise ConfigError("hydra.launcher.jobs", f"got {jobs}, expected a number of jobs, or null")
     found = gpus() if any(t.accelerator in ("auto", "gpu") for t in trainers) else []
     devices = max((_devices(t, len(found)) for t in trainers), default=1)
     if devices > len(found) and any(t.accelerator == "gpu" for t in trainers):

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fc2conv.sweep.cells import FINISHED, Cell, claim, claimed
+from fc2conv.lock import claim, claimed
+from fc2conv.sweep.cells import FINISHED, Cell
 from fc2conv.sweep.files import SweepFile
 
 if TYPE_CHECKING:

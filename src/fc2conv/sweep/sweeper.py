@@ -23,11 +23,12 @@ from fc2conv import show
 from fc2conv.compose import planned, typed
 from fc2conv.config import TOP_LEVEL, Config, ConfigError
 from fc2conv.geometry import GeometryError
+from fc2conv.lock import claimed
 from fc2conv.parsing import parse
 from fc2conv.record import check_writable
 from fc2conv.result import hashed
 from fc2conv.sweep import files, table
-from fc2conv.sweep.cells import LOG, Cell, claimed
+from fc2conv.sweep.cells import LOG, Cell
 from fc2conv.sweep.pool import INTERVAL, Driver
 from fc2conv.sweep.study import Search
 
