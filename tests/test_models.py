@@ -257,3 +257,12 @@ def test_kernels_lie_channels_last() -> None:
     weight = LeNet(LeNetConfig(channels=(6, 16))).net.get_parameter("conv2.weight")
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_a_single_step_is_made_at_the_learning_rate(schedule: Any) -> None:
+    module = Softmax(optim=OptimConfig(lr=0.01, schedule=schedule))
+    module._steps = lambda: 1  # type: ignore[method-assign]
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.01

@@ -22,7 +22,7 @@ from lightning.pytorch import Trainer
 
 from fc2conv.callbacks import EpochRecorder, Pruned, StopOnSignal
 from fc2conv.classifier import Classifier, NonFiniteLoss
-from fc2conv.cli import explain
+from fc2conv.cli import explain, recorded
 from fc2conv.config import (
     Config,
     ConfigError,
@@ -41,6 +41,7 @@ from fc2conv.result import Result
 from fc2conv.run import config_of, run
 from fc2conv.run import test as run_test
 from fc2conv.signals import Interrupted
+from fc2conv.world import World
 
 
 @pytest.fixture
@@ -417,3 +418,33 @@ def test_runs_started_at_once_get_folders_of_their_own(config: Config) -> None:
     (folder / "result.json").write_text("{}")
     with pytest.raises(ConfigError, match="holds a run already"):
         reserve(config)
+
+
+def test_checkpoints_where_files_cannot_have_two_names(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    result = run(replace(config, trainer=replace(config.trainer, max_epochs=1)))
+    folder = Path(config.runs_dir) / "run"
+    assert result is not None
+    assert same(weights(folder, "best"), weights(folder))
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_group_chosen_at_a_resume_keeps_the_other_keys(config: Config) -> None:
+    values = plain(config)
+    source = {**values, "trainer": {**values["trainer"], "max_epochs": 7, "accelerator": "auto"}}
+    resumed = replace(config, trainer=TrainerConfig(accelerator="cpu", threads=2), resume="run")
+    found = recorded(resumed, plain(resumed), ["trainer=cpu", "trainer.threads=2"], source)
+    assert (found.trainer.max_epochs, found.trainer.accelerator, found.trainer.threads) == (7, "cpu", 2)
+    assert found.model == config.model
+
+
+def test_nodes_that_nobody_started_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(key, value)
+    trainer = TrainerConfig(strategy="ddp", devices="auto")
+    assert World.of_environment(replace(trainer, num_nodes=2)).nodes == 2
+    with pytest.raises(ConfigError, match="got 7, but started by torchrun with 4 processes on 2 nodes"):
+        World.of_environment(replace(trainer, num_nodes=7))

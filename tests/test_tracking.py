@@ -247,3 +247,35 @@ def test_a_key_is_found_where_wandb_looks(
     monkeypatch.setenv("NETRC", str(netrc))
     assert (read_netrc_auth(host=wandb.setup().settings.base_url) is not None) == found
     assert tracking._key_configured() == found
+
+
+def test_the_first_filters_are_of_the_first_convolution() -> None:
+    one, five = torch.rand(6, 1, 1, 1), torch.rand(16, 6, 5, 5)
+    bias = torch.rand(6)
+    assert tracking.first_filters({"a": bias, "b": five, "c": one}) is five
+    assert tracking.first_filters({"a": one, "b": five}) is None
+    assert tracking.first_filters({"a": bias}) is None
+
+
+@pytest.mark.parametrize("classes", [3, 60, 2500])
+def test_the_confusion_matrix_is_a_picture_of_bounded_size(classes: int) -> None:
+    counts = torch.zeros(classes, classes)
+    counts[0, 1] = 7
+    picture = tracking.confusion_picture(counts, [f"class {i}" for i in range(classes)])
+    assert max(picture.size) <= 2610
+    cell = min(40, max(1, 2000 // classes))
+    assert picture.getpixel((110 + cell + cell // 2, min(cell // 2, 3))) == (0, 0, 255)  # row 0, column 1
+    assert picture.getpixel((110 + cell // 2, min(cell // 2, 3))) == (255, 255, 255)
+
+
+def test_a_picture_that_cannot_be_made_stops_nothing(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*args: object) -> None:
+        raise UnicodeEncodeError("latin-1", "日本", 0, 1, "ordinal not in range")
+
+    monkeypatch.setattr(tracking, "confusion_picture", fail)
+    result = run(replace(config, trainer=replace(config.trainer, max_epochs=1)))
+    assert result is not None
+    assert result.status == "done"
+    assert "W&B failed to log images (UnicodeEncodeError" in capsys.readouterr().out

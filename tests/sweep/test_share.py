@@ -206,3 +206,11 @@ def test_what_is_finished_changes_nothing(machine: Machine, tmp_path: Path, monk
         replace(result, error=None).write(cell.folder)
     again = driven()
     assert (len(again.waiting), again.slots) == (1, [Share(2)] * 4)
+
+
+@pytest.mark.parametrize("jobs", [0, -1, "abc"])
+def test_jobs_are_a_number(jobs: Any, machine: Machine) -> None:
+    machine(4, 0)
+    with pytest.raises(ConfigError, match=f"got {jobs}, expected a number of jobs") as refused:
+        shares([trainer()], jobs, 3)
+    assert refused.value.key == "hydra.launcher.jobs"
