@@ -6,7 +6,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from fc2conv.config import DATASETS, GROUPS, MODELS, TOP_LEVEL, Config, DataConfig, plain
-from fc2conv.data.folder import class_names
+from fc2conv.data.folder import bands, class_names
 from fc2conv.geometry import Geometry, Shape
 from fc2conv.models import plan
 from fc2conv.parsing import parse
@@ -36,7 +36,7 @@ def typed(composed: DictConfig) -> Config:
 def shape_of(data: DataConfig) -> tuple[Shape, int]:
     """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
     if data.name == "folder":
-        shape, classes = (3 if data.colour else 1, data.size, data.size), len(class_names(data))
+        shape, classes = (bands(data), data.size, data.size), len(class_names(data))
     else:
         shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
     edge = data.canvas or shape[1]

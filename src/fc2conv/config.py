@@ -312,8 +312,8 @@ class DataConfig:
     """For `folder`: one folder a class, or train/ and test/ with one folder a class each."""
     size: int = 28
     """For `folder`: images are resized to size x size, once."""
-    colour: bool = False
-    """For `folder`: three bands instead of one."""
+    colour: bool | None = None
+    """For `folder`: three bands (true) or one (false). null: as its first image is."""
     test_size: float = 0.2
     """For a `folder` without train/ and test/: the part of each class kept for the test."""
     batch_size: int = 128
@@ -365,7 +365,8 @@ class DataConfig:
             self._check_views(*DATASETS[self.name].shape[:2])
             self.split(DATASETS[self.name].train)
         else:
-            self._check_views(3 if self.colour else 1, self.size)
+            known = {True: 3, False: 1, None: self.bands or 1}  # null shows when the folder is looked at
+            self._check_views(known[self.colour], self.size)
 
     def _check_views(self, bands: int, edge: int) -> None:
         if self.canvas is not None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from fc2conv.compose import shape_of
 from fc2conv.config import ConfigError, DataConfig
 from fc2conv.data.folder import DataError, class_names, listing
 from fc2conv.data.module import ImageData
@@ -156,7 +158,12 @@ def test_colour(config: Callable[..., DataConfig], tmp_path: Path) -> None:
     assert data.train_images.shape == (8, 3, 6, 6)
     for image, label in zip(data.train_images, data.train_labels, strict=True):
         assert image.flatten(1).unique(dim=1).flatten().tolist() == [[10, 240, 40], [250, 20, 30]][label]
-    grey = load(config(path=str(tmp_path / "colours"), size=6))
+    assert torch.equal(load(config(path=str(tmp_path / "colours"), size=6)).train_images, data.train_images)
+    assert shape_of(config(path=str(tmp_path / "colours"), size=6)) == ((3, 6, 6), 2)
+    assert shape_of(config(path=str(tmp_path / "colours"), size=6, colour=False, bands=5)) == ((5, 6, 6), 2)
+    with pytest.raises(ConfigError, match="only grey images can be repeated"):
+        shape_of(config(path=str(tmp_path / "colours"), size=6, bands=5))
+    grey = load(config(path=str(tmp_path / "colours"), size=6, colour=False))
     # ITU-R 601-2, as Pillow converts: L = (299 R + 587 G + 114 B) / 1000
     assert {(int(c), int(i.unique())) for i, c in zip(grey.train_images, grey.train_labels, strict=True)} == {
         (0, 148),

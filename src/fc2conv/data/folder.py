@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fc2conv.config import ConfigError, DataConfig
+from fc2conv.config import ConfigError, DataConfig, require
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
@@ -54,6 +54,32 @@ def listing(config: DataConfig) -> list[tuple[str, list[list[Path]]]]:
                 raise DataError(f"{part / name} holds no images")
         result.append((part.name, files))
     return result
+
+
+def bands(config: DataConfig) -> int:
+    """1 or 3, as `data.colour` says, or else as the first image of the first class is.
+
+    Raises:
+        ConfigError: data.bands does not go with it
+    """
+    from PIL import Image
+
+    colour = config.colour
+    if colour is None:
+        path = listing(config)[0][1][0][0]
+        try:
+            with Image.open(path) as image:
+                colour = image.mode not in ("1", "L", "LA", "I", "I;16", "F")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path} is no readable image ({error})") from error
+    found = 3 if colour else 1
+    require(
+        config.bands is None or found in (1, config.bands),
+        "data.bands",
+        config.bands,
+        "only grey images can be repeated",
+    )
+    return found
 
 
 def cache_name(config: DataConfig) -> str:

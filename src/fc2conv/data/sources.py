@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from fc2conv.config import DATASETS, ConfigError, DataConfig
-from fc2conv.data.folder import DataError, cache_name, class_names, listing
+from fc2conv.data.folder import DataError, bands, cache_name, class_names, listing
 
 Array = npt.NDArray[np.uint8]
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -233,16 +233,18 @@ def read_idx(path: Path) -> Array:
 def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    colour = bands(config) == 3
+
     def pixels(path: Path) -> Array:
         try:
             with Image.open(path) as im:
                 if im.mode[0] in "IF":
                     raise OSError("more than 8 bits a pixel; convert it first")
-                fitted = ImageOps.fit(im.convert("RGB" if config.colour else "L"), (config.size, config.size))
+                fitted = ImageOps.fit(im.convert("RGB" if colour else "L"), (config.size, config.size))
         except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is no readable image ({error})") from error
         array = np.asarray(fitted, dtype=np.uint8)
-        return array.transpose(2, 0, 1) if config.colour else array[None]
+        return array.transpose(2, 0, 1) if colour else array[None]
 
     label_type = np.uint8 if len(class_names(config)) <= 256 else np.int32
     parts = {}
