@@ -65,6 +65,7 @@ def run(
         )
         if not world.is_first:
             _fit_and_test(config, world, module, data, signals, None, folder or Path(), None, resumed, watch)
+            _part(world)
             return None
         folder = folder or reserve(config)
         record = Record(folder, config, module.geometry, overrides, resumed)
@@ -87,6 +88,7 @@ def run(
             if tracker:
                 tracker.close(record.result, code)
             raise
+        _part(world)
         record.close("done")
         if tracker:
             tracker.close(record.result, 0)
@@ -234,7 +236,15 @@ def test(config: Config) -> dict[str, float]:
                 "data",
                 f"images are {show.spell(data.shape)}, but {config.ckpt} takes {show.spell(module.geometry.input)}",
             )
-        return evaluate(config.trainer, world, module, data)[0]
+        figures, _ = evaluate(config.trainer, world, module, data)
+        _part(world)
+        return figures
+
+
+def _part(world: World) -> None:
+    """The ranks have nothing more to say to each other. Left open, gloo's threads can abort a process that exits."""
+    if world.size > 1:
+        torch.distributed.destroy_process_group()
 
 
 def config_of(checkpoint: Path) -> dict[str, Any]:

@@ -70,6 +70,11 @@ class Signals:
         if (self.again and not self.patient) or (first and not self.deferred):
             raise Interrupted(signum)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a signal came."""
+        return self.received is not None
+
     def raise_if_received(self) -> None:
         if self.received is not None:
             raise Interrupted(self.received)

@@ -271,6 +271,22 @@ def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, cell: Make,
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
+def test_ctrl_c_while_the_first_job_is_being_forked(cell: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reaches the server that forks the jobs, too, which cannot ignore it before it has imported all."""
+    interrupted = True
+
+    def end(*_: Any) -> Job:
+        if interrupted:
+            signal.raise_signal(signal.SIGINT)
+        raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr(Pool, "_start", end)
+    assert drive([cell()]) == signal.SIGINT
+    interrupted = False
+    with pytest.raises(EOFError):
+        drive([cell()])
+
+
 @pytest.mark.parametrize("how", ["a second signal", "the deadline"])
 def test_a_job_that_does_not_stop_is_killed(
     how: str, started: Started, cell: Make, until: Until, monkeypatch: pytest.MonkeyPatch

@@ -142,9 +142,12 @@ class Pool:
         while signals.received is None:
             while free and (cell := source.take()):
                 share = free.pop()
-                started = self._start(share.given(cell), file, force, share, signals)
-                if started is None:
-                    return False
+                try:
+                    started = self._start(share.given(cell), file, force, share)
+                except (EOFError, OSError):
+                    if not signals.stopping:
+                        raise
+                    return False  # Ctrl-C has reached the server that forks the jobs before it could ignore that
                 running[started.process.sentinel] = started
                 board.started(cell)
             if not running and not source.left():
@@ -163,15 +166,10 @@ class Pool:
             board.refresh()
         return False
 
-    def _start(self, cell: Cell, file: Path | None, force: bool, share: Share, signals: Signals) -> Job | None:
+    def _start(self, cell: Cell, file: Path | None, force: bool, share: Share) -> Job:
         environment = share.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}
         process = self.context.Process(target=job.process, args=(cell, file, force, environment))
-        try:
-            process.start()
-        except (EOFError, OSError):  # Ctrl-C has reached the server that forks the jobs before it could ignore that
-            if signals.received is None:
-                raise
-            return None
+        process.start()
         return Job(cell, process, share)
 
     def _ended(self, running: dict[int, Job]) -> list[Job]:
