@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,7 +93,16 @@ class Pool:
         preload += ["fc2conv.tracking", *WANDB_IMPORTS_LATE] if wandb else []
         preload += ["optuna"] if study else []
         self.context.set_forkserver_preload(preload)
-        forkserver.ensure_running()  # it imports torch while we compose the cells
+        # it imports torch while we compose the cells, and a Ctrl-C is for us: to ignore one is inherited
+        before = signal.getsignal(signal.SIGINT)
+        on_main = threading.current_thread() is threading.main_thread()
+        if on_main:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            if on_main:
+                signal.signal(signal.SIGINT, before)
         self.wandb = wandb
 
     def run(

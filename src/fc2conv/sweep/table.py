@@ -137,6 +137,7 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
     varied = [name for name in keys(found) if name != "model"]
     columns = ("model", *varied, "parameters", "macs", "receptive_field", "n")
     names = [*columns, *(f"{p}_acc_{s}" for p in ("val", "test") for s in ("mean", "std")), "note"]
+    folder.mkdir(parents=True, exist_ok=True)  # a sweep stopped before its first job has none yet
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
