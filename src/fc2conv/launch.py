@@ -74,7 +74,7 @@ def launch(
     """
     reserved = folder is None
     folder = folder or reserve(config)
-    patience: dict[str, Any] = {"shutdown_timeout": SHUTDOWN}
+    newer: dict[str, Any] = {"shutdown_timeout": SHUTDOWN}  # since torch 2.12; before, 30 seconds
     plan = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -84,7 +84,7 @@ def launch(
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
         max_restarts=0,
-        **{k: v for k, v in patience.items() if k in {f.name for f in fields(LaunchConfig)}},  # torch 2.12 and later
+        **{k: v for k, v in newer.items() if k in {f.name for f in fields(LaunchConfig)}},
     )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:

@@ -170,8 +170,8 @@ class Record:
         log.removeHandler(self._log)
         with suppress(OSError):  # its last lines, on a full disk
             self._log.close()
-        self.write()
-        self._held.close()
+        with self._held:  # a full disk must not keep the lock
+            self.write()
 
 
 def about_the_code() -> dict[str, Any]:

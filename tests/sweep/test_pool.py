@@ -271,17 +271,17 @@ def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, cell: Make,
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_ctrl_c_while_the_first_job_is_being_forked(cell: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reaches the server that forks the jobs, too, which cannot ignore it before it has imported all."""
+def test_a_signal_that_ends_the_server_of_the_jobs_too(cell: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM to the whole group; Ctrl-C the server ignores."""
     interrupted = True
 
     def end(*_: Any) -> Job:
         if interrupted:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
         raise EOFError("unexpected EOF")
 
     monkeypatch.setattr(Pool, "_start", end)
-    assert drive([cell()]) == signal.SIGINT
+    assert drive([cell()]) == signal.SIGTERM
     interrupted = False
     with pytest.raises(EOFError):
         drive([cell()])

@@ -157,7 +157,7 @@ class Pool:
                 except (EOFError, OSError):
                     if not signals.stopping:
                         raise
-                    return False  # Ctrl-C has reached the server that forks the jobs before it could ignore that
+                    return False  # the signal went to all of us, and ended the server that forks the jobs
                 running[started.process.sentinel] = started
                 board.started(cell)
             if not running and not source.left():
