@@ -1,0 +1,322 @@
+"""fast.py and kernels.c: values, gradients and state are torch's own, whether or not a layer is done by ours."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+from weighted import gradients
+
+from fc2conv.models import kernels
+from fc2conv.models.fast import BatchNorm2d, Conv2d, Sequential
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=[True, False], ids=["kernels", "torch alone"])
+def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With kernels.c, and as where there was no compiler."""
+    assert kernels.library is not None, "kernels.c has not been compiled; make setup does it where there is a compiler"
+    if not request.param:
+        monkeypatch.setattr(kernels, "library", None)
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 7, 8, 16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("offset", "scale", "tolerance"), [(0.0, 1.0, 1e-5), (100.0, 0.1, 3e-3)])
+def test_batch_norm_is_torchs(
+    channels: int, layout: torch.memory_format, offset: float, scale: float, tolerance: float
+) -> None:
+    """Two steps of training and one of evaluation, against torch in double precision."""
+    ours, theirs = BatchNorm2d(channels), nn.BatchNorm2d(channels).double()
+    with torch.no_grad():
+        theirs.weight.copy_(ours.weight.normal_())
+        theirs.bias.copy_(ours.bias.normal_())
+    for training in (True, True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = (torch.randn(5, channels, 4, 3) * scale + offset).to(memory_format=layout).requires_grad_()
+        exact = x.detach().double().requires_grad_()
+        got, want = ours(x), theirs(exact)
+        # the test is of our own arithmetic, where it is meant to be used
+        assert (type(got.grad_fn).__name__ == "_NormRowsBackward") == (training and channels < 8)
+        ours_all = (got, *gradients(got, x, ours.weight, ours.bias))
+        for a, b in zip(ours_all, (want, *gradients(want, exact, theirs.weight, theirs.bias)), strict=True):
+            assert_close(a.double(), b, atol=tolerance * b.abs().max().item(), rtol=0)
+        assert ours.state_dict().keys() == theirs.state_dict().keys()
+        for name, value in theirs.state_dict().items():
+            assert_close(ours.state_dict()[name].to(value.dtype), value, atol=1e-5, rtol=1e-5)
+    assert int(ours.num_batches_tracked) == 2  # type: ignore[arg-type]
+
+
+def test_batch_norms_state_is_torchs() -> None:
+    ours, theirs = BatchNorm2d(6), nn.BatchNorm2d(6)
+    theirs(torch.randn(4, 6, 3, 3))
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(4, 6, 3, 3)
+    assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "ours_used"),
+    [
+        (6, {}, True),
+        (6, {"bias": False}, True),
+        (7, {"padding_mode": "reflect"}, True),
+        (8, {}, False),
+        (6, {"padding": 1}, False),
+        (6, {"padding": "same"}, False),
+        (6, {"stride": 2}, False),
+        (6, {"dilation": 2}, False),
+        (6, {"groups": 2}, False),
+    ],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_convolution_is_torchs(
+    channels: int, options: dict[str, Any], ours_used: bool, layout: torch.memory_format, compiled: bool
+) -> None:
+    ours = Conv2d(channels, 10, (3, 5), **options).to(memory_format=layout)
+    theirs = nn.Conv2d(channels, 10, (3, 5), **options).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(5, channels, 9, 11).to(memory_format=layout)
+    out = compare(ours, theirs, x)
+    assert (type(out.grad_fn).__name__ == "_ConvBackward") == (ours_used and compiled)
+    assert type(compare(ours, theirs, x, leaf=False).grad_fn).__name__ != "_ConvBackward"
+
+
+@pytest.mark.parametrize("kernel", [(1, 16), (3, 3), (5, 5), (4, 7), (7, 9), (2, 11)])
+@pytest.mark.parametrize(("maps", "size"), [(1, (9, 18)), (16, (14, 14)), (7, (8, 25))])
+def test_input_gradient_of_any_kernel_is_torchs(kernel: tuple[int, int], maps: int, size: tuple[int, int]) -> None:
+    """Kernels that reach over the whole image among them, and rows of more than one run of 32."""
+    if kernel[1] > size[1]:
+        kernel = (kernel[0], size[1])
+    ours = Conv2d(6, maps, kernel).to(memory_format=torch.channels_last)
+    theirs = copy.deepcopy(ours).double()
+    out = compare(ours, theirs, torch.randn(3, 6, *size).to(memory_format=torch.channels_last))
+    assert type(out.grad_fn).__name__ == "_ConvBackward"
+
+
+def stages(
+    channels: int, pool: nn.Module, conv: nn.Module | None = None, activation: nn.Module | None = None
+) -> tuple[Sequential, nn.Sequential]:
+    """(A convolution,) a norm, a pooling (and an activation) as ours in single and as torch's in double precision."""
+    front, back = [] if conv is None else [conv], [pool] if activation is None else [pool, activation]
+    ours, theirs = (
+        Sequential(*front, BatchNorm2d(channels), *back),
+        nn.Sequential(*front, nn.BatchNorm2d(channels), *back),
+    )
+    with torch.no_grad():
+        ours[len(front)].weight.uniform_(0.5, 1.5)
+        ours[len(front)].weight[1::2].neg_()
+        ours[len(front)].bias.normal_()
+    theirs = copy.deepcopy(theirs).double()
+    theirs.load_state_dict(ours.state_dict())
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    return ours, theirs
+
+
+def compare(ours: nn.Module, theirs: nn.Module, x: Tensor, leaf: bool = True, exact: float = 2e-5) -> Tensor:
+    """Output, gradients and the state after it; returns our output."""
+    x, double = x.detach().requires_grad_(leaf), x.detach().double().requires_grad_(leaf)
+    got, want = ours(x), theirs(double)
+    leaves = [[t, *net.parameters()] if leaf else list(net.parameters()) for net, t in ((ours, x), (theirs, double))]
+    for a, b in zip((got, *gradients(got, *leaves[0])), (want, *gradients(want, *leaves[1])), strict=True):
+        assert_close(a.double(), b, atol=exact * max(b.abs().max().item(), 1.0), rtol=0)
+    for name, value in theirs.state_dict().items():
+        assert_close(ours.state_dict()[name].to(value.dtype), value, atol=1e-5, rtol=1e-5)
+    assert isinstance(got, Tensor)
+    return got
+
+
+def is_joined(out: Tensor) -> bool:
+    return type(out.grad_fn).__name__ == "_NormPoolBackward"
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 7, 8, 16, 64, 65])
+@pytest.mark.parametrize("size", [(5, 4, 6), (1, 4, 4), (3, 7, 6), (2, 2, 3), (4, 2, 2)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("activation", [None, nn.ReLU(), nn.Sigmoid()])
+def test_norm_and_pooling_are_torchs(
+    channels: int, size: tuple[int, int, int], layout: torch.memory_format, activation: nn.Module | None, compiled: bool
+) -> None:
+    ours, theirs = stages(channels, nn.MaxPool2d(2, 2), activation=activation)
+    b, h, w = size
+    for training in (True, True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = torch.randn(b, channels, h, w).to(memory_format=layout)
+        out = compare(ours, theirs, x)
+        if not isinstance(activation, nn.Sigmoid):
+            even = h % 2 == 0 and w % 2 == 0
+            assert is_joined(out) == (compiled and training and channels <= 64 and even)
+    assert int(ours[0].num_batches_tracked) == 2
+
+
+def test_the_first_of_equal_pixels_gets_the_gradient() -> None:
+    """All 81 windows of three levels, among them each way that two, three or four can be equal."""
+    levels = torch.cartesian_prod(*[torch.arange(3.0)] * 4).view(1, 81, 2, 2)
+    x = levels.permute(0, 2, 1, 3).reshape(1, 1, 2, 162).repeat(2, 3, 2, 1)
+    ours, theirs = stages(3, nn.MaxPool2d(2, 2))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert is_joined(compare(ours, theirs, x.to(memory_format=layout)))
+
+
+@pytest.mark.parametrize("kernel_size", [None, 4, 5])
+@pytest.mark.parametrize("weight", [0.5, -0.5])
+@pytest.mark.parametrize("evaluating", [True, False])
+def test_norm_and_pooling_of_a_trained_network_are_torchs(
+    kernel_size: int | None, weight: float, evaluating: bool
+) -> None:
+    """By the running statistics; as one operation where no gradient is wanted and windows are whole."""
+    conv = None if kernel_size is None else Conv2d(1, 6, kernel_size, padding=2, bias=False)
+    pooled: list[nn.Module] = []
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2), conv)
+    ours[-1].register_forward_hook(lambda module, *_: pooled.append(module))
+    x = torch.randn(4, 6 if conv is None else 1, 12, 8)
+    for net in (ours, theirs):
+        norm = net[-2]
+        norm.running_mean.copy_(torch.linspace(-1, 1, 6))  # type: ignore[operator, union-attr]
+        norm.running_var.copy_(torch.linspace(0.5, 2, 6))  # type: ignore[operator, union-attr]
+        nn.init.constant_(norm.weight[3:4], weight)  # type: ignore[index]
+        net.train(not evaluating)
+    with torch.no_grad():
+        assert_close(ours(x).double(), theirs(x.double()), atol=2e-5, rtol=0)
+    assert (not pooled) == (kernel_size != 4)
+
+
+@pytest.mark.parametrize("weight", [-1.0, 0.0, 1e-20, -1e-20])
+def test_pooling_first_with_weights_of_any_sign(weight: float) -> None:
+    """The maximum of the scaled pixels is the scaled minimum under a negative weight, and their first under none."""
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
+    for net in (ours, theirs):
+        nn.init.constant_(net[0].weight[2:3], weight)
+    x = torch.randn(4, 6, 6, 6)
+    if abs(weight) == 1e-20:  # all pixels of torch's output are the bias, so that it takes the first for the largest
+        assert_close(ours(x).double(), theirs(x.double()), atol=1e-5, rtol=0)
+    else:
+        assert is_joined(compare(ours, theirs, x))
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_norm_and_pooling_far_from_zero(offset: float) -> None:
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
+    x = torch.randn(8, 6, 6, 8) * 0.1 + offset
+    assert is_joined(compare(ours, theirs, x, exact=3e-3 if offset else 2e-5))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(3, 2),
+        nn.MaxPool2d(2, 1),
+        nn.MaxPool2d(2, 2, padding=1),
+        nn.AvgPool2d(2),
+        nn.MaxPool2d(2, 2, ceil_mode=True),
+    ],
+)
+def test_other_poolings_stay_torchs(pool: nn.Module) -> None:
+    ours, theirs = stages(6, pool)
+    assert not is_joined(compare(ours, theirs, torch.randn(3, 6, 8, 6)))
+
+
+def test_norm_and_pooling_in_double_precision_are_torchs_own() -> None:
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
+    assert not is_joined(compare(ours.double(), theirs, torch.randn(3, 6, 4, 4).double(), exact=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("options", "split"),
+    [
+        ({"kernel_size": 5, "padding": 2}, True),
+        ({"kernel_size": (3, 5), "padding": (0, 1)}, True),
+        ({"kernel_size": 4, "padding": 2}, False),  # an odd number of rows
+        ({"kernel_size": 5, "padding": "same"}, False),
+        ({"kernel_size": 5, "padding": 2, "padding_mode": "reflect"}, False),
+        ({"kernel_size": 3, "padding": 1, "stride": 2}, False),
+        ({"kernel_size": 3, "padding": 2, "dilation": 2}, False),
+    ],
+)
+@pytest.mark.parametrize("leaf", [False, True])
+def test_convolution_norm_and_pooling_are_torchs(options: dict[str, Any], split: bool, leaf: bool) -> None:
+    conv = Conv2d(1, 6, bias=False, **options)
+    ours, theirs = stages(6, nn.MaxPool2d(2, 2), conv)
+    called: list[nn.Module] = []
+    ours[0].register_forward_hook(lambda module, *_: called.append(module))
+    x = torch.randn(4, 1, 12, 8)
+    x[:, :, :8] = 0.5  # a background, where the pixels of a window are equal
+    out = compare(ours, theirs, x, leaf)
+    assert is_joined(out) == (options["kernel_size"] != 4)
+    assert (not called) == (split and not leaf)
+
+
+def test_the_first_of_equal_pixels_gets_the_gradient_after_a_convolution_too() -> None:
+    """Pixels are equal where the kernel is its centre alone, but what the rest of it would have seen is not."""
+    conv = Conv2d(1, 6, 5, padding=2, bias=False)
+    with torch.no_grad():
+        conv.weight[:, :, [0, 1, 3, 4]] = 0
+        conv.weight[:, :, :, [0, 1, 3, 4]] = 0
+    ours, theirs = stages(6, nn.MaxPool2d(2), conv)
+    levels = torch.cartesian_prod(*[torch.arange(3.0)] * 4).view(9, 9, 2, 2)
+    assert is_joined(compare(ours, theirs, levels.permute(0, 2, 1, 3).reshape(1, 1, 18, 18), leaf=False))
+
+
+def test_a_network_that_was_evaluated_first_can_be_trained() -> None:
+    """What evaluation leaves behind is no tensor of the inference mode, of which there is no gradient."""
+    ours, theirs = stages(6, nn.MaxPool2d(2), Conv2d(1, 6, (5, 9), padding=(2, 4), bias=False))  # no other has such
+    x = torch.randn(4, 1, 6, 8)
+    ours.eval()
+    with torch.inference_mode():
+        ours(x)
+    ours.train()
+    assert is_joined(compare(ours, theirs, x, leaf=False))
+
+
+def test_the_default_precision_of_the_process_does_not_matter() -> None:
+    ours, theirs = stages(6, nn.MaxPool2d(2), Conv2d(1, 6, (9, 5), padding=(4, 2), bias=False))  # no other has such
+    x = torch.randn(4, 1, 6, 8)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert is_joined(compare(ours, theirs, x, leaf=False))
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_there_is_no_second_derivative() -> None:
+    """Rather an error than a wrong one."""
+    for net in (BatchNorm2d(6), stages(6, nn.MaxPool2d(2, 2))[0]):
+        x = torch.randn(3, 6, 4, 4, requires_grad=True)
+        (dx,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            dx.sum().backward()  # type: ignore[no-untyped-call]
+
+
+def test_the_number_of_threads_does_not_matter() -> None:
+    """To the bit: sums are taken image by image, then in the order of the images."""
+    norm, conv = stages(16, nn.MaxPool2d(2), Conv2d(6, 16, 5))[0], Conv2d(6, 16, 5)
+    x, results = torch.randn(9, 6, 14, 14).to(memory_format=torch.channels_last), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        leaf, pixels = x.clone().requires_grad_(), torch.randn(9, 16, 10, 10, generator=torch.manual_seed(1))
+        (dx,) = gradients(conv(leaf), leaf)
+        pixels = pixels.to(memory_format=torch.channels_last).requires_grad_()
+        out = norm[1:](pixels)
+        assert is_joined(out)
+        results.append((dx, out, *gradients(out, pixels, *norm[1].parameters())))
+    torch.set_num_threads(1)
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_no_images_are_torchs_business() -> None:
+    ours, _ = stages(6, nn.MaxPool2d(2, 2))
+    assert ours(torch.empty(0, 6, 4, 4)).shape == (0, 6, 2, 2)
