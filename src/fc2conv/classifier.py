@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
@@ -191,6 +192,9 @@ class Classifier(LightningModule):
             self.train_totals.update(total.detach(), outputs, batch.labels)
         return total / batch.size
 
+    # Lightning looks it up before each step
+    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
+
     def _check_finite(self, total: Tensor) -> None:
         """On the CPU at every step; elsewhere now and then and at an epoch's end, as looking means waiting for the
         device."""
@@ -270,6 +274,8 @@ class Classifier(LightningModule):
         decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
         others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
         groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        if not o.weight_decay:  # one update of all
+            groups = [{"params": [p for _, _, p in owned], "weight_decay": 0.0}]
         groups = [g for g in groups if g["params"]]
         optimizer: torch.optim.Optimizer
         # a fused step undoes a loss's scaling itself, too late for the clipping; Lightning refuses the two together

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv import show
@@ -152,6 +153,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class _NoProfiler(PassThroughProfiler):
+    """Lightning makes a generator for each of some forty calls a step, to time nothing; this one makes none."""
+
+    _nothing: AbstractContextManager[Any] = nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        return self._nothing
+
+
 def trainer_for(config: TrainerConfig, world: World, callbacks: list[Callback], logger: Any = False) -> Trainer:
     """Lightning's Trainer as all runs use it: it keeps no checkpoints, shows no bar and starts no processes itself."""
     strategy: str | Strategy = "auto"
@@ -174,6 +184,7 @@ def trainer_for(config: TrainerConfig, world: World, callbacks: list[Callback], 
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        profiler=_NoProfiler(),
     )
 
 
@@ -192,7 +203,9 @@ def _fit_and_test(
     """On every rank; only the first has a record and a tracker."""
     progress = show.EpochProgress(config.trainer.max_epochs, config.trainer.progress and world.is_first)
     recorder = EpochRecorder(record, folder, progress, watch, config.trainer.patience)
-    callbacks: list[Callback] = [StopOnSignal(signals, recorder), ShowProgress(progress), recorder]
+    callbacks: list[Callback] = [StopOnSignal(signals, recorder), recorder]
+    if progress.has_bar:
+        callbacks.insert(0, ShowProgress(progress))
     trainer = trainer_for(config.trainer, world, callbacks, tracker or False)
     last = folder / "checkpoints" / "last.ckpt"
     if record:

@@ -72,10 +72,15 @@ class EpochProgress:
         self.epochs, self.shown = epochs, shown
         self.bar: Progress | None = None
 
+    @property
+    def has_bar(self) -> bool:
+        """Whether there will be a bar while the epochs are running."""
+        return self.shown and console.is_terminal
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Holds the bar on the screen."""
-        if not (self.shown and console.is_terminal):
+        if not self.has_bar:
             yield
             return
         columns = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +25,10 @@ def mixed_seed(*parts: int) -> int:
         mixed = (mixed + part + 1) * 0x9E3779B97F4A7C15 % 2**64
         mixed ^= mixed >> 29
     return mixed % 2**63
+
+
+EVALUATED = 512 * 28 * 28
+"""Pixels, bands included, of a batch without gradients: small images are evaluated more at a time than trained."""
 
 
 class Batch(NamedTuple):
@@ -160,11 +165,12 @@ class ImageData(LightningDataModule):
         images, labels = (
             (source.test_images, source.test_labels) if part == "test" else (source.train_images, source.train_labels)
         )
+        size = self.config.batch_size
         return Batches(
             images,
             labels,
             getattr(self, f"{part}_index"),
-            self.config.batch_size,
+            size if part == "train" else max(size, EVALUATED // math.prod(self.shape)),
             seed=self.seed if part == "train" else None,
             epoch=lambda: trainer.current_epoch if trainer else 0,
             rank=trainer.global_rank if trainer else 0,
