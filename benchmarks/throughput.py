@@ -1,8 +1,9 @@
-"""Training images per second, four ways in a process each, alternating:
+"""Training images per second, five ways in a process each, alternating:
 
-a  a bare PyTorch loop over the suite's own network (its kernels included) and normalised tensors in memory: no
-   validation, no metrics, no logging; it has the suite's settings of the C library's memory and of waiting threads
-p  the same loop over the same architecture made of torch's own layers, as the book has it
+a  a bare PyTorch loop over the suite's own network and normalised tensors in memory: no validation, no metrics, no
+   logging, and none of the suite's settings
+s  the same loop with them: of the C library's memory and of waiting threads (src/fc2conv/run.py, __init__.py)
+p  as s, over the same architecture made of torch's own layers, as the book has it
 b  this suite: validation, metrics, checkpoints, metrics.csv, result.json and offline W&B on
 c  the usual way: torchvision dataset with per-image ToTensor and Normalize, DataLoader, a LightningModule with
    torchmetrics at each step, validation, checkpoints and a CSV logger; it has none of these settings
@@ -61,7 +62,7 @@ MODELS: dict[str, ModelConfig] = {
 }
 DATA = DataConfig(batch_size=256)
 EPOCHS = 2
-"""Of the fast ways, (a) and (b); one of the slow ones takes longer than that."""
+"""Of the fast ways, a, s and b; one of the slow ones takes longer than that."""
 LR = 0.05
 
 
@@ -72,20 +73,29 @@ def images() -> ImageData:
     return data
 
 
+def own_network(name: str) -> nn.Module:
+    return build(trace(layers_of(MODELS[name], 10), images().shape))
+
+
 def bare(name: str, folder: Path, threads: int) -> float:
     """a: the network of the suite and nothing else."""
-    net = build(trace(layers_of(MODELS[name], 10), images().shape))
-    return loop(net, threads, EPOCHS)
+    return loop(own_network(name), threads, EPOCHS)
+
+
+def tuned(name: str, folder: Path, threads: int) -> float:
+    """s: as `bare`, with the suite's settings."""
+    keep_freed_memory()
+    return loop(own_network(name), threads, EPOCHS)
 
 
 def plain(name: str, folder: Path, threads: int) -> float:
-    """p: as `bare`, with torch's layers."""
+    """p: as `tuned`, with torch's layers."""
+    keep_freed_memory()
     return loop(usual_network(name), threads, 1)
 
 
 def loop(net: nn.Module, threads: int, epochs: int) -> float:
     """Images/s of the shortest training loop there is."""
-    keep_freed_memory()
     torch.set_num_threads(threads)
     net = net.to(memory_format=torch.channels_last)
     data = images()
@@ -219,7 +229,8 @@ def torchvision_files(data: ImageData, root: Path) -> None:
         (folder / stem).write_bytes(header + array.numpy().tobytes())
 
 
-WAYS = (bare, plain, suite, usual)
+WAYS = {bare: "a bare", tuned: "s tuned", plain: "p plain", suite: "b suite", usual: "c usual"}
+WITHOUT_SETTINGS = (bare, usual)
 
 
 def quiet() -> None:
@@ -238,16 +249,18 @@ def main() -> None:
         f"torch {torch.__version__}, lightning {lightning.__version__}, {platform.machine()}, batch {DATA.batch_size}"
     )
     print(f"{arguments.rounds} rounds of epochs of {count:,} images; images/s, medians\n")
-    names = "".join(f"{name:>10}" for name in ("a bare", "p plain", "b suite", "c usual"))
-    print(f"{'model':14}{'threads':>8}{names}{'b/a':>7}{'b/p':>7}{'b/c':>7}", flush=True)
+    names = "".join(f"{name:>10}" for name in WAYS.values())
+    print(f"{'model':14}{'threads':>8}{names}{'b/a':>7}{'b/s':>7}{'b/p':>7}{'b/c':>7}", flush=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         torchvision_files(images(), folder / "torchvision")
         spawn = multiprocessing.get_context("spawn")
         ways = [(way, stack.enter_context(ProcessPoolExecutor(1, spawn, quiet))) for way in WAYS]
-        # read when a process loads torch: (c) starts without what fc2conv sets of it
+        # read when a process loads torch, which it does at its first task
         spin = os.environ.pop("GOMP_SPINCOUNT", None)
-        ways[-1][1].submit(quiet).result()
+        for way, process in ways:
+            if way in WITHOUT_SETTINGS:
+                process.submit(quiet).result()
         if spin is not None:
             os.environ["GOMP_SPINCOUNT"] = spin
         for threads in arguments.threads:
@@ -258,7 +271,7 @@ def main() -> None:
                 ]
                 speeds = [statistics.median(column) for column in zip(*rounds, strict=True)]
                 ratios = [
-                    statistics.median(b / other for b, other in ((r[2], r[i]) for r in rounds)) for i in (0, 1, 3)
+                    statistics.median(b / other for b, other in ((r[3], r[i]) for r in rounds)) for i in (0, 1, 2, 4)
                 ]
                 print(
                     f"{name:14}{threads:8}",
