@@ -236,6 +236,15 @@ def test_loaders_follow_the_trainer(data_dir: str) -> None:
     assert numbers(loader) != before
 
 
+@pytest.mark.parametrize(
+    ("settings", "batches"),
+    [({"batch_size": 30}, 10), ({"batch_size": 1000}, 5), ({"canvas": 56, "batch_size": 30}, 40)],
+)
+def test_small_images_are_evaluated_512_at_a_time(data_dir: str, settings: dict[str, Any], batches: int) -> None:
+    """Or as many as are trained at a time, and larger images in proportion fewer: 5,000 by 512, 1,000 and 128."""
+    assert len(split(data_dir, **settings).val_dataloader()) == batches
+
+
 # --- batches
 
 
