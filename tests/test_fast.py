@@ -321,6 +321,19 @@ def test_the_number_of_threads_does_not_matter() -> None:
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("wrong", ["channels", "maps", "dtype"])
+def test_what_does_not_fit_is_torchs_error(wrong: str) -> None:
+    """kernels.c would read past the end of it."""
+    conv = Conv2d(1, 5 if wrong == "maps" else 6, 5, padding=2, bias=False)
+    ours, _ = stages(6, nn.MaxPool2d(2, 2))
+    if wrong == "dtype":
+        ours.double()
+    net = ours if wrong != "maps" else Sequential(conv, *ours)
+    x = torch.randn(3, {"channels": 5, "maps": 1, "dtype": 6}[wrong], 8, 8)
+    with pytest.raises(RuntimeError):
+        net(x)
+
+
 def test_no_images_are_torchs_business() -> None:
     ours, _ = stages(6, nn.MaxPool2d(2, 2))
     assert ours(torch.empty(0, 6, 4, 4)).shape == (0, 6, 2, 2)

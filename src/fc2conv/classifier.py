@@ -274,8 +274,6 @@ class Classifier(LightningModule):
         decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
         others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
         groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        if not o.weight_decay:  # one update of all
-            groups = [{"params": [p for _, _, p in owned], "weight_decay": 0.0}]
         groups = [g for g in groups if g["params"]]
         optimizer: torch.optim.Optimizer
         # a fused step undoes a loss's scaling itself, too late for the clipping; Lightning refuses the two together

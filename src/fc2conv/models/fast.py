@@ -31,10 +31,10 @@ class Sequential(nn.Sequential):
         x, rest = input, list(self)
         while rest:
             first, second, third = (*rest[:3], None, None)[:3]
-            if split := _splits(first, x) and _joins(second, third, x, split=True):
+            if split := _splits(first, x) and _joins(second, third, x, cast(Conv2d, first).out_channels):
                 x = _windows(x, cast(Conv2d, first))
                 del rest[0]
-            elif not _joins(first, second, x, split=False):
+            elif not _joins(first, second, x):
                 x = rest.pop(0)(x)
                 continue
             norm = cast(BatchNorm2d, rest[0])
@@ -95,8 +95,8 @@ def _few(x: Tensor, channels: int) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32 and channels < 8
 
 
-def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor, split: bool) -> bool:
-    """Whether the two are a batch norm and a plain 2x2 pooling that kernels.c can do on `x`.
+def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor, maps: int | None = None) -> bool:
+    """Whether the two are a batch norm and a plain 2x2 pooling that kernels.c can do on `x`, or on `maps` maps of it.
 
     A norm that uses its running statistics is left to torch if gradients are wanted.
     """
@@ -106,7 +106,7 @@ def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor, split: boo
         and (norm.training or not torch.is_grad_enabled())
         and (pool.kernel_size, pool.stride, pool.padding, pool.dilation) in ((2, 2, 0, 1), ((2, 2), (2, 2), 0, 1))
         and not (pool.ceil_mode or pool.return_indices)
-        and kernels.norm_pool_takes(x, norm.num_features, split)
+        and kernels.norm_pool_takes(x, x.shape[1] if maps is None else maps, norm.weight, split=maps is not None)
     )
 
 

@@ -6,6 +6,7 @@ It is compiled when the project is installed. Where there was no compiler nothin
 from __future__ import annotations
 
 import ctypes
+import sysconfig
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,12 +18,10 @@ from torch.autograd.function import once_differentiable
 
 def _load() -> ctypes.CDLL | None:
     """The library beside this file. It runs on torch's threads (libgomp), so torch is to be loaded before it."""
-    for file in Path(__file__).parent.glob("_kernels*.so"):
-        try:
-            return ctypes.CDLL(str(file))
-        except OSError:  # compiled for another kind of machine
-            continue
-    return None
+    try:
+        return ctypes.CDLL(str(Path(__file__).with_name(f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}")))
+    except OSError:  # none, or of another kind of machine
+        return None
 
 
 library = _load()
@@ -31,21 +30,22 @@ MOST_CHANNELS = 64  # of a norm: as in kernels.c
 RUN = 32  # numbers that the input gradient's sums come in
 
 
-def _takes(x: Tensor) -> bool:
+def _takes(x: Tensor, weight: Tensor) -> bool:
     """Whether there are kernels for such images; with autocast the dtype says nothing about the next layer's."""
     return (
         library is not None
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
         and x.dim() == 4
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
     )
 
 
-def norm_pool_takes(x: Tensor, channels: int, split: bool) -> bool:
-    """Whether `norm_pool` can be used on `x`, or if `split` on the `channels` maps that a convolution of `x` gives."""
-    return _takes(x) and channels <= MOST_CHANNELS and (split or not (x.shape[2] % 2 or x.shape[3] % 2))
+def norm_pool_takes(x: Tensor, maps: int, weight: Tensor, split: bool) -> bool:
+    """Whether `norm_pool` can be used on `x`, or if `split` on what a convolution of `x` to `maps` maps gives."""
+    even = split or not (x.dim() == 4 and (x.shape[2] % 2 or x.shape[3] % 2))
+    return _takes(x, weight) and maps == len(weight) <= MOST_CHANNELS and even
 
 
 def norm_pool(
@@ -76,7 +76,7 @@ def norm_pool(
 def conv_takes(x: Tensor, weight: Tensor) -> bool:
     """Whether `conv` is of use: few input channels, which torch's channels-last kernels have no vectors for."""
     _, channels, _, columns = weight.shape
-    return _takes(x) and channels < 8 and columns * channels >= RUN / 2
+    return _takes(x, weight) and channels < 8 and columns * channels >= RUN / 2
 
 
 def conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
