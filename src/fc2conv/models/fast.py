@@ -9,11 +9,9 @@ tests/test_fast.py compares values and gradients with torch's.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -21,25 +19,26 @@ import fc2conv.models.kernels as kernels
 
 
 class Sequential(nn.Sequential):
-    """nn.Sequential that takes a batch norm, the max-pooling behind it and a ReLU behind that as one operation.
+    """nn.Sequential that takes a batch norm, the max-pooling behind it and a ReLU behind that as one operation, and a
+    convolution of one input channel in front of them as a part of it.
 
-    With a convolution of one input channel in front of them it is done on the `_windows` of that. The modules, their
-    names and the function are as in nn.Sequential, but hooks of the modules that are taken together are not called.
+    The modules, their names and the function are as in nn.Sequential, but hooks of the modules that are taken together
+    are not called.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         x, rest = input, list(self)
         while rest:
             first, second, third = (*rest[:3], None, None)[:3]
-            if split := _splits(first, x) and _joins(second, third, x, cast(Conv2d, first).out_channels):
-                x = _windows(x, cast(Conv2d, first))
+            conv = cast(Conv2d, first) if _starts(first, second, third, x) else None
+            if conv is not None:
                 del rest[0]
             elif not _joins(first, second, x):
                 x = rest.pop(0)(x)
                 continue
             norm = cast(BatchNorm2d, rest[0])
             relu = len(rest) > 2 and type(rest[2]) is nn.ReLU
-            x = norm.pooled(x, split, relu)
+            x = norm.pooled(x, relu, conv)
             del rest[: 3 if relu else 2]
         return x
 
@@ -68,14 +67,17 @@ class BatchNorm2d(nn.BatchNorm2d):
         self._track(mean, var, input.numel() / self.num_features)
         return cast(Tensor, y)
 
-    def pooled(self, x: Tensor, split: bool, relu: bool) -> Tensor:
-        """This norm, a 2x2 maximum and ReLU if wanted: (B, C, H, W), or the `_windows` of it, -> (B, C, H/2, W/2)."""
+    def pooled(self, x: Tensor, relu: bool, conv: Conv2d | None = None) -> Tensor:
+        """(The convolution,) this norm, a 2x2 maximum and ReLU if wanted."""
         assert self.running_mean is not None
         assert self.running_var is not None
-        moments = None if self.training else (self.running_mean, self.running_var)
-        y, mean, var = kernels.norm_pool(x, self.weight, self.bias, self.eps, moments, split, relu)
+        norm = (self.weight, self.bias, self.eps, None if self.training else (self.running_mean, self.running_var))
+        if conv is None:
+            y, mean, var = kernels.norm_pool(x, *norm, relu)
+        else:
+            y, mean, var = kernels.stage(x, conv.weight, cast(tuple[int, int], conv.padding), *norm, relu)
         if self.training:
-            self._track(mean, var, x.numel() / self.num_features)
+            self._track(mean, var, 4 * y.numel() / self.num_features)
         return y
 
     def _track(self, mean: Tensor, var: Tensor, n: float) -> None:
@@ -95,8 +97,26 @@ def _few(x: Tensor, channels: int) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32 and channels < 8
 
 
-def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor, maps: int | None = None) -> bool:
-    """Whether the two are a batch norm and a plain 2x2 pooling that kernels.c can do on `x`, or on `maps` maps of it.
+def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor) -> bool:
+    """Whether the two are a batch norm and a plain 2x2 pooling that kernels.c can do on `x`."""
+    return _poolable(norm, pool) and kernels.norm_pool_takes(x, cast(BatchNorm2d, norm).weight)
+
+
+def _starts(conv: nn.Module | None, norm: nn.Module | None, pool: nn.Module | None, x: Tensor) -> bool:
+    """Whether kernels.c can do the three on `x`, which are images of one channel."""
+    return (
+        type(conv) is Conv2d
+        and not x.requires_grad
+        and conv.bias is None
+        and (conv.stride, conv.dilation, conv.padding_mode) == ((1, 1), (1, 1), "zeros")
+        and not isinstance(conv.padding, str)
+        and _poolable(norm, pool)
+        and kernels.stage_takes(x, conv.weight, cast(tuple[int, int], conv.padding), cast(BatchNorm2d, norm).weight)
+    )
+
+
+def _poolable(norm: nn.Module | None, pool: nn.Module | None) -> bool:
+    """Whether the two are a batch norm and a plain 2x2 pooling.
 
     A norm that uses its running statistics is left to torch if gradients are wanted.
     """
@@ -106,53 +126,7 @@ def _joins(norm: nn.Module | None, pool: nn.Module | None, x: Tensor, maps: int 
         and (norm.training or not torch.is_grad_enabled())
         and (pool.kernel_size, pool.stride, pool.padding, pool.dilation) in ((2, 2, 0, 1), ((2, 2), (2, 2), 0, 1))
         and not (pool.ceil_mode or pool.return_indices)
-        and kernels.norm_pool_takes(x, x.shape[1] if maps is None else maps, norm.weight, split=maps is not None)
     )
-
-
-def _splits(conv: nn.Module | None, x: Tensor) -> bool:
-    """Whether the convolution's `_windows` are all of it, and faster: one input channel, odd kernels, even outputs."""
-    return (
-        type(conv) is Conv2d
-        and x.shape[1] == 1
-        and not x.requires_grad
-        and conv.bias is None
-        and (conv.stride, conv.dilation) == ((1, 1), (1, 1))
-        and conv.padding_mode == "zeros"
-        and not isinstance(conv.padding, str)
-        and all(k % 2 for k in conv.kernel_size)
-        and all((n + 2 * p) % 2 == 0 for n, p in zip(x.shape[2:], conv.padding, strict=True))
-    )
-
-
-def _windows(x: Tensor, conv: Conv2d) -> Tensor:
-    """The four pixels of each 2x2 window of a convolution, as channels: (B, 1, H, W) -> (B, 2*2*C, H'/2, W'/2).
-
-    Four kernels a map, each shifted by a pixel: those of the upper left pixel come first, then the lower left, the
-    upper right and the lower right. They step by 2, so 5x5 ones, now 6x6, are 3x3 ones on the image's own 2x2 windows.
-    For six maps 24 channels fill three vector registers, where six leave a part of one empty.
-    """
-    h, w = cast(tuple[int, int], conv.padding)
-    kernels = conv.weight.flatten(1) @ _shifts(*conv.kernel_size)
-    rows, columns = ((k + 1) // 2 for k in conv.kernel_size)
-    kernels = kernels.view(-1, 4, rows, columns, 4).transpose(0, 1).flatten(0, 1)
-    return F.conv2d(_folded(F.pad(x, (w, w, h, h))), kernels.permute(0, 3, 1, 2))
-
-
-@cache
-@torch.inference_mode(False)
-def _shifts(height: int, width: int) -> Tensor:
-    """The map from a kernel to its four in `_windows`, as a matrix: (H*W, 4 shifts * (H+1)/2 * (W+1)/2 * 2*2)."""
-    kernels = torch.eye(height * width, dtype=torch.float32, device="cpu").view(-1, 1, height, width)
-    shifted = [_folded(F.pad(kernels, (dx, 1 - dx, dy, 1 - dy))) for dx in (0, 1) for dy in (0, 1)]
-    return torch.stack([kernel.permute(0, 2, 3, 1) for kernel in shifted], 1).flatten(1)
-
-
-def _folded(x: Tensor) -> Tensor:
-    """Each 2x2 window as four channels: (B, 1, H, W) -> (B, 2*2, H/2, W/2), channels_last."""
-    b, _, h, w = x.shape
-    pairs = x.reshape(b, h // 2, 2, w).transpose(2, 3).contiguous()
-    return pairs.view(b, h // 2, w // 2, 4).permute(0, 3, 1, 2)
 
 
 def _tiled(values: Tensor, times: int) -> Tensor:

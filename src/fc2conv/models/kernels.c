@@ -26,12 +26,65 @@
 
 enum { MOST_CHANNELS = 64 };
 
-/* 2x2 windows over a batch of images; steps in floats. */
+/* 2x2 windows over a batch of images: rows x columns of them in each. */
 typedef struct {
   ptrdiff_t images, rows, columns, channels;
-  ptrdiff_t image, row, column; /* from one image, row of windows, window to the next */
-  ptrdiff_t pixel[4];           /* of a window, in reading order: from its start */
 } Windows;
+
+/* ------------------------------------------------------------------------------------------- what a batch norm needs */
+
+/* Sum over the images of number `at` of the `count` that each has; those of `lanes` images lie interleaved. */
+static double total(const float *sums, ptrdiff_t images, ptrdiff_t lanes, ptrdiff_t count, ptrdiff_t at) {
+  double sum = 0;
+  for (ptrdiff_t i = 0; i < images; i++) sum += sums[(i / lanes * count + at) * lanes + i % lanes];
+  return sum;
+}
+
+/* out = x * slope + shift, by the moments of the batch's `pixels` pixels an image, or by those that are given.
+
+   sums: of each image's pixels less `origin`, channel by channel, then of their squares
+   statistics: (3, channels): mean and biased variance (given if `training` is 0), and the inverse of the standard
+     deviation */
+static void normaliser(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t lanes, ptrdiff_t channels, const float *sums,
+                       const float *origin, const float *weight, const float *bias, double eps, int training,
+                       float *statistics, float *slope, float *shift) {
+  float *mean = statistics, *variance = mean + channels, *inverse = variance + channels;
+  const double n = (double)images * pixels;
+  for (ptrdiff_t c = 0; c < channels; c++) {
+    if (training) {
+      const double sum = total(sums, images, lanes, 2 * channels, c) / n;
+      const double square = total(sums, images, lanes, 2 * channels, channels + c) / n;
+      mean[c] = (float)(sum + origin[c]);
+      variance[c] = (float)fmax(square - sum * sum, 0);
+    }
+    inverse[c] = (float)(1 / sqrt(variance[c] + eps));
+    slope[c] = inverse[c] * weight[c];
+    shift[c] = bias[c] - mean[c] * slope[c];
+  }
+}
+
+/* dx = shift + tilt * x + slope * gradient.
+
+   sums: of each image's gradients, channel by channel, then of these times the normalised pixels */
+static void normaliser_gradient(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t lanes, ptrdiff_t channels,
+                                const float *sums, const float *weight, const float *statistics, float *dweight,
+                                float *dbias, float *slope, float *tilt, float *shift) {
+  const float *mean = statistics, *inverse = mean + 2 * channels;
+  const double n = (double)images * pixels;
+  for (ptrdiff_t c = 0; c < channels; c++) {
+    const double plain = total(sums, images, lanes, 2 * channels, c);
+    const double times = total(sums, images, lanes, 2 * channels, channels + c);
+    dbias[c] = (float)plain;
+    dweight[c] = (float)times;
+    slope[c] = weight[c] * inverse[c];
+    tilt[c] = (float)(-times / n) * slope[c] * inverse[c];
+    shift[c] = (float)(-plain / n) * slope[c] - mean[c] * tilt[c];
+  }
+}
+
+static void signs(ptrdiff_t channels, const float *weight, float *sign) {
+  for (ptrdiff_t c = 0; c < channels; c++) sign[c] = (float)((weight[c] > 0) - (weight[c] < 0));
+}
 
 /* ------------------------------------------------------------------------------------- batch norm, 2x2 maximum, ReLU */
 
@@ -44,9 +97,8 @@ INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, c
   for (ptrdiff_t c = 0; c < channels; c++) sum[c] = square[c] = 0;
   for (ptrdiff_t row = 0; row < windows->rows; row++)
     for (ptrdiff_t column = 0; column < windows->columns; column++, largest += channels) {
-      const float *window = x + row * windows->row + column * windows->column;
-      const float *p = window + windows->pixel[0], *q = window + windows->pixel[1];
-      const float *r = window + windows->pixel[2], *s = window + windows->pixel[3];
+      const float *p = x + (row * 2 * windows->columns + column) * 2 * channels, *q = p + channels;
+      const float *r = p + windows->columns * 2 * channels, *s = r + channels;
 #pragma omp simd
       for (ptrdiff_t c = 0; c < channels; c++) {
         float a = p[c], b = q[c], d = r[c], e = s[c];
@@ -85,33 +137,16 @@ FOR_EACH_PROCESSOR static void scale(const Windows *windows, const float *larges
 #undef CALL
 }
 
-/* sums: (images, 2, channels), room for partial sums. statistics: (3, channels): mean and biased variance of the batch
-   (given if `training` is 0), and the inverse of the standard deviation. */
+/* sums: (images, 2, channels), room for partial sums; statistics: as in `normaliser`. */
 void norm_pool_forward(const Windows *windows, const float *x, const float *weight, const float *bias, double eps,
                        int training, int relu, float *largest, float *sums, float *statistics, float *out) {
-  const ptrdiff_t channels = windows->channels, size = windows->rows * windows->columns * channels;
-  float *mean = statistics, *variance = mean + channels, *inverse = variance + channels;
+  const ptrdiff_t channels = windows->channels, pixels = windows->rows * windows->columns, size = pixels * channels;
   float sign[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
-  for (ptrdiff_t c = 0; c < channels; c++) sign[c] = (float)((weight[c] > 0) - (weight[c] < 0));
+  signs(channels, weight, sign);
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t i = 0; i < windows->images; i++)
-    largest_of(windows, x + i * windows->image, sign, x, largest + i * size, sums + 2 * i * channels);
-  const double n = 4.0 * windows->images * windows->rows * windows->columns;
-  for (ptrdiff_t c = 0; c < channels; c++) {
-    if (training) {
-      double sum = 0, square = 0;
-      for (ptrdiff_t i = 0; i < windows->images; i++) {
-        sum += sums[2 * i * channels + c];
-        square += sums[(2 * i + 1) * channels + c];
-      }
-      sum /= n;
-      mean[c] = (float)(sum + x[c]);
-      variance[c] = (float)fmax(square / n - sum * sum, 0);
-    }
-    inverse[c] = (float)(1 / sqrt(variance[c] + eps));
-    slope[c] = inverse[c] * weight[c];
-    shift[c] = bias[c] - mean[c] * slope[c];
-  }
+    largest_of(windows, x + 4 * i * size, sign, x, largest + i * size, sums + 2 * i * channels);
+  normaliser(windows->images, 4 * pixels, 1, channels, sums, x, weight, bias, eps, training, statistics, slope, shift);
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t i = 0; i < windows->images; i++)
     scale(windows, largest + i * size, slope, shift, relu ? 0 : -INFINITY, out + i * size);
@@ -152,9 +187,8 @@ INLINE void spread_image(const ptrdiff_t channels, const Windows *windows, const
   for (ptrdiff_t row = 0; row < windows->rows; row++)
     for (ptrdiff_t column = 0; column < windows->columns;
          column++, largest += channels, out += channels, grad += channels) {
-      const ptrdiff_t window = row * windows->row + column * windows->column;
-      const ptrdiff_t i = window + windows->pixel[0], j = window + windows->pixel[1];
-      const ptrdiff_t k = window + windows->pixel[2], l = window + windows->pixel[3];
+      const ptrdiff_t i = (row * 2 * windows->columns + column) * 2 * channels, j = i + channels;
+      const ptrdiff_t k = i + windows->columns * 2 * channels, l = k + channels;
 #pragma omp simd
       for (ptrdiff_t c = 0; c < channels; c++) {
         float g = slope[c] * grad[c];
@@ -186,7 +220,7 @@ FOR_EACH_PROCESSOR static void spread(const Windows *windows, const float *x, co
 void norm_pool_backward(const Windows *windows, const float *x, const float *weight, const float *largest,
                         const float *statistics, const float *out, const float *grad, int relu, float *sums,
                         float *dweight, float *dbias, float *dx) {
-  const ptrdiff_t channels = windows->channels, size = windows->rows * windows->columns * channels;
+  const ptrdiff_t channels = windows->channels, pixels = windows->rows * windows->columns, size = pixels * channels;
   const float *mean = statistics, *inverse = mean + 2 * channels;
   const float above = relu ? 0 : -INFINITY;
   float slope[MOST_CHANNELS], tilt[MOST_CHANNELS], shift[MOST_CHANNELS];
@@ -194,23 +228,258 @@ void norm_pool_backward(const Windows *windows, const float *x, const float *wei
   for (ptrdiff_t i = 0; i < windows->images; i++)
     sums_of(windows, largest + i * size, out + i * size, grad + i * size, mean, inverse, above,
             sums + 2 * i * channels);
-  const double n = 4.0 * windows->images * windows->rows * windows->columns;
-  for (ptrdiff_t c = 0; c < channels; c++) {
-    double plain = 0, times = 0;
-    for (ptrdiff_t i = 0; i < windows->images; i++) {
-      plain += sums[2 * i * channels + c];
-      times += sums[(2 * i + 1) * channels + c];
-    }
-    dbias[c] = (float)plain;
-    dweight[c] = (float)times;
-    slope[c] = weight[c] * inverse[c];
-    tilt[c] = (float)(-times / n) * slope[c] * inverse[c];
-    shift[c] = (float)(-plain / n) * slope[c] - mean[c] * tilt[c];
-  }
+  normaliser_gradient(windows->images, 4 * pixels, 1, channels, sums, weight, statistics, dweight, dbias, slope, tilt,
+                      shift);
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t i = 0; i < windows->images; i++)
-    spread(windows, x + i * windows->image, largest + i * size, out + i * size, grad + i * size, slope, tilt, shift,
-           above, dx + i * windows->image);
+    spread(windows, x + 4 * i * size, largest + i * size, out + i * size, grad + i * size, slope, tilt, shift, above,
+           dx + 4 * i * size);
+}
+
+/* --------------------------------------- a convolution of one-channel images, with the batch norm, maximum and ReLU */
+
+/* What a network does first, and on the most pixels. Images go through it eight at a time, one in each lane of a
+   vector, so that every vector is full whatever the shapes. What the convolution gives is never stored: it is as many
+   numbers as all else of the step together, and found anew in the backward pass sooner than fetched from memory. */
+
+/* Kernels of rows x columns that step by 1, on images with top rows of zeros above and below, left columns of them on
+   either side. */
+typedef struct {
+  ptrdiff_t images, height, width, maps, rows, columns, top, left;
+} Stage;
+
+enum { LANES = 8, GROUP = 3 /* maps whose four pixels fit in the registers */ };
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int Mask __attribute__((vector_size(LANES * sizeof(int))));
+
+static ptrdiff_t padded_width(const Stage *stage) { return stage->width + 2 * stage->left; }
+static ptrdiff_t padded_height(const Stage *stage) { return stage->height + 2 * stage->top; }
+static ptrdiff_t windows_wide(const Stage *stage) { return (padded_width(stage) - stage->columns + 1) / 2; }
+static ptrdiff_t windows_high(const Stage *stage) { return (padded_height(stage) - stage->rows + 1) / 2; }
+
+/* Where `mask`: a, else b. Macros, since functions of vectors need the same instructions as who calls them. */
+#define WHERE(mask, a, b) ((Lanes)(((mask) & (Mask)(a)) | (~(mask) & (Mask)(b))))
+
+/* Interleave `n` numbers of each of `live` images, `step` apart; the other lanes get zeros. */
+INLINE void interleave(ptrdiff_t live, ptrdiff_t n, ptrdiff_t step, const float *restrict x, Lanes *restrict lanes) {
+  float *p = (float *)lanes;
+  if (live == LANES)
+    for (ptrdiff_t i = 0; i < n; i++)
+      for (ptrdiff_t lane = 0; lane < LANES; lane++) p[i * LANES + lane] = x[lane * step + i];
+  else
+    for (ptrdiff_t i = 0; i < n; i++)
+      for (ptrdiff_t lane = 0; lane < LANES; lane++) p[i * LANES + lane] = lane < live ? x[lane * step + i] : 0;
+}
+
+INLINE void pad(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded) {
+  const ptrdiff_t wide = padded_width(stage);
+  memset(padded, 0, padded_height(stage) * wide * sizeof *padded);
+  for (ptrdiff_t y = 0; y < stage->height; y++)
+    interleave(live, stage->width, stage->height * stage->width, x + y * stage->width,
+               padded + (y + stage->top) * wide + stage->left);
+}
+
+/* The four pixels of a window, in reading order, of `count` maps: x is the upper left pixel that its kernels see. */
+INLINE void convolve(const ptrdiff_t count, const Stage *stage, const Lanes *restrict x, const float *restrict weight,
+                     Lanes pixel[GROUP][4]) {
+  const ptrdiff_t wide = padded_width(stage);
+  for (ptrdiff_t c = 0; c < count; c++)
+    for (int k = 0; k < 4; k++) pixel[c][k] = (Lanes){0};
+  for (ptrdiff_t i = 0; i < stage->rows; i++)
+    for (ptrdiff_t j = 0; j < stage->columns; j++) {
+      const Lanes *p = x + i * wide + j, *q = p + wide;
+      const Lanes a = p[0], b = p[1], d = q[0], e = q[1];
+      for (ptrdiff_t c = 0; c < count; c++) {
+        const float w = weight[(c * stage->rows + i) * stage->columns + j];
+        pixel[c][0] += w * a, pixel[c][1] += w * b, pixel[c][2] += w * d, pixel[c][3] += w * e;
+      }
+    }
+}
+
+#define IN_GROUPS(call) \
+  do { \
+    ptrdiff_t first = 0; \
+    for (; first + GROUP <= stage->maps; first += GROUP) call(GROUP); \
+    for (; first < stage->maps; first++) call(1); \
+  } while (0)
+
+/* As `largest_of_image`, for `count` maps from `first` on: largest (windows, maps), sums (2, maps). */
+INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t first, const Lanes *restrict padded,
+                          const float *restrict weight, const float *restrict sign, const float *restrict origin,
+                          Lanes *restrict largest, Lanes *restrict sums) {
+  const ptrdiff_t maps = stage->maps, high = windows_high(stage), wide = windows_wide(stage);
+  weight += first * stage->rows * stage->columns, sign += first, origin += first, largest += first, sums += first;
+  Lanes sum[GROUP], square[GROUP];
+  for (ptrdiff_t c = 0; c < count; c++) sum[c] = square[c] = (Lanes){0};
+  for (ptrdiff_t row = 0; row < high; row++)
+    for (ptrdiff_t column = 0; column < wide; column++, largest += maps) {
+      Lanes pixel[GROUP][4];
+      convolve(count, stage, padded + 2 * row * padded_width(stage) + 2 * column, weight, pixel);
+      for (ptrdiff_t c = 0; c < count; c++) {
+        Lanes a = pixel[c][0], b = pixel[c][1], d = pixel[c][2], e = pixel[c][3];
+        const Lanes upper = WHERE(b * sign[c] > a * sign[c], b, a), lower = WHERE(e * sign[c] > d * sign[c], e, d);
+        largest[c] = WHERE(lower * sign[c] > upper * sign[c], lower, upper);
+        a -= origin[c], b -= origin[c], d -= origin[c], e -= origin[c];
+        sum[c] += (a + b) + (d + e);
+        square[c] += (a * a + b * b) + (d * d + e * e);
+      }
+    }
+  for (ptrdiff_t c = 0; c < count; c++) sums[c] = sum[c], sums[maps + c] = square[c];
+}
+
+FOR_EACH_PROCESSOR static void stage_largest_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded,
+                                                const float *weight, const float *sign, const float *origin,
+                                                Lanes *largest, Lanes *sums) {
+  pad(stage, live, x, padded);
+#define CALL(count) stage_largest(count, stage, first, padded, weight, sign, origin, largest, sums)
+  IN_GROUPS(CALL);
+#undef CALL
+}
+
+/* As `scale_image`, image by image out of the lanes. */
+FOR_EACH_PROCESSOR static void stage_scale(const Stage *stage, ptrdiff_t live, const float *restrict largest,
+                                           const float *restrict slope, const float *restrict shift, float least,
+                                           float *restrict out) {
+  const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage);
+  for (ptrdiff_t lane = 0; lane < live; lane++)
+    for (ptrdiff_t i = 0; i < pixels; i++, out += maps)
+      for (ptrdiff_t c = 0; c < maps; c++) {
+        const float y = largest[(i * maps + c) * LANES + lane] * slope[c] + shift[c];
+        out[c] = y < least ? least : y;
+      }
+}
+
+/* One pixel of each map near the middle of the first image: about what they are. */
+static void sample(const Stage *stage, const float *x, const float *weight, float *pixel) {
+  for (ptrdiff_t c = 0; c < stage->maps; c++) pixel[c] = 0;
+  for (ptrdiff_t i = 0; i < stage->rows; i++)
+    for (ptrdiff_t j = 0; j < stage->columns; j++) {
+      const ptrdiff_t row = windows_high(stage) - stage->top + i, column = windows_wide(stage) - stage->left + j;
+      if (row >= 0 && row < stage->height && column >= 0 && column < stage->width)
+        for (ptrdiff_t c = 0; c < stage->maps; c++)
+          pixel[c] += weight[(c * stage->rows + i) * stage->columns + j] * x[row * stage->width + column];
+    }
+}
+
+#define BLOCKS ((stage->images + LANES - 1) / LANES)
+#define LIVE(block) (stage->images - (block) * LANES < LANES ? stage->images - (block) * LANES : LANES)
+
+/* largest: (blocks of eight images, windows, maps, 8), sums: (blocks, 2, maps, 8); the others as above. */
+void stage_forward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
+                   const float *norm_bias, double eps, int training, int relu, Lanes *largest, Lanes *sums,
+                   float *statistics, float *out) {
+  const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
+  const ptrdiff_t image = stage->height * stage->width;
+  float sign[MOST_CHANNELS], origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
+  signs(maps, norm_weight, sign);
+  sample(stage, x, weight, origin);
+#pragma omp parallel
+  {
+    Lanes padded[padded_height(stage) * padded_width(stage)];
+#pragma omp for schedule(static)
+    for (ptrdiff_t block = 0; block < BLOCKS; block++)
+      stage_largest_of(stage, LIVE(block), x + block * LANES * image, padded, weight, sign, origin,
+                       largest + block * size, sums + block * 2 * maps);
+  }
+  normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias, eps, training,
+             statistics, slope, shift);
+#pragma omp parallel for schedule(static)
+  for (ptrdiff_t block = 0; block < BLOCKS; block++)
+    stage_scale(stage, LIVE(block), (float *)(largest + block * size), slope, shift, relu ? 0 : -INFINITY,
+                out + block * LANES * size);
+}
+
+/* As `sums_of_image`, and in `passed` the gradient that passes. */
+FOR_EACH_PROCESSOR static void stage_sums(const Stage *stage, ptrdiff_t live, const Lanes *restrict largest,
+                                          const float *out, const float *grad, const float *mean,
+                                          const float *inverse, float above, Lanes *restrict passed,
+                                          Lanes *restrict sums) {
+  const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
+  Lanes plain[MOST_CHANNELS], times[MOST_CHANNELS];
+  for (ptrdiff_t c = 0; c < maps; c++) plain[c] = times[c] = (Lanes){0};
+  float *p = (float *)passed;
+  for (ptrdiff_t i = 0; i < size; i++)
+    for (ptrdiff_t lane = 0; lane < LANES; lane++)
+      p[i * LANES + lane] = lane < live && out[lane * size + i] > above ? grad[lane * size + i] : 0;
+  for (ptrdiff_t i = 0; i < pixels; i++, largest += maps, passed += maps)
+    for (ptrdiff_t c = 0; c < maps; c++) {
+      plain[c] += passed[c];
+      times[c] += passed[c] * ((largest[c] - mean[c]) * inverse[c]);
+    }
+  for (ptrdiff_t c = 0; c < maps; c++) sums[c] = plain[c], sums[maps + c] = times[c];
+}
+
+/* Add to the gradient of `count` maps' kernels what these images give. */
+INLINE void stage_weight_gradient(const ptrdiff_t count, const Stage *stage, ptrdiff_t first,
+                                  const Lanes *restrict padded, const float *restrict weight,
+                                  const Lanes *restrict largest, const Lanes *restrict passed,
+                                  const float *restrict slope, const float *restrict tilt,
+                                  const float *restrict shift, Lanes *restrict dweight) {
+  const ptrdiff_t maps = stage->maps, rows = stage->rows, columns = stage->columns, taps = rows * columns;
+  const ptrdiff_t high = windows_high(stage), wide = windows_wide(stage);
+  weight += first * taps, dweight += first * taps, largest += first, passed += first;
+  slope += first, tilt += first, shift += first;
+  for (ptrdiff_t row = 0; row < high; row++)
+    for (ptrdiff_t column = 0; column < wide; column++, largest += maps, passed += maps) {
+      const Lanes *x = padded + 2 * row * padded_width(stage) + 2 * column;
+      Lanes pixel[GROUP][4]; /* then its gradient */
+      convolve(count, stage, x, weight, pixel);
+      for (ptrdiff_t c = 0; c < count; c++) {
+        Lanes g = slope[c] * passed[c];
+        for (int k = 0; k < 4; k++) {
+          const Lanes hit = k < 3 ? WHERE(pixel[c][k] == largest[c], g, (Lanes){0}) : g;
+          g -= hit;
+          pixel[c][k] = shift[c] + tilt[c] * pixel[c][k] + hit;
+        }
+      }
+      for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < columns; j++) {
+          const Lanes *p = x + i * padded_width(stage) + j, *q = p + padded_width(stage);
+          const Lanes a = p[0], b = p[1], d = q[0], e = q[1];
+          for (ptrdiff_t c = 0; c < count; c++)
+            dweight[c * taps + i * columns + j] +=
+                (pixel[c][0] * a + pixel[c][1] * b) + (pixel[c][2] * d + pixel[c][3] * e);
+        }
+    }
+}
+
+FOR_EACH_PROCESSOR static void stage_weight_gradient_of(const Stage *stage, ptrdiff_t live, const float *x,
+                                                        Lanes *padded, const float *weight, const Lanes *largest,
+                                                        const Lanes *passed, const float *slope, const float *tilt,
+                                                        const float *shift, Lanes *dweight) {
+  pad(stage, live, x, padded);
+  memset(dweight, 0, stage->maps * stage->rows * stage->columns * sizeof *dweight);
+#define CALL(count) \
+  stage_weight_gradient(count, stage, first, padded, weight, largest, passed, slope, tilt, shift, dweight)
+  IN_GROUPS(CALL);
+#undef CALL
+}
+
+/* passed: as largest; dweights: (blocks, maps, rows, columns, 8), room for partial sums; dweight: as weight. */
+void stage_backward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
+                    const Lanes *largest, const float *statistics, const float *out, const float *grad, int relu,
+                    Lanes *passed, Lanes *sums, Lanes *dweights, float *dweight, float *norm_dweight,
+                    float *norm_dbias) {
+  const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
+  const ptrdiff_t image = stage->height * stage->width, weights = maps * stage->rows * stage->columns;
+  const float *mean = statistics, *inverse = mean + 2 * maps;
+  float slope[MOST_CHANNELS], tilt[MOST_CHANNELS], shift[MOST_CHANNELS];
+#pragma omp parallel for schedule(static)
+  for (ptrdiff_t block = 0; block < BLOCKS; block++)
+    stage_sums(stage, LIVE(block), largest + block * size, out + block * LANES * size, grad + block * LANES * size,
+               mean, inverse, relu ? 0 : -INFINITY, passed + block * size, sums + block * 2 * maps);
+  normaliser_gradient(stage->images, 4 * pixels, LANES, maps, (float *)sums, norm_weight, statistics, norm_dweight,
+                      norm_dbias, slope, tilt, shift);
+#pragma omp parallel
+  {
+    Lanes padded[padded_height(stage) * padded_width(stage)];
+#pragma omp for schedule(static)
+    for (ptrdiff_t block = 0; block < BLOCKS; block++)
+      stage_weight_gradient_of(stage, LIVE(block), x + block * LANES * image, padded, weight, largest + block * size,
+                               passed + block * size, slope, tilt, shift, dweights + block * weights);
+  }
+  for (ptrdiff_t i = 0; i < weights; i++)
+    dweight[i] = (float)total((float *)dweights, stage->images, LANES, weights, i);
 }
 
 /* ------------------------------------------------------------------------------ a convolution's input, few channels */
