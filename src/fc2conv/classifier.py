@@ -137,6 +137,7 @@ class Classifier(LightningModule):
         if self.config.init == "xavier":
             xavier_(self.net)
         self.net.to(memory_format=torch.channels_last)
+        self.random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.net.modules())
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
         self.figures: dict[str, dict[str, float]] = {}
         self.counts = Confusion(classes)
@@ -180,6 +181,8 @@ class Classifier(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it.
+        if not self.random:
+            return
         seed = mixed_seed(self.seed, self.global_rank, self.global_step)
         # torch.manual_seed goes through all devices, and keeps a stack trace for each that is not in use
         (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)

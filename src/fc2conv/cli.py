@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fc2conv import show
 from fc2conv.compose import planned, register_schema, typed
 from fc2conv.config import GROUPS, MODELS, TOP_LEVEL, Config, ConfigError, identity_of, plain
+from fc2conv.imports import uncollected
 from fc2conv.parsing import parse, suggest
 from fc2conv.record import check_writable, find_run
 from fc2conv.result import Result, hashed
@@ -119,7 +120,8 @@ def _start(composed: DictConfig) -> None:
     elif Result.read(folder).status == "done":
         raise ConfigError("resume", f"{folder} is done; there is nothing left to train")
 
-    from fc2conv.launch import start as start_run
+    with uncollected():
+        from fc2conv.launch import start as start_run
 
     result = start_run(config, overrides, folder, resumed=folder is not None)
     if result:
@@ -151,7 +153,8 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
     assert config.ckpt is not None
     if not Path(config.ckpt).is_file():
         raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
-    from fc2conv.run import config_of, test
+    with uncollected():
+        from fc2conv.run import config_of, test
 
     config = recorded(config, values, overrides, config_of(Path(config.ckpt)))
     figures = test(config)

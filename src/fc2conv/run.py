@@ -9,8 +9,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from fc2conv.callbacks import EpochRecorder, Pruned, ShowProgress, StopOnSignal
 from fc2conv.classifier import Classifier, NonFiniteLoss
 from fc2conv.config import Config, ConfigError, TrainerConfig, plain
 from fc2conv.data.module import ImageData
+from fc2conv.imports import uncollected
 from fc2conv.models.modules import CLASSES
 from fc2conv.record import Record, log, reserve
 from fc2conv.result import Result
@@ -75,7 +77,8 @@ def run(
             record.result.world_size = world.size
             record.result.data_sha256 = data.source.sha256
             if config.logger.name == "wandb":
-                from fc2conv import tracking
+                with uncollected():
+                    from fc2conv import tracking
 
                 tracker = tracking.start(config, record.result, folder, resumed)
             record.write()
@@ -154,9 +157,12 @@ def _cores() -> int:
 
 
 class _NoProfiler(PassThroughProfiler):
-    """Lightning makes a generator for each of some forty calls a step, to time nothing; this one makes none."""
+    """Lightning makes a generator for each of some forty calls a step, to time nothing; this one makes none.
 
-    _nothing: AbstractContextManager[Any] = nullcontext()
+    A lock that is always free is entered and left without Python's help, as contextlib.nullcontext is not.
+    """
+
+    _nothing: AbstractContextManager[Any] = RLock()
 
     def profile(self, action_name: str) -> Any:
         return self._nothing

@@ -82,14 +82,16 @@ class Batches:
         if self.seed is not None:
             generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch()))
             order = order[torch.randperm(len(order), generator=generator)]
-        parts = order.tensor_split(self.batches)
+        labels = self.labels.index_select(0, order).long().tensor_split(self.batches)
         start, self.start = self.start, 0
-        for at in range(start, self.batches):
+        for at, whole in enumerate(order.tensor_split(self.batches)):
+            if at < start:
+                continue
             self.next = at + 1
-            whole = parts[at]
-            mine = whole.tensor_split(self.world_size)[self.rank]
-            labels = self.labels.index_select(0, mine).long()
-            yield Batch(self.images.index_select(0, mine), labels, mine, len(whole) / self.world_size)
+            mine, known = whole, labels[at]
+            if self.world_size > 1:
+                mine, known = (t.tensor_split(self.world_size)[self.rank] for t in (mine, known))
+            yield Batch(self.images.index_select(0, mine), known, mine, len(whole) / self.world_size)
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of this epoch have been dealt; Lightning stores it in checkpoints."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from fc2conv.imports import uncollected
 from fc2conv.lock import claim
 from fc2conv.result import Status
 from fc2conv.sweep.cells import FINISHED, LOG, Cell
@@ -52,8 +53,9 @@ def work(cell: Cell, file: Path | None = None, force: bool = False) -> Outcome:
 
 
 def _train(cell: Cell, file: Path | None, resumed: bool) -> Outcome:
-    from fc2conv.launch import start
-    from fc2conv.sweep.study import watch
+    with uncollected():
+        from fc2conv.launch import start
+        from fc2conv.sweep.study import watch
 
     assert cell.config is not None
     try:
