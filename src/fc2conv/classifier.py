@@ -26,6 +26,13 @@ class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message says at which step and learning rate."""
 
 
+LOSS_UNIT = 2.0**-24
+"""Of an image's loss, in nats, where it is summed up. Whole numbers of it have the same sum in any order: how the
+images were dealt out among batches and ranks does not show in the last digit."""
+SUMS = torch.float32 if torch.backends.mps.is_available() else torch.float64
+"""MPS has no float64: there the last digits do depend on the order."""
+
+
 class Totals(Metric):
     """Loss, accuracy and count of a part: summed, over batches and ranks, and divided once."""
 
@@ -37,19 +44,19 @@ class Totals(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("loss", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("loss", torch.zeros((), dtype=SUMS), dist_reduce_fx="sum")
         self.add_state("correct", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("n", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, loss: Tensor, outputs: Tensor, labels: Tensor) -> None:
-        """Add a batch: the sum of its losses, outputs (B, classes), labels (B,)."""
-        self.loss.add_(loss)
+    def update(self, losses: Tensor, outputs: Tensor, labels: Tensor) -> None:
+        """Add a batch: its images' losses (B,), or one sum of them; outputs (B, classes), labels (B,)."""
+        self.loss.add_((losses.to(SUMS) / LOSS_UNIT).round().sum())
         self.correct.add_((outputs.argmax(1) == labels).sum())
         self.n.add_(len(labels))
 
     def compute(self) -> dict[str, float]:
         """{loss, acc, n}; loss and acc are means over the n images."""
-        loss, correct, n = self.loss.item(), int(self.correct.item()), int(self.n.item())
+        loss, correct, n = self.loss.item() * LOSS_UNIT, int(self.correct.item()), int(self.n.item())
         return {"loss": loss / n, "acc": correct / n, "n": n}
 
 
@@ -230,7 +237,7 @@ class Classifier(LightningModule):
 
     def _evaluate(self, part: str, batch: Batch) -> Tensor:
         outputs: Tensor = self(batch.images)
-        self._totals(part).update(self.loss(outputs, batch.labels).sum(), outputs, batch.labels)
+        self._totals(part).update(self.loss(outputs, batch.labels), outputs, batch.labels)
         return outputs
 
     def _totals(self, part: str) -> Totals:

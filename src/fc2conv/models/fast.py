@@ -1,10 +1,10 @@
 """Layers of torch, arranged so that a CPU trains them faster on images with few channels.
 
 With six channels torch's channels-last kernels fill no vector register, and each operation goes through memory: of a
-step of `lenet_modern` the first norm and pooling took as long as its convolution. kernels.c does them, and a ReLU
-behind them, together. A batch norm that stands alone sees an image as rows of W*C numbers, so that an instruction spans
-several pixels. Wherever that is of no use, torch's own layers are called. benchmarks/README.md has the figures;
-tests/test_fast.py compares values and gradients with torch's.
+step of `lenet_modern` the first norm and pooling took as long as their convolution. kernels.c does them, a ReLU behind
+them, and on images of one channel the convolution in front of them, together. A batch norm that stands alone sees an
+image as rows of W*C numbers, so that an instruction spans several pixels. Wherever that is of no use, torch's layers
+are called. benchmarks/README.md has the figures; tests/test_fast.py compares values and gradients with torch's.
 """
 
 from __future__ import annotations
