@@ -8,9 +8,9 @@ b  this suite: validation, metrics, checkpoints, metrics.csv, result.json and of
 c  the usual way: torchvision dataset with per-image ToTensor and Normalize, DataLoader, a LightningModule with
    torchmetrics at each step, validation, checkpoints and a CSV logger; it has none of these settings
 
-Prints the medians over the rounds and the medians of each round's ratios.
+Prints the medians over the rounds and the medians of each round's ratios; a and b alternate three times a round.
 
-    python benchmarks/throughput.py [--rounds 7] [--threads 1 2] [--models lenet lenet_modern mlp]
+    python benchmarks/throughput.py [--rounds 5] [--threads 1 2] [--models lenet lenet_modern mlp]
 """
 
 from __future__ import annotations
@@ -229,8 +229,9 @@ def torchvision_files(data: ImageData, root: Path) -> None:
         (folder / stem).write_bytes(header + array.numpy().tobytes())
 
 
-# a and b one after the other, as the machine's speed drifts
 WAYS = {bare: "a bare", suite: "b suite", tuned: "s tuned", plain: "p plain", usual: "c usual"}
+PAIRS = 3
+"""Of a and b in a round, one behind the other: they lie closest, and the machine's speed drifts."""
 WITHOUT_SETTINGS = (bare, usual)
 
 
@@ -241,7 +242,7 @@ def quiet() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     arguments = parser.parse_args()
@@ -266,17 +267,18 @@ def main() -> None:
             os.environ["GOMP_SPINCOUNT"] = spin
         for threads in arguments.threads:
             for name in arguments.models:
-                rounds = [
-                    [process.submit(way, name, folder, threads).result() for way, process in ways]
-                    for _ in range(arguments.rounds)
-                ]
-                speeds = [statistics.median(column) for column in zip(*rounds, strict=True)]
+                speeds: dict[Any, list[float]] = {way: [] for way in WAYS}
+                for _ in range(arguments.rounds):
+                    for way, process in [*ways[:2] * PAIRS, *ways[2:]]:
+                        speeds[way].append(process.submit(way, name, folder, threads).result())
+                rounds = [statistics.mean(speeds[suite][i : i + PAIRS]) for i in range(0, len(speeds[suite]), PAIRS)]
                 ratios = [
-                    statistics.median(b / other for b, other in ((r[1], r[i]) for r in rounds)) for i in (0, 2, 3, 4)
+                    statistics.median(b / x for b, x in zip(bs, speeds[way], strict=True))
+                    for way, bs in ((bare, speeds[suite]), (tuned, rounds), (plain, rounds), (usual, rounds))
                 ]
                 print(
                     f"{name:14}{threads:8}",
-                    *(f"{v:10,.0f}" for v in speeds),
+                    *(f"{statistics.median(v):10,.0f}" for v in speeds.values()),
                     *(f"{v:7.2f}" for v in ratios),
                     sep="",
                     flush=True,
