@@ -239,8 +239,8 @@ void norm_pool_backward(const Windows *windows, const float *x, const float *wei
 /* --------------------------------------- a convolution of one-channel images, with the batch norm, maximum and ReLU */
 
 /* What a network does first, and on the most pixels. Images go through it eight at a time, one in each lane of a
-   vector, so that every vector is full whatever the shapes. What the convolution gives is never stored: it is as many
-   numbers as all else of the step together, and found anew in the backward pass sooner than fetched from memory. */
+   vector, so that every vector is full whatever the shapes. What the convolution gives is never stored: it would be the
+   largest tensor of the step, and is found anew in the backward pass sooner than fetched from memory. */
 
 /* Kernels of rows x columns that step by 1, on images with top rows of zeros above and below, left columns of them on
    either side. */
