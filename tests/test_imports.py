@@ -1,13 +1,19 @@
-"""The direction of the imports, read from the source: what a module may not know, and what may not know it."""
+"""The direction of the imports, read from the source: what a module may not know, and what may not know it; and how
+large ones are made."""
 
 from __future__ import annotations
 
 import ast
+import gc
+import sys
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import fc2conv
+from fc2conv.imports import uncollected
 
 ROOT = Path(fc2conv.__file__).parent
 FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in ROOT.rglob("*.py")}
@@ -24,6 +30,7 @@ TORCH_FREE = [
         "signals",
         "lock",
         "world",
+        "imports",
         "cli",
         "data.folder",
         "models",
@@ -128,3 +135,19 @@ def test_the_imports_are_found() -> None:
     assert "cli" in importers("fc2conv.run") & importers("hydra")
     assert {"classifier", "models.layers"} <= importers("torch")
     assert "run" in importers("lightning.pytorch.Trainer")
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_what_was_imported_is_left_alone_and_nothing_else(imported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run in one process imports nothing: what it finds of the first must still be collected."""
+    before = gc.get_freeze_count()
+    try:
+        with suppress(ImportError), uncollected():
+            assert not gc.isenabled()
+            if imported:
+                monkeypatch.setitem(sys.modules, "large", ModuleType("large"))
+            raise ImportError
+        assert gc.isenabled()
+        assert (gc.get_freeze_count() > before) == imported
+    finally:
+        gc.unfreeze()

@@ -32,7 +32,6 @@ images were dealt out among batches and ranks does not show in the last digit.""
 SUMS = torch.float32 if torch.backends.mps.is_available() else torch.float64
 """MPS has no float64: there the last digits do depend on the order."""
 
-
 COUNTED = 16
 """Training steps that are counted at once: for each by itself it takes 1 % of the step of a small network."""
 
@@ -150,7 +149,7 @@ class Classifier(LightningModule):
         self.net.to(memory_format=torch.channels_last)
         self.random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.net.modules())
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
-        self._steps_seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._uncounted: list[tuple[Tensor, Tensor, Tensor]] = []
         self.figures: dict[str, dict[str, float]] = {}
         self.counts = Confusion(classes)
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
@@ -203,8 +202,8 @@ class Classifier(LightningModule):
         outputs: Tensor = self(batch.images)
         total = self.loss(outputs, batch.labels).sum()
         self._check_finite(total)
-        self._steps_seen.append((total.detach(), outputs.detach(), batch.labels))
-        if len(self._steps_seen) == COUNTED:
+        self._uncounted.append((total.detach(), outputs.detach(), batch.labels))
+        if len(self._uncounted) == COUNTED:
             self._count()
         return total / batch.size
 
@@ -213,9 +212,9 @@ class Classifier(LightningModule):
 
     def _count(self) -> None:
         """Bring the totals of training up to date."""
-        if self._steps_seen:
-            totals, outputs, labels = zip(*self._steps_seen, strict=True)
-            self._steps_seen.clear()
+        if self._uncounted:
+            totals, outputs, labels = zip(*self._uncounted, strict=True)
+            self._uncounted.clear()
             self.train_totals.update(torch.stack(totals), torch.cat(outputs), torch.cat(labels))
 
     def _check_finite(self, total: Tensor) -> None:

@@ -257,7 +257,7 @@ static ptrdiff_t padded_height(const Stage *stage) { return stage->height + 2 * 
 static ptrdiff_t windows_wide(const Stage *stage) { return (padded_width(stage) - stage->columns + 1) / 2; }
 static ptrdiff_t windows_high(const Stage *stage) { return (padded_height(stage) - stage->rows + 1) / 2; }
 
-/* Where `mask`: a, else b. Macros, since functions of vectors need the same instructions as who calls them. */
+/* Where `mask`: a, else b. A macro, since a function of vectors needs the same instructions as who calls it. */
 #define WHERE(mask, a, b) ((Lanes)(((mask) & (Mask)(a)) | (~(mask) & (Mask)(b))))
 
 /* Interleave `n` numbers of each of `live` images, `step` apart; the other lanes get zeros. */
