@@ -30,7 +30,7 @@ from fc2conv.config import (
     SoftmaxConfig,
     plain,
 )
-from fc2conv.data.module import Batches
+from fc2conv.data.module import Batches, Executions
 from fc2conv.models.modules import CLASSES, LeNet, LeNet5, Softmax
 
 MODERN = LeNetConfig(activation="relu", pool="max", norm="batch", bias=False)
@@ -163,7 +163,7 @@ def test_dropout_differs_from_seed_to_seed_and_step_to_step() -> None:
     for seed in (0, 1, 2, 256, 4096, 2**24, 2**32 - 1):
         module = classifier(MLPConfig(hidden=(2,), dropout=0.5), seed=seed)
         for _ in range(2):
-            module.on_train_batch_start(None, 0)  # type: ignore[arg-type]
+            module._seed_step()
             draws.append(torch.rand(8))
     for first, again in zip(draws[::2], draws[1::2], strict=True):
         assert torch.equal(first, again)
@@ -203,7 +203,8 @@ def trained(module: Classifier, steps: int = 1) -> Trainer:
         num_sanity_val_steps=0,
     )
     x, n = images(8 * steps, tuple(module.hparams["input_shape"])), torch.arange(8 * steps)
-    trainer.fit(module, *(Batches(x, LABELS.repeat(steps), part, batch_size=8) for part in (n, n[:8])))
+    train, val = (Batches(x, LABELS.repeat(steps), part, batch_size=8) for part in (n, n[:8]))
+    trainer.fit(module, Executions(train, 1), val)
     return trainer
 
 

@@ -20,6 +20,7 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
+from fc2conv import classifier
 from fc2conv.callbacks import EpochRecorder, Pruned, StopOnSignal
 from fc2conv.classifier import Classifier, NonFiniteLoss
 from fc2conv.cli import explain, recorded
@@ -35,6 +36,7 @@ from fc2conv.config import (
     plain,
 )
 from fc2conv.lock import claim
+from fc2conv.models.modules import LeNet
 from fc2conv.parsing import parse
 from fc2conv.record import reserve
 from fc2conv.result import Result
@@ -150,7 +152,8 @@ def test_the_best_epoch_is_tested_not_the_last(config: Config, monkeypatch: pyte
 def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
     config: Config, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """8 steps an epoch: the middle of the first and second epoch, the end of the second, and of the last."""
+    """8 steps an epoch: the middle of the first and second epoch, the end of the second, and of the last. The whole run
+    makes them in one execution, the one that is cut one by one; it goes on so, whatever is the default then."""
     whole = run(config)
     ask = StopOnSignal.on_train_batch_end
 
@@ -161,8 +164,10 @@ def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
 
     with monkeypatch.context() as patch:
         patch.setattr(StopOnSignal, "on_train_batch_end", signal_at)
+        patch.setattr(classifier, "STEPS", 1)
         with pytest.raises(Interrupted) as caught:
             run(replace(config, name="cut"))
+    monkeypatch.setattr(classifier, "STEPS", 3)
     assert caught.value.exit_code == 143
     folder = Path(config.runs_dir)
     stopped = Result.read(folder / "cut")
@@ -363,6 +368,42 @@ def test_the_record_says_the_rate_of_an_epochs_last_step(config: Config) -> None
     run(replace(config, optim=OptimConfig(name="sgd", lr=0.003, schedule="cosine")))
     expected = [0.003 * (1 + math.cos(math.pi * t / 24)) / 2 for t in (7, 15, 23)]
     assert [float(r["lr"]) for r in rows(Path(config.runs_dir) / "run")] == pytest.approx(expected, rel=1e-4)
+
+
+def test_large_networks_make_fewer_steps_in_an_execution() -> None:
+    """At most 16, and two thousand million multiply-accumulates: LeNet has 416,520."""
+    assert [LeNet(LeNetConfig()).steps_per_execution(n) for n in (1, 256, 1000, 4801, 10000)] == [16, 16, 4, 1, 1]
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize("steps", [3, 16])
+def test_how_many_steps_an_execution_makes_does_not_matter(
+    config: Config, precision: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a schedule, dropout, augmentation and clipping; 8 steps an epoch."""
+    trainer = replace(config.trainer, max_epochs=2, precision=precision, gradient_clip=0.5)
+    calls: list[int] = []
+    monkeypatch.setattr(StopOnSignal, "on_train_batch_end", lambda self, *args: calls.append(args[-1]))
+    for n in (1, steps):
+        monkeypatch.setattr(classifier, "STEPS", n)
+        run(replace(config, trainer=trainer, name=str(n)))
+    assert calls == [*range(8), *range(8), *range(math.ceil(8 / steps)), *range(math.ceil(8 / steps))]
+    one, several = (Path(config.runs_dir) / str(n) for n in (1, steps))
+    assert same(weights(one), weights(several))
+    assert rows(one) == rows(several)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+def test_the_gradient_is_clipped_to_its_largest_norm(config: Config, precision: Any) -> None:
+    """One step of plain SGD moves the weights by the rate times the norm."""
+    trainer = replace(config.trainer, max_epochs=1, precision=precision, gradient_clip=0.01)
+    optim = OptimConfig(name="sgd", lr=0.5, momentum=0.0, weight_decay=0.0, schedule="constant")
+    run(replace(config, data=replace(config.data, batch_size=1000), trainer=trainer, optim=optim))
+    torch.manual_seed(config.seed)
+    before = LeNet(config.model).net.state_dict()
+    after = Classifier.load(str(Path(config.runs_dir) / "run" / "checkpoints" / "last.ckpt")).net.state_dict()
+    moved = torch.stack([(after[k] - before[k]).square().sum() for k in before]).sum().sqrt()
+    assert moved.item() == pytest.approx(0.5 * 0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])

@@ -18,7 +18,7 @@ import wandb
 from wandb.sdk.lib.wbauth import read_netrc_auth
 from wandb_server import WandbServer, wandb_server
 
-from fc2conv import tracking
+from fc2conv import classifier, tracking
 from fc2conv.callbacks import StopOnSignal
 from fc2conv.classifier import NonFiniteLoss
 from fc2conv.config import Config, DataConfig, LeNetConfig, LoggerConfig, MLPConfig, OptimConfig, TrainerConfig
@@ -64,7 +64,7 @@ def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) 
     assert seen["config"]["parameters"] == 61706
     assert (seen["config"]["macs"], seen["config"]["receptive_field"]) == (416520, 16)
     assert seen["config"]["model"]["kernel_size"] == 5
-    assert seen["summary"]["epoch"] == 2
+    assert (seen["summary"]["epoch"], seen["summary"]["trainer/global_step"]) == (2, 10)
     assert seen["summary"]["test/acc"] == pytest.approx(result.test["acc"])
     assert seen["summary"]["val/acc"] == pytest.approx((result.val or {})["acc"])
     assert {"train/loss", "train/acc", "test/confusion_matrix", "first_layer_filters"} <= set(seen["summary"])
@@ -100,6 +100,7 @@ def test_an_interrupted_run_goes_on_in_the_same_wandb_run(config: Config, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(StopOnSignal, "on_train_batch_end", signal_at)
+        patch.setattr(classifier, "STEPS", 2)
         with pytest.raises(Interrupted):
             run(config)
     folder = Path(config.runs_dir) / "run"

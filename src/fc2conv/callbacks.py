@@ -15,6 +15,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from fc2conv.classifier import Classifier
+from fc2conv.data.module import Batches, Executions
 from fc2conv.record import Record, log
 from fc2conv.show import EpochProgress
 from fc2conv.signals import Signals
@@ -48,8 +49,7 @@ class EpochRecorder(Checkpoint):
         self.record, self.folder, self.progress, self.watch, self.patience = record, folder, progress, watch, patience
         self.best: dict[str, float] = {}
         self.stop = False
-        self.seconds = self.lr = 0.0
-        self._began = 0.0
+        self.seconds = self._began = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "stop": self.stop, "seconds": self._fitted()}
@@ -75,9 +75,6 @@ class EpochRecorder(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # after the step the schedule has moved on
-
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
         train, val, epoch = pl_module.figures["train"], pl_module.figures["val"], trainer.current_epoch + 1
@@ -90,7 +87,13 @@ class EpochRecorder(Checkpoint):
         if self.record:
             metrics = {f"{part}/{k}": v for part, f in pl_module.figures.items() for k, v in f.items()}
             self.record.epoch(
-                {"epoch": epoch, "step": trainer.global_step, "lr": self.lr, **metrics, "seconds": round(fitted, 3)}
+                {
+                    "epoch": epoch,
+                    "step": trainer.global_step,
+                    "lr": pl_module.lr,
+                    **metrics,
+                    "seconds": round(fitted, 3),
+                }
             )
             result = self.record.result
             result.epochs, result.best_epoch = epoch, int(self.best["epoch"])
@@ -154,30 +157,33 @@ class StopOnSignal(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        stop = self.signals.received is not None
-        if trainer.world_size > 1:  # all ranks must stop at the same step, so they ask each other now and then
-            if batch_idx % 8:
-                return
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-        if stop and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        if self._asked(trainer) and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self.recorder.save(trainer, better=False)
             self._raise()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A signal during validation, when the epoch before has been saved."""
-        stop = self.signals.received is not None
-        if trainer.world_size > 1:
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-        if stop:
+        if self._asked(trainer):
             self._raise()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals.deferred = False
         self.signals.raise_if_received()
 
+    def _asked(self, trainer: Trainer) -> bool:
+        """Whether any rank got a signal: all must stop at the same step."""
+        stop = self.signals.received is not None
+        return stop if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(stop, all=False)
+
     def _raise(self) -> None:
         self.signals.received = self.signals.received or signal.SIGTERM  # another rank got it
         self.signals.raise_if_received()
+
+
+def _batches(trainer: Trainer) -> Batches:
+    loader = trainer.train_dataloader
+    assert isinstance(loader, Executions)
+    return loader.batches
 
 
 class ShowProgress(Callback):
@@ -192,8 +198,8 @@ class ShowProgress(Callback):
         self._stack.enter_context(self.progress.running())
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-        self.progress.start(trainer.current_epoch + 1, int(trainer.num_training_batches), done)
+        batches = _batches(trainer)
+        self.progress.start(trainer.current_epoch + 1, len(batches), batches.next % len(batches))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -207,7 +213,7 @@ class ShowProgress(Callback):
         text = f"loss {outputs['loss'].item():.3f}" + (
             f"  val acc {accuracy.item():.4f}" if accuracy is not None else ""
         )
-        self.progress.step(batch_idx + 1, text)
+        self.progress.step(_batches(trainer).next, text)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stack.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -32,8 +33,9 @@ images were dealt out among batches and ranks does not show in the last digit.""
 SUMS = torch.float32 if torch.backends.mps.is_available() else torch.float64
 """MPS has no float64: there the last digits do depend on the order."""
 
-COUNTED = 16
-"""Training steps that are counted at once: for each by itself it takes 1 % of the step of a small network."""
+STEPS, MACS = 16, 2 * 10**9
+"""Training steps in one call of training_step at most, and multiply-accumulates of its forward passes: some .2 s on two
+cores, which a signal that stops the run may have to wait for."""
 
 
 class Totals(Metric):
@@ -98,6 +100,7 @@ class Classifier(LightningModule):
         classes: number of classes
         optim: optimiser and schedule, or their plain values
         seed: of dropout; the initial weights follow from torch's generator as usual
+        gradient_clip: largest norm of the gradient; None: any
         extra: anything plain that belongs into the checkpoint
 
     Attributes:
@@ -105,6 +108,7 @@ class Classifier(LightningModule):
         geometry: its shapes, parameters, MACs and receptive fields
         figures: {loss, acc, n} of each part (train, val, test) when it was last gone through
         confusion: (classes, classes) images of each true class by predicted class, of the last test
+        lr: learning rate of the last step
     """
 
     config_class: ClassVar[type | None] = None
@@ -117,8 +121,10 @@ class Classifier(LightningModule):
         optim: OptimConfig | Mapping[str, Any] = OptimConfig(),
         seed: int = 0,
         extra: Mapping[str, Any] | None = None,
+        gradient_clip: float | None = None,
     ):
         super().__init__()
+        self.automatic_optimization = False  # the optimiser's steps are training_step's
         if model is None:
             if self.config_class is None:
                 raise TypeError("Classifier needs a model's config; its subclasses have one of their own")
@@ -129,7 +135,7 @@ class Classifier(LightningModule):
                 f"{type(self).__name__} takes a {self.config_class.__name__}, got {type(self.config).__name__}"
             )
         self.optim = parse(OptimConfig, optim, "optim") if isinstance(optim, Mapping) else optim
-        self.seed = seed
+        self.seed, self.gradient_clip = seed, gradient_clip
         # plain values only, so that checkpoints load with weights_only=True and no further argument
         self.save_hyperparameters(
             {
@@ -149,10 +155,10 @@ class Classifier(LightningModule):
         self.net.to(memory_format=torch.channels_last)
         self.random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.net.modules())
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
-        self._uncounted: list[tuple[Tensor, Tensor, Tensor]] = []
         self.figures: dict[str, dict[str, float]] = {}
         self.counts = Confusion(classes)
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+        self.lr = 0.0
 
     @classmethod
     def load(cls, path: str, map_location: str | torch.device = "cpu") -> Classifier:
@@ -190,32 +196,51 @@ class Classifier(LightningModule):
 
     # -------------------------------------------------------------------------------------------------------- the steps
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it.
-        if not self.random:
-            return
-        seed = mixed_seed(self.seed, self.global_rank, self.global_step)
-        # torch.manual_seed goes through all devices, and keeps a stack trace for each that is not in use
-        (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)
+    def steps_per_execution(self, batch_size: int) -> int:
+        """Training steps that are made in one call of training_step.
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        outputs: Tensor = self(batch.images)
-        total = self.loss(outputs, batch.labels).sum()
-        self._check_finite(total)
-        self._uncounted.append((total.detach(), outputs.detach(), batch.labels))
-        if len(self._uncounted) == COUNTED:
-            self._count()
-        return total / batch.size
+        Lightning takes about .4 ms around a call, whatever is done in it: 6 % of the step of a small network.
+        """
+        return max(1, min(STEPS, MACS // max(1, self.geometry.macs * batch_size)))
 
-    # Lightning looks it up before each step
+    def training_step(self, batches: Iterable[Batch], batch_idx: int) -> dict[str, Tensor]:
+        """One step of the optimiser for each of the batches.
+
+        Returns:
+            loss: of the last batch, mean over its images
+        """
+        optimizer, schedule = cast(LightningOptimizer, self.optimizers()), cast(Any, self.lr_schedulers())
+        seen = []
+        for batch in batches:
+            self._seed_step()
+            outputs: Tensor = self(batch.images)
+            total = self.loss(outputs, batch.labels).sum()
+            self._check_finite(total)
+            seen.append((total.detach(), outputs.detach(), batch.labels))
+            loss = total / batch.size
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            self.lr = optimizer.param_groups[0]["lr"]
+            optimizer.step()
+            if schedule:
+                schedule.step()
+        totals, all_outputs, labels = zip(*seen, strict=True)
+        self.train_totals.update(torch.stack(totals), torch.cat(all_outputs), torch.cat(labels))
+        return {"loss": loss.detach()}
+
+    # Lightning looks it up before each call
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
-    def _count(self) -> None:
-        """Bring the totals of training up to date."""
-        if self._uncounted:
-            totals, outputs, labels = zip(*self._uncounted, strict=True)
-            self._uncounted.clear()
-            self.train_totals.update(torch.stack(totals), torch.cat(outputs), torch.cat(labels))
+    def _seed_step(self) -> None:
+        """What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it."""
+        if self.random:
+            seed = mixed_seed(self.seed, self.global_rank, self.global_step)
+            # torch.manual_seed goes through all devices, and keeps a stack trace for each that is not in use
+            (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.gradient_clip is not None:  # here, where mixed precision has undone its scaling of the loss
+            self.clip_gradients(optimizer, self.gradient_clip, "norm")
 
     def _check_finite(self, total: Tensor) -> None:
         """On the CPU at every step; elsewhere now and then and at an epoch's end, as looking means waiting for the
@@ -231,7 +256,6 @@ class Classifier(LightningModule):
         )
 
     def on_train_epoch_end(self) -> None:
-        self._count()
         self._report("train")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -264,14 +288,13 @@ class Classifier(LightningModule):
         if part != "test" and not math.isfinite(values["loss"]):
             raise self._non_finite({"train": "training", "val": "validation"}[part], values["loss"])
         self.figures[part] = values
-        # Lightning would count epochs from 0 here, and metrics.csv counts from 1
-        epoch = self.current_epoch + (part != "test")
-        self.log_dict({**{f"{part}/{k}": float(v) for k, v in values.items()}, "epoch": float(epoch)})
+        # Lightning would count epochs from 0 here, and metrics.csv counts from 1; and its calls instead of our steps
+        at = {"epoch": float(self.current_epoch + (part != "test")), "step": float(self.global_step)}
+        self.log_dict({f"{part}/{k}": float(v) for k, v in values.items()} | at)
 
     # ------------------------------------------------------------------------------------------ checkpoints, optimiser
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._count()
         totals = {k: getattr(self.train_totals, k).clone() for k in ("loss", "correct", "n")}
         checkpoint["train_totals"] = {k: self.trainer.strategy.reduce(v, reduce_op="sum") for k, v in totals.items()}
 
@@ -289,7 +312,7 @@ class Classifier(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None or not self.trainer.max_epochs:
             return int(self.trainer.estimated_stepping_batches)
-        return len(data.train_dataloader()) * self.trainer.max_epochs
+        return int(data.steps_per_epoch * self.trainer.max_epochs)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         o = self.optim
@@ -302,7 +325,7 @@ class Classifier(LightningModule):
         optimizer: torch.optim.Optimizer
         # a fused step undoes a loss's scaling itself, too late for the clipping; Lightning refuses the two together
         trainer = self._trainer
-        fused = not (trainer and trainer.gradient_clip_val and trainer.precision.endswith("mixed"))
+        fused = not (trainer and self.gradient_clip and trainer.precision.endswith("mixed"))
         if o.name == "sgd":
             nesterov = o.nesterov and o.momentum > 0
             optimizer = torch.optim.SGD(groups, lr=o.lr, momentum=o.momentum, nesterov=nesterov, fused=fused)

@@ -64,8 +64,15 @@ def run(
         data.setup()
         seed_everything(config.seed, verbose=False)
         module = CLASSES[config.model.family](
-            config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
+            config.model,
+            data.shape,
+            len(data.classes),
+            config.optim,
+            config.seed,
+            {"config": plain(config)},
+            config.trainer.gradient_clip,
         )
+        data.steps_per_execution = module.steps_per_execution(config.data.batch_size)
         if not world.is_first:
             _fit_and_test(config, world, module, data, signals, None, folder or Path(), None, resumed, watch)
             _part(world)
@@ -181,7 +188,6 @@ def trainer_for(config: TrainerConfig, world: World, callbacks: list[Callback], 
         num_nodes=world.nodes,
         strategy=strategy,
         precision="32-true" if config.precision == "32" else config.precision,
-        gradient_clip_val=config.gradient_clip,
         deterministic=True if cpu else "warn",
         callbacks=callbacks,
         logger=logger,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +276,7 @@ def test_image_data(config: Callable[..., DataConfig]) -> None:
     assert data.classes == CLASSES
     assert data.shape == (3, 9, 9)
     assert [len(i) for i in (data.train_index, data.val_index, data.test_index)] == [36, 12, 12]
-    assert sum(len(b.labels) for b in data.train_dataloader()) == 36
+    assert sum(len(b.labels) for b in chain.from_iterable(data.train_dataloader())) == 36
 
 
 @pytest.mark.parametrize(

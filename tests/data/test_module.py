@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fc2conv.config import ConfigError, DataConfig
 from fc2conv.data import module
-from fc2conv.data.module import Batch, Batches, ImageData
+from fc2conv.data.module import Batch, Batches, Executions, ImageData
 from fc2conv.data.sources import Images, load
 
 
@@ -45,7 +45,7 @@ def split(data_dir: str, run_seed: int = 0, **settings: Any) -> ImageData:
 
 def training_images(data: ImageData) -> tuple[Tensor, npt.NDArray[np.uint8]]:
     """The training part as the network sees it, and the same images' raw pixels."""
-    seen = [data.view(batch, "train") for batch in data.train_dataloader()]
+    seen = [data.view(batch, "train") for batch in chain.from_iterable(data.train_dataloader())]
     raw = np.load(f"{data.config.dir}/fashion_mnist/train_images.npy", mmap_mode="r")
     return torch.cat([b.images for b in seen]), raw[torch.cat([b.numbers for b in seen]).numpy()]
 
@@ -158,7 +158,7 @@ def test_unit_is_from_0_to_1(data_dir: str) -> None:
 def test_training_images_change_with_run_and_epoch_and_the_others_never(data_dir: str) -> None:
     settings: dict[str, Any] = {"permutation": "fresh", "canvas": 32, "place": "random", "batch_size": 20}
     first, again, other = (split(data_dir, seed, **settings) for seed in (0, 0, 1))
-    batch = next(iter(first.train_dataloader()))
+    batch = next(next(iter(first.train_dataloader())))
     seen = first.view(batch, "train", epoch=2).images
     assert torch.equal(again.view(batch, "train", epoch=2).images, seen)
     assert not torch.equal(first.view(batch, "train", epoch=3).images, seen)
@@ -200,7 +200,7 @@ def test_the_stage_decides_on_augmentation_and_shift(data_dir: str, trainer: Any
     batch = next(iter(data.test_dataloader()))
     assert len(batch.images) == 500
     data.trainer = trainer
-    seen = data.on_after_batch_transfer(batch, 0).images
+    seen = data.transfer_batch_to_device(batch, torch.device("cpu"), 0).images
     raw = batch.images / 255
     moved = torch.cat([torch.zeros(len(raw), 1, 28, 3), raw[..., :-3]], dim=-1)
     expected = moved if shifted else raw
@@ -211,11 +211,13 @@ def test_the_stage_decides_on_augmentation_and_shift(data_dir: str, trainer: Any
 def test_a_batch_goes_to_the_device(data_dir: str) -> None:
     data = split(data_dir, batch_size=30)
     batch = next(iter(data.val_dataloader()))
-    assert data.transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch
+    data.views = lambda images, *key: images  # type: ignore[assignment]
     moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
     assert isinstance(moved, Batch)
     assert [t.device.type for t in moved[:3]] == ["meta"] * 3
     assert moved.size == batch.size
+    (again,) = data.transfer_batch_to_device(iter([batch]), torch.device("meta"), 0)
+    assert again.images.is_meta
 
 
 def test_loaders_follow_the_trainer(data_dir: str) -> None:
@@ -226,15 +228,15 @@ def test_loaders_follow_the_trainer(data_dir: str) -> None:
     for trainer.current_epoch in (0, 1, 0):
         ranks = []
         for trainer.global_rank in range(3):
-            ranks.append(numbers(data.train_dataloader()))
+            ranks.append(numbers(chain.from_iterable(data.train_dataloader())))
         assert [len(rank) for rank in ranks] == [4] * 3  # ceil(100 / 30)
         assert sorted(chain(*chain(*ranks))) == sorted(data.train_index.tolist())
         orders.append(ranks)
     assert orders[0] == orders[2] != orders[1]
     trainer.current_epoch, loader = 0, data.train_dataloader()
-    before = numbers(loader)
+    before = numbers(chain.from_iterable(loader))
     trainer.current_epoch = 1  # the same loader serves all epochs
-    assert numbers(loader) != before
+    assert numbers(chain.from_iterable(loader)) != before
 
 
 @pytest.mark.parametrize(
@@ -374,3 +376,31 @@ def test_an_epoch_left_early_is_not_remembered() -> None:
     [batches] = dealt(50, 16, seed=0)
     next(iter(batches))
     assert len(list(batches)) == 4
+
+
+# --- several steps at a time
+
+
+@pytest.mark.parametrize(("steps", "lengths"), [(1, [1] * 7), (3, [3, 3, 1]), (7, [7]), (16, [7])])
+def test_executions_hold_the_same_batches(steps: int, lengths: list[int]) -> None:
+    """100 images, 16 at a time: seven batches."""
+    [batches] = dealt(100, 16, seed=0)
+    executions = Executions(dealt(100, 16, seed=0)[0], steps)
+    assert len(executions) == len(lengths)
+    assert [numbers(execution) for execution in executions] == [
+        numbers(batches)[sum(lengths[:i]) :][:n] for i, n in enumerate(lengths)
+    ]
+
+
+def test_executions_go_on_where_they_were() -> None:
+    """And the next epoch is a whole one."""
+    executions = Executions(dealt(100, 16, seed=0)[0], 3)
+    first = next(iter(executions))
+    assert len(list(first)) == 3
+    state = executions.state_dict()
+    resumed = Executions(dealt(100, 16, seed=0)[0], 3)
+    resumed.load_state_dict(state)
+    whole = [numbers(execution) for execution in executions]
+    assert len(resumed) == len(whole) == 3
+    assert [numbers(execution) for execution in resumed] == whole[1:]
+    assert [numbers(execution) for execution in resumed] == whole

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -101,12 +103,40 @@ class Batches:
         self.start = self.next = state["next"] % self.batches
 
 
+class Executions:
+    """`batches`, those of `steps` training steps at a time: each item is an iterator over them."""
+
+    def __init__(self, batches: Batches, steps: int):
+        self.batches, self.steps = batches, steps
+
+    def __len__(self) -> int:
+        return -(-len(self.batches) // self.steps)
+
+    def __iter__(self) -> Iterator[Iterator[Batch]]:
+        left = len(self.batches) - self.batches.start
+        batches = iter(self.batches)
+        for _ in range(0, left, self.steps):
+            yield islice(batches, self.steps)
+
+    def state_dict(self) -> dict[str, int]:
+        return self.batches.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.batches.load_state_dict(state)
+
+
 class ImageData(LightningDataModule):
     """Images of `config`, split, gathered and normalised whole batches at a time.
+
+    What Lightning takes for a training batch is an iterator over the batches of `steps_per_execution` steps (Keras's
+    name for it): Lightning takes its time once for all of them. Validation and test batches come one by one.
 
     Args:
         config: DataConfig, or its plain values
         seed: of the run: the order of the training images and their augmentation
+
+    Attributes:
+        steps_per_execution: training steps in one call of the module's training_step
 
     Raises:
         DataError, ConfigError: from `setup`, naming what is missing or does not fit
@@ -116,6 +146,7 @@ class ImageData(LightningDataModule):
         super().__init__()
         self.config = config if isinstance(config, DataConfig) else parse(DataConfig, config, "data")
         self.seed = seed
+        self.steps_per_execution = 1
         self._source: Images | None = None
 
     @property
@@ -179,8 +210,13 @@ class ImageData(LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
         )
 
-    def train_dataloader(self) -> Batches:
-        return self._batches("train")
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps that go through the training images once."""
+        return len(self._batches("train"))
+
+    def train_dataloader(self) -> Executions:
+        return Executions(self._batches("train"), self.steps_per_execution)
 
     def val_dataloader(self) -> Batches:
         return self._batches("val")
@@ -188,18 +224,27 @@ class ImageData(LightningDataModule):
     def test_dataloader(self) -> Batches:
         return self._batches("test")
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        if device.type == "cpu":  # it is there, and Lightning's way of finding that out takes time
-            return batch
-        return cast(Batch, super().transfer_batch_to_device(batch, device, dataloader_idx))
+    def state_dict(self) -> dict[str, int]:
+        """Lightning counts executions, so a run goes on with as many steps in each as before."""
+        return {"steps_per_execution": self.steps_per_execution}
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """On the device: uint8 (B, C, H, W) -> what the network sees, float32 channels_last."""
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.steps_per_execution = state["steps_per_execution"]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """A batch on the device, as the network sees it; of training's iterators, each when its step comes."""
+        ready = partial(self._ready, device)
+        return ready(batch) if isinstance(batch, Batch) else map(ready, batch)
+
+    def _ready(self, device: torch.device, batch: Batch) -> Batch:
+        if device.type != "cpu":  # there it is already, and Lightning's way of finding that out takes time
+            batch = cast(Batch, super().transfer_batch_to_device(batch, device, 0))
         trainer = self.trainer
         part = "train" if trainer is None or trainer.training else "test" if trainer.testing else "val"
         return self.view(batch, part, trainer.current_epoch if trainer else 0)
 
     def view(self, batch: Batch, part: str, epoch: int = 0) -> Batch:
-        """`batch` as the network sees it in `part` (train, val, test) of `epoch`."""
+        """`batch`, uint8 (B, C, H, W), as the network sees it in `part` (train, val, test) of `epoch`: float32
+        channels_last."""
         key = (self.seed, epoch + 1) if part == "train" else (self.config.seed, 0)
         return batch._replace(images=self.views(batch.images, batch.numbers, part, *key))
