@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
@@ -178,8 +177,7 @@ class Classifier(LightningModule):
         return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the name of each hook around its call, and torch's own way looks for parameters in it: 3 % of
-        # a step of `mlp`
+        # Lightning notes the name of each hook around its call, and torch's own way looks for parameters in it
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
@@ -229,9 +227,6 @@ class Classifier(LightningModule):
         totals, all_outputs, labels = zip(*seen, strict=True)
         self.train_totals.update(torch.stack(totals), torch.cat(all_outputs), torch.cat(labels))
         return {"loss": loss.detach()}
-
-    # Lightning looks it up before each call
-    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def _seed_step(self) -> None:
         """What is random in a step depends on the seed, the step and the rank only, so a resumed run repeats it."""

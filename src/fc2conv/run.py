@@ -164,7 +164,7 @@ def _cores() -> int:
 
 
 class _NoProfiler(PassThroughProfiler):
-    """Lightning makes a generator for each of some forty calls a step, to time nothing; this one makes none.
+    """Lightning makes a generator for each of its many calls, to time nothing; this one makes none.
 
     A lock that is always free is entered and left without Python's help, as contextlib.nullcontext is not.
     """
