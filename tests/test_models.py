@@ -18,6 +18,7 @@ from fc2conv.classifier import Classifier, Confusion
 from fc2conv.config import (
     MODELS,
     ConvNetConfig,
+    DataConfig,
     LadderConfig,
     LeNet1Config,
     LeNet5Config,
@@ -30,7 +31,7 @@ from fc2conv.config import (
     SoftmaxConfig,
     plain,
 )
-from fc2conv.data.module import Batches, Executions
+from fc2conv.data.module import Batch, Batches, ImageData
 from fc2conv.models.modules import CLASSES, LeNet, LeNet5, Softmax
 
 MODERN = LeNetConfig(activation="relu", pool="max", norm="batch", bias=False)
@@ -191,9 +192,35 @@ def test_a_model_of_another_family_is_refused() -> None:
 # --- checkpoints
 
 
+class Few(ImageData):
+    """Eight images a step, three steps in an execution."""
+
+    def __init__(self, shape: tuple[int, int, int], steps: int):
+        super().__init__(DataConfig(batch_size=8))
+        self.images, self.labels = images(8 * steps, shape), LABELS.repeat(steps)
+        self.steps_per_execution = 3
+
+    def prepare_data(self) -> None: ...
+
+    def setup(self, stage: str | None = None) -> None: ...
+
+    def _batches(self, part: str) -> Batches:
+        index = torch.arange(len(self.labels) if part == "train" else 8)
+        return Batches(self.images, self.labels, index, batch_size=8)
+
+    def view(self, batch: Batch, part: str, epoch: int = 0) -> Batch:
+        return batch
+
+
 def trained(module: Classifier, steps: int = 1) -> Trainer:
     """After `steps` steps of eight images."""
-    trainer = Trainer(
+    trainer = untrained()
+    trainer.fit(module, datamodule=Few(tuple(module.hparams["input_shape"]), steps))
+    return trainer
+
+
+def untrained() -> Trainer:
+    return Trainer(
         max_epochs=1,
         accelerator="cpu",
         logger=False,
@@ -202,16 +229,19 @@ def trained(module: Classifier, steps: int = 1) -> Trainer:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    x, n = images(8 * steps, tuple(module.hparams["input_shape"])), torch.arange(8 * steps)
-    train, val = (Batches(x, LABELS.repeat(steps), part, batch_size=8) for part in (n, n[:8]))
-    trainer.fit(module, Executions(train, 1), val)
-    return trainer
+
+
+def test_learns_from_image_data_alone() -> None:
+    """Anything else deals batches one by one, and does not know how many steps there are."""
+    batches = Batches(images(8), LABELS, torch.arange(8), batch_size=8)
+    with pytest.raises(TypeError, match=r"fit\(module, datamodule=ImageData"):
+        untrained().fit(classifier(SoftmaxConfig()), batches, batches)
 
 
 @every
 def test_comes_back_from_its_checkpoint(config: ModelConfig, tmp_path: Path) -> None:
     shape, optim = (3, 28, 28), OptimConfig(lr=0.01, schedule="constant")
-    module = classifier(config, shape, optim=optim, seed=5, extra={"config": {"name": "x"}})
+    module = classifier(config, shape, optim=optim, seed=5, extra={"config": {"name": "x"}}, gradient_clip=2.0)
     path = str(tmp_path / "x.ckpt")
     trained(module).save_checkpoint(path)
     assert torch.load(path, weights_only=True)["hyper_parameters"]["model"] == plain(config)
@@ -220,7 +250,7 @@ def test_comes_back_from_its_checkpoint(config: ModelConfig, tmp_path: Path) -> 
     torch.manual_seed(1)  # nothing of the networks that come back is left to chance
     for loaded in (type(module).load_from_checkpoint(path), Classifier.load(path)):
         assert type(loaded) is type(module)
-        assert (loaded.config, loaded.optim, loaded.seed) == (config, optim, 5)
+        assert (loaded.config, loaded.optim, loaded.seed, loaded.gradient_clip) == (config, optim, 5, 2.0)
         assert loaded.hparams["extra"] == {"config": {"name": "x"}}
         assert torch.equal(loaded.eval()(x), want)
 

@@ -9,16 +9,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from fc2conv.classifier import Classifier
 from fc2conv.config import Config, ConfigError, DataConfig, LoggerConfig, MLPConfig, TrainerConfig
 from fc2conv.data.module import ImageData
 from fc2conv.launch import launch
+from fc2conv.parsing import parse
 from fc2conv.result import Result
+from fc2conv.run import config_of, trainer_for
+from fc2conv.world import World
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -84,6 +89,21 @@ def test_ddp_learns_what_one_rank_learns(ranks: int, one_rank: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     check_equal(one_rank, tmp_path / "run", ranks)
     assert done.stdout.count("epoch 2/2") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")
+def test_what_is_validated_is_what_is_saved(tmp_path: Path, data_dir: str) -> None:
+    """With batch norm, whose running statistics each rank has of its own images: those of the first count."""
+    done = call(command(tmp_path, data_dir, "run", "trainer=ddp", "trainer.devices=2", "model.norm=batch"))
+    assert done.returncode == 0, done.stderr
+    module = Classifier.load(str(tmp_path / "run" / "checkpoints" / "best.ckpt"))
+    config = parse(Config, config_of(tmp_path / "run" / "checkpoints" / "best.ckpt"))
+    trainer = trainer_for(replace(config.trainer, strategy="single", devices=1), World(), [])
+    trainer.validate(module, datamodule=ImageData(config.data), verbose=False)
+    found, expected = module.figures["val"], Result.read(tmp_path / "run").val
+    assert expected is not None
+    assert (found["n"], found["acc"]) == (expected["n"], expected["acc"])
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-6)
 
 
 @pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.slow), 2, 3])

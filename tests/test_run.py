@@ -207,6 +207,19 @@ def test_a_killed_run_goes_on_from_its_last_epoch(config: Config, monkeypatch: p
     assert whole.test == resumed.test
 
 
+def test_a_run_of_an_earlier_version_is_not_gone_on_with(config: Config) -> None:
+    run(config)
+    folder = Path(config.runs_dir) / "run"
+    last = folder / "checkpoints" / "last.ckpt"
+    earlier = torch.load(last, weights_only=True)
+    del earlier["ImageData"]
+    torch.save(earlier, last)
+    record = (folder / "result.json").read_text()
+    with pytest.raises(ConfigError, match="an earlier version, which counted steps otherwise"):
+        run(config, folder=folder, resumed=True)
+    assert (folder / "result.json").read_text() == record
+
+
 def test_a_signal_during_the_test_ends_the_run_at_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def on_test_start(self: Classifier) -> None:
         signal.raise_signal(signal.SIGINT)

@@ -145,7 +145,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 class StopOnSignal(Callback):
-    """Ends training between two steps once a signal came, with last.ckpt saved in the middle of the epoch."""
+    """Ends training between two executions of steps once a signal came, with last.ckpt saved within the epoch."""
 
     def __init__(self, signals: Signals, recorder: EpochRecorder):
         self.signals, self.recorder = signals, recorder
@@ -196,6 +196,7 @@ class ShowProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stack.enter_context(self.progress.running())
+        self.on_train_epoch_start(trainer, pl_module)  # Lightning leaves it out where an epoch goes on in its middle
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         batches = _batches(trainer)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from fc2conv.config import ModelConfig, OptimConfig, plain
-from fc2conv.data.module import Batch, mixed_seed
+from fc2conv.data.module import Batch, ImageData, mixed_seed
 from fc2conv.geometry import Geometry, Shape
 from fc2conv.models import plan
 from fc2conv.models.layers import build, xavier_
@@ -99,8 +99,8 @@ class Classifier(LightningModule):
         classes: number of classes
         optim: optimiser and schedule, or their plain values
         seed: of dropout; the initial weights follow from torch's generator as usual
-        gradient_clip: largest norm of the gradient; None: any
         extra: anything plain that belongs into the checkpoint
+        gradient_clip: largest norm of the gradient; None: any
 
     Attributes:
         net: the network itself, a plain nn.Sequential: (B, C, H, W) -> (B, classes)
@@ -144,6 +144,7 @@ class Classifier(LightningModule):
                 "optim": plain(self.optim),
                 "seed": seed,
                 "extra": dict(extra or {}),
+                "gradient_clip": gradient_clip,
             },
             logger=False,  # the tracker has the whole config
         )
@@ -191,6 +192,16 @@ class Classifier(LightningModule):
         """Loss of each image: (B, classes), (B,) -> (B,). Cross-entropy in nats."""
         smoothing = self.optim.label_smoothing if self.training else 0.0
         return F.cross_entropy(outputs, labels, reduction="none", label_smoothing=smoothing)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self._images()
+
+    def _images(self) -> ImageData:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, ImageData):
+            raise TypeError("a Classifier learns from an ImageData: trainer.fit(module, datamodule=ImageData(...))")
+        return data
 
     # -------------------------------------------------------------------------------------------------------- the steps
 
@@ -255,6 +266,13 @@ class Classifier(LightningModule):
     def on_train_epoch_end(self) -> None:
         self._report("train")
 
+    def on_validation_start(self) -> None:
+        """All ranks evaluate the first one's running statistics, which are those that are saved. DDP sees to it before
+        each step, but not where the optimiser's steps are ours."""
+        if self.trainer.world_size > 1:
+            for buffer in self.net.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate("val", batch)
 
@@ -306,10 +324,7 @@ class Classifier(LightningModule):
         Not `trainer.estimated_stepping_batches`: it makes the Trainer set up its loader before a checkpoint's state
         reaches it, so that a run resumed within an epoch would start that epoch's images anew.
         """
-        data = getattr(self.trainer, "datamodule", None)
-        if data is None or not self.trainer.max_epochs:
-            return int(self.trainer.estimated_stepping_batches)
-        return int(data.steps_per_epoch * self.trainer.max_epochs)
+        return self._images().steps_per_epoch * (self.trainer.max_epochs or 1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         o = self.optim
@@ -317,9 +332,8 @@ class Classifier(LightningModule):
         owned = [(m, name, p) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)]
         decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
         others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
-        # a group is a call of the fused step, so there are no two where one would do
-        split = [(decayed, o.weight_decay), (others, 0.0)] if o.weight_decay else [(decayed + others, 0.0)]
-        groups = [{"params": parameters, "weight_decay": decay} for parameters, decay in split if parameters]
+        groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [g for g in groups if g["params"]]
         optimizer: torch.optim.Optimizer
         # a fused step undoes a loss's scaling itself, too late for the clipping; Lightning refuses the two together
         trainer = self._trainer

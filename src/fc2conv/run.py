@@ -77,6 +77,8 @@ def run(
             _fit_and_test(config, world, module, data, signals, None, folder or Path(), None, resumed, watch)
             _part(world)
             return None
+        if resumed and folder:
+            _check_resumable(folder)
         folder = folder or reserve(config)
         record = Record(folder, config, module.geometry, overrides, resumed)
         tracker = None
@@ -104,6 +106,12 @@ def run(
         if tracker:
             tracker.close(record.result, 0)
         return record.result
+
+
+def _check_resumable(folder: Path) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    if last.exists() and ImageData.__qualname__ not in torch.load(last, map_location="cpu", weights_only=True):
+        raise ConfigError("resume", f"an earlier version, which counted steps otherwise, began {folder}; start it anew")
 
 
 def _ending(error: BaseException) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training stops after the step it is in, everything else at once."""
+"""Ctrl-C and SIGTERM: training stops between two executions of steps, all else at once."""
 
 from __future__ import annotations
 
