@@ -54,6 +54,7 @@ from fc2conv.geometry import trace
 from fc2conv.models import layers_of
 from fc2conv.models.layers import build
 from fc2conv.run import keep_freed_memory, run
+from fc2conv.show import console
 
 MODELS: dict[str, ModelConfig] = {
     "lenet": LeNetConfig(),
@@ -238,6 +239,7 @@ WITHOUT_SETTINGS = (bare, usual)
 def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore")
+    console.quiet = True  # of the suite, which would say of each run how to upload it
 
 
 def main() -> None:
