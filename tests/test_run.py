@@ -207,7 +207,7 @@ def test_a_killed_run_goes_on_from_its_last_epoch(config: Config, monkeypatch: p
     assert whole.test == resumed.test
 
 
-def test_a_run_of_an_earlier_version_is_not_gone_on_with(config: Config) -> None:
+def test_a_run_without_a_checkpoint_of_ours_is_not_gone_on_with(config: Config) -> None:
     run(config)
     folder = Path(config.runs_dir) / "run"
     last = folder / "checkpoints" / "last.ckpt"
@@ -216,6 +216,9 @@ def test_a_run_of_an_earlier_version_is_not_gone_on_with(config: Config) -> None
     torch.save(earlier, last)
     record = (folder / "result.json").read_text()
     with pytest.raises(ConfigError, match="an earlier version, which counted steps otherwise"):
+        run(config, folder=folder, resumed=True)
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(ConfigError, match="cannot be read"):
         run(config, folder=folder, resumed=True)
     assert (folder / "result.json").read_text() == record
 

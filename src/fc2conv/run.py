@@ -60,6 +60,8 @@ def run(
     world = World.of_environment(config.trainer)
     with Signals() as signals:
         _prepare_torch(config.trainer, world)
+        if resumed and folder:  # on every rank: one that went on would wait for the others
+            _check_resumable(folder)
         data = ImageData(config.data, config.seed)
         data.setup()
         seed_everything(config.seed, verbose=False)
@@ -77,8 +79,6 @@ def run(
             _fit_and_test(config, world, module, data, signals, None, folder or Path(), None, resumed, watch)
             _part(world)
             return None
-        if resumed and folder:
-            _check_resumable(folder)
         folder = folder or reserve(config)
         record = Record(folder, config, module.geometry, overrides, resumed)
         tracker = None
@@ -110,7 +110,13 @@ def run(
 
 def _check_resumable(folder: Path) -> None:
     last = folder / "checkpoints" / "last.ckpt"
-    if last.exists() and ImageData.__qualname__ not in torch.load(last, map_location="cpu", weights_only=True):
+    if not last.exists():
+        return
+    try:
+        checkpoint = torch.load(last, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ConfigError("resume", f"{last} cannot be read ({type(error).__name__}); start the run anew") from error
+    if ImageData.__qualname__ not in checkpoint:
         raise ConfigError("resume", f"an earlier version, which counted steps otherwise, began {folder}; start it anew")
 
 
