@@ -13,16 +13,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.compose import planned
-from fc2conv.config import Config, DataConfig, LeNetConfig, LoggerConfig, TrainerConfig
-from fc2conv.sweep.cells import Cell
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TrainerConfig
 from fc2conv.sweep.pool import WANDB_SERVICE, Pool, start_wandb
+from fc2conv.sweep.trials import Trial
 
 
-def timed(cell: Cell, environment: dict[str, str], began: float, out: Path) -> None:
+def timed(trial: Trial, environment: dict[str, str], began: float, out: Path) -> None:
     """A job that notes when its first step begins, and ends there."""
-    from fc2conv.classifier import Classifier
     from fc2conv.sweep import job
+    from fc2conv.training.classifier import Classifier
 
     def first(self: Any, batches: Any, batch_idx: int) -> None:
         next(iter(batches))
@@ -30,7 +31,7 @@ def timed(cell: Cell, environment: dict[str, str], began: float, out: Path) -> N
         os._exit(0)
 
     Classifier.training_step = first  # type: ignore[method-assign, assignment]
-    job.process(cell, None, False, environment)
+    job.process(trial, None, False, environment)
 
 
 def main() -> None:
@@ -52,9 +53,9 @@ def main() -> None:
                     logger=LoggerConfig(name="csv" if logger == "csv" else "wandb", mode="offline"),
                     seed=seed,
                 )
-                cell = Cell.of((f"seed={seed}",), (f"seed={seed}",), Path(folder) / logger, config, planned(config))
+                trial = Trial.of((f"seed={seed}",), (f"seed={seed}",), Path(folder) / logger, config, planned(config))
                 out = Path(folder) / f"{logger}-{seed}"
-                process = pool.context.Process(target=timed, args=(cell, environment, time.time(), out))
+                process = pool.context.Process(target=timed, args=(trial, environment, time.time(), out))
                 process.start()
                 process.join()
                 seconds.append(float(out.read_text()))

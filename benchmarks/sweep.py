@@ -22,7 +22,7 @@ from pathlib import Path
 
 from throughput import DATA, torchvision_files
 
-from fc2conv.data.module import ImageData
+from fc2conv.data.image_data import ImageData
 
 ROOT = Path(__file__).parent.parent
 

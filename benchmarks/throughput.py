@@ -34,27 +34,20 @@ import lightning
 import torch
 import torch.nn.functional as F
 import torchmetrics
+from fc2conv.nets.build import build
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
-from fc2conv.config import (
-    Config,
-    DataConfig,
-    LeNetConfig,
-    LoggerConfig,
-    MLPConfig,
-    ModelConfig,
-    OptimConfig,
-    TrainerConfig,
-)
-from fc2conv.data.module import ImageData
+from fc2conv.architectures import ModelConfig, layers_of
+from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.architectures.mlp import MLPConfig
+from fc2conv.architectures.trace import trace
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
+from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import FASHION_MNIST_FILES
-from fc2conv.geometry import trace
-from fc2conv.models import layers_of
-from fc2conv.models.layers import build
-from fc2conv.run import keep_freed_memory, run
-from fc2conv.show import console
+from fc2conv.record.terminal import console
+from fc2conv.training.run import keep_freed_memory, run
 
 MODELS: dict[str, ModelConfig] = {
     "lenet": LeNetConfig(),

@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fc2conv.classifier import NonFiniteLoss
-from fc2conv.cli import guarded
-from fc2conv.config import ConfigError
-from fc2conv.signals import Interrupted
+from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, guarded
 
 ROOT = Path(__file__).parent.parent
 
@@ -130,8 +127,8 @@ def test_plan_needs_neither_torch_nor_data(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
     done = call("model=lenet", "task=plan", f"data.dir={tmp_path}/none", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    for cells in (("conv1", "6x28x28", "156", "117,600", "5"), ("total", "", "61,706", "416,520", "16")):
-        assert re.search(r"\s*│\s*".join(map(re.escape, cells)), done.stdout), done.stdout
+    for trials in (("conv1", "6x28x28", "156", "117,600", "5"), ("total", "", "61,706", "416,520", "16")):
+        assert re.search(r"\s*│\s*".join(map(re.escape, trials)), done.stdout), done.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == ["torch.py"]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 from weighted import gradients
 
-from fc2conv.models import kernels
+from fc2conv.architectures import kernels
 from fc2conv.models.fast import BatchNorm2d, Conv2d, Sequential
 
 pytestmark = pytest.mark.usefixtures("one_thread")

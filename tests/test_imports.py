@@ -78,11 +78,11 @@ def test_needs_no_torch(name: str) -> None:
         ("hydra", {"cli", "compose", "sweep"}),
         ("omegaconf", {"cli", "compose", "sweep"}),
         ("wandb", {"tracking", "report", "sweep"}),
-        ("fc2conv.run", {"cli", "launch", "sweep"}),
-        ("fc2conv.launch", {"cli", "sweep"}),
+        ("fc2conv.training.run", {"cli", "launch", "sweep"}),
+        ("fc2conv.training.launch", {"cli", "sweep"}),
         ("fc2conv.cli", {"launch", "sweep"}),  # a rank and a cell answer an error as the command line does
-        ("fc2conv.tracking", {"run"}),
-        ("fc2conv.callbacks", {"run", "launch"}),
+        ("fc2conv.record.tracking", {"run"}),
+        ("fc2conv.training.callbacks", {"run", "launch"}),
         ("fc2conv.report", {"report"}),
         ("fc2conv.sweep", {"sweep", "cli"}),
     ],
@@ -121,7 +121,7 @@ def test_imports_flow_one_way(room: str) -> None:
 
 
 def test_only_the_lightning_modules_of_models_know_the_classifier() -> None:
-    assert {n for n in importers("fc2conv.classifier") if n.startswith("models")} == {"models.modules"}
+    assert {n for n in importers("fc2conv.training.classifier") if n.startswith("models")} == {"models.modules"}
 
 
 def test_there_is_no_drawer() -> None:
@@ -132,7 +132,7 @@ def test_there_is_no_drawer() -> None:
 def test_the_imports_are_found() -> None:
     """The tests above would pass on nothing."""
     assert {"config", "models.lenet", "run", "cli"} <= set(FILES)
-    assert "cli" in importers("fc2conv.run") & importers("hydra")
+    assert "cli" in importers("fc2conv.training.run") & importers("hydra")
     assert {"classifier", "models.layers"} <= importers("torch")
     assert "run" in importers("lightning.pytorch.Trainer")
 

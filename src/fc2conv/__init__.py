@@ -1,10 +1,39 @@
-"""fc2conv: from fully connected layers to convolutions, as experiments."""
+"""fc2conv: from fully connected layers to convolutions, as experiments.
 
-import os
+The names below are imported when they are first used, so that `import fc2conv` loads no torch.
+
+Example:
+    >>> import fc2conv
+    >>> module = fc2conv.LeNet(kernel_size=3, padding="same")
+    >>> sum(p.numel() for p in module.parameters())
+    106154
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Threads that wait for each other spin before they sleep. libgomp's default, some milliseconds, makes a step twenty
-# times slower where another process wants the same core; this is long enough where none does. Read by torch's import.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+if TYPE_CHECKING:
+    from fc2conv.data.image_data import ImageData as ImageData
+    from fc2conv.training.classifier import Classifier as Classifier
+
+_HOMES = {"Classifier": "fc2conv.training.classifier", "ImageData": "fc2conv.data.image_data"}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    from fc2conv.architectures import ARCHITECTURES  # no torch yet, for a name that does not exist
+
+    if name not in {a.name for a in ARCHITECTURES.values()}:
+        raise AttributeError(f"module 'fc2conv' has no attribute {name!r}")
+    return import_module("fc2conv.training.classes").class_named(name)
+
+
+def __dir__() -> list[str]:
+    from fc2conv.architectures import ARCHITECTURES
+
+    return sorted([*globals(), *_HOMES, *(a.name for a in ARCHITECTURES.values())])

@@ -1,35 +1,28 @@
 """The command line: Hydra's composed config becomes a typed one, a run starts, and what goes wrong becomes one message
-and an exit code. Imports torch only once a run starts.
-
-Exit codes: 0 done; 1 the run failed; 2 the call was wrong; 130 Ctrl-C; 143 SIGTERM.
+and an exit code (errors.py). Imports torch only once a run starts.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from fc2conv import show
-from fc2conv.compose import planned, register_schema, typed
-from fc2conv.config import GROUPS, MODELS, TOP_LEVEL, Config, ConfigError, identity_of, plain
-from fc2conv.imports import uncollected
-from fc2conv.parsing import parse, suggest
-from fc2conv.record import check_writable, find_run
-from fc2conv.result import Result, hashed
-from fc2conv.signals import Interrupted
-from fc2conv.world import World, rank
+from fc2conv.compose import explain, planned, register_schema, typed
+from fc2conv.config.identity import hashed, identity_of
+from fc2conv.config.parsing import parse
+from fc2conv.config.schema import GROUPS, Config, plain
+from fc2conv.errors import ConfigError, guarded
+from fc2conv.record import terminal
+from fc2conv.record.folder import check_writable, find_run
+from fc2conv.record.result import Result
+from fc2conv.training.distributed import Processes, prepare_process, rank
 
 
 def recorded(
@@ -62,6 +55,11 @@ def recorded(
     return parse(Config, values)
 
 
+FULL = "HYDRA_FULL_ERROR"
+_full = False
+"""Whether the user wants tracebacks."""
+
+
 # --- the task
 
 
@@ -72,23 +70,23 @@ def start(composed: DictConfig) -> Any:
     # Hydra must not see the exceptions: it would print a line of its own in front of the message
     os.environ[FULL] = "1" if _full else "0"
     try:
-        guarded(lambda: _start(composed))
+        _guarded(lambda: _start(composed))
     finally:
         os.environ[FULL] = "1"
 
 
 def _job(composed: DictConfig) -> str:
-    """Train one cell of a sweep. Returns its status: what went wrong is in its record, and for the sweeper to tell."""
-    from fc2conv.sweep.cells import Cell
+    """Train one trial of a sweep. Returns its status: what went wrong is in its record, and for the sweeper to tell."""
     from fc2conv.sweep.job import work
     from fc2conv.sweep.sweeper import folder_of
+    from fc2conv.sweep.trials import Trial
 
     register_schema()
     config = typed(composed)
     about_the_sweep = ("name=", "sweep=", "force=", "++runs_dir=")
     overrides = tuple(o for o in HydraConfig.get().overrides.task if not o.startswith(about_the_sweep))
-    cell = Cell.of(overrides, (), folder_of(composed), config, planned(config))
-    status = work(cell, Path(config.sweep) if config.sweep else None, config.force)
+    trial = Trial.of(overrides, (), folder_of(composed), config, planned(config))
+    status = work(trial, Path(config.sweep) if config.sweep else None, config.force)
     if status == "interrupted":
         raise KeyboardInterrupt
     return status
@@ -109,25 +107,25 @@ def _start(composed: DictConfig) -> None:
         folder = find_run(config)
         config = _resumed(config, values, overrides, folder)
     geometry = planned(config)
-    world = World.of_environment(config.trainer)
-    if world.is_first:
-        show.console.print(show.layer_table(config.model.family, geometry))
+    processes = Processes.of_environment(config.trainer)
+    if processes.is_first:
+        terminal.console.print(terminal.layer_table(config.model.family, geometry))
     if config.task == "plan":
         return
     if folder is None:
-        if world.is_first:
+        if processes.is_first:
             check_writable(config)
     elif Result.read(folder).status == "done":
         raise ConfigError("resume", f"{folder} is done; there is nothing left to train")
 
-    with uncollected():
-        from fc2conv.launch import start as start_run
+    from fc2conv.training.launch import start as start_run
+    from fc2conv.training.run import Request
 
-    result = start_run(config, overrides, folder, resumed=folder is not None)
+    result = start_run(Request(config, overrides, folder, resumed=folder is not None))
     if result:
-        show.console.print(show.result_table(result))
+        terminal.console.print(terminal.result_table(result))
         path = folder or Path(config.runs_dir) / result.name
-        show.console.print(f"The run's folder: {path}", markup=False, soft_wrap=True)
+        terminal.console.print(f"The run's folder: {path}", markup=False, soft_wrap=True)
 
 
 def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Config:
@@ -153,24 +151,17 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
     assert config.ckpt is not None
     if not Path(config.ckpt).is_file():
         raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
-    with uncollected():
-        from fc2conv.run import config_of, test
+    from fc2conv.training.run import config_of, test
 
     config = recorded(config, values, overrides, config_of(Path(config.ckpt)))
-    figures = test(config)
+    metrics = test(config)
     if rank() > 0:
         return
-    show.console.print(
-        f"test accuracy {figures['acc']}  loss {figures['loss']}  on {figures['n']:.0f} images  ({config.ckpt})",
+    terminal.console.print(
+        f"test accuracy {metrics['acc']}  loss {metrics['loss']}  on {metrics['n']:.0f} images  ({config.ckpt})",
         markup=False,
         soft_wrap=True,
     )
-
-
-# --- errors
-
-
-FULL = "HYDRA_FULL_ERROR"
 
 
 def main(entry: Callable[[], Any]) -> None:
@@ -181,83 +172,10 @@ def main(entry: Callable[[], Any]) -> None:
     global _full
     _full = os.environ.get(FULL) == "1"
     os.environ[FULL] = "1"  # Hydra then hands its exceptions on instead of printing and exiting itself
+    prepare_process()
     register_schema()
-    guarded(entry)
+    _guarded(entry)
 
 
-_full = False
-
-
-def guarded(action: Callable[[], Any]) -> Any:
-    """`action()`, its exceptions as messages and exit codes."""
-    try:
-        return action()
-    except (Exception, KeyboardInterrupt) as error:
-        _leave(error)
-
-
-def _leave(error: Exception | KeyboardInterrupt) -> NoReturn:
-    code, message = explain(error)
-    if _full and not isinstance(error, (Interrupted, KeyboardInterrupt)):
-        message = "".join(traceback.format_exception(error)).rstrip()
-    if rank() == 0 or code == 1:
-        print(f"\n{message}" if code == 130 else message, file=sys.stderr, flush=True)
-    sys.exit(code)
-
-
-def explain(error: Exception | KeyboardInterrupt) -> tuple[int, str]:
-    """(exit code, what to tell the user)."""
-    if isinstance(error, ConfigError):
-        return 2, str(error)
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return 2, _hydra_message(error)
-    if isinstance(error, Interrupted):
-        return error.exit_code, f"{error}; resume={error.folder} goes on from there" if error.folder else str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return 130, "stopped by SIGINT"
-    if type(error).__name__ == "NonFiniteLoss":
-        return 1, str(error)
-    if "Config group override must be a string" in str(error):  # a plain ValueError of Hydra's
-        return 2, "model, data, optim, trainer, logger: got null for one of them, expected a choice, e.g. model=lenet"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" ({error.filename2 or error.filename})" if error.filename else ""
-        return 1, f"the disk is full{where}; free some space, or choose another runs_dir"
-    if isinstance(code := getattr(error, "exit_code", None), int):
-        return code, str(error)
-    return 1, "".join(traceback.format_exception(error)).rstrip()
-
-
-EXTRAS = {"submitit": "slurm", "ray": "ray"}
-"""Launchers that are plugins of their own: how their names begin -> the extra that installs them."""
-
-
-def _hydra_message(error: Exception) -> str:
-    """Hydra's and OmegaConf's messages, with the key they leave the reader to guess."""
-    text = str(error)
-    if (match := re.search(r"(?:Could not override|Key) '([\w./@-]+)'", text)) and "Available options" not in text:
-        key = match[1]
-        group, _, name = key.rpartition(".")
-        if group == "model" and name in _known(group):
-            return f"{key}: this model has no such key; others have"
-        return f"{key}: no such key{suggest(name, _known(group))}"
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read as key=value ({str(error.message).splitlines()[0]})"
-    if match := re.search(
-        r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*?)(?:Config search|$)", text, re.S
-    ):
-        group, options = match[2], match[3].split()
-        if extra := next((e for start, e in EXTRAS.items() if match[1].startswith(f"hydra/launcher/{start}")), None):
-            return f"hydra/launcher: its plugin is not installed; pip install -e '.[{extra}]'"
-        wanted = match[1].removeprefix(f"{group}/")
-        return f"{group}: got {wanted}, no such choice{suggest(wanted, options)}"
-    if error.__cause__ is not None and str(error.__cause__) not in text:
-        text += f"\n{error.__cause__}"
-    return text
-
-
-def _known(group: str) -> list[str]:
-    if not group:
-        return [*TOP_LEVEL, "experiment", "model", *GROUPS]
-    if group == "model":
-        return sorted({name for cls in MODELS.values() for name in plain(cls())})
-    return list(plain(GROUPS[group]())) if group in GROUPS else [*GROUPS, "model"]
+def _guarded(action: Callable[[], Any]) -> Any:
+    return guarded(action, explain, rank(), show_traceback=_full)

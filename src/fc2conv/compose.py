@@ -1,22 +1,28 @@
-"""Between Hydra and the typed config: what Hydra must know of the schema, and what it composed, typed and planned."""
+"""Between Hydra and the typed config: what Hydra must know of the schema, and what it composed, typed and planned; what
+its errors mean."""
 
 from __future__ import annotations
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+import re
 
-from fc2conv.config import DATASETS, GROUPS, MODELS, TOP_LEVEL, Config, DataConfig, plain
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fc2conv import errors
+from fc2conv.architectures import ARCHITECTURES, plan
+from fc2conv.architectures.trace import Geometry, Shape
+from fc2conv.config.parsing import parse, suggest
+from fc2conv.config.schema import DATASETS, GROUPS, TOP_LEVEL, Config, DataConfig, plain
 from fc2conv.data.folder import bands, class_names
-from fc2conv.geometry import Geometry, Shape
-from fc2conv.models import plan
-from fc2conv.parsing import parse
 
 
 def register_schema() -> None:
     """Tell Hydra the defaults of config.py: `schema/<group>` and `schema/model/<family>`."""
     store = ConfigStore.instance()
-    for family, cls in MODELS.items():
-        store.store(group="schema/model", name=family, node=plain(cls()))
+    for family, architecture in ARCHITECTURES.items():
+        store.store(group="schema/model", name=family, node=plain(architecture.config()))
     for group, cls in GROUPS.items():
         store.store(group="schema", name=group, node=plain(cls()))
     store.store(group="schema", name="run", node={k: getattr(Config(), k) for k in TOP_LEVEL})
@@ -46,3 +52,51 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
 def planned(config: Config) -> Geometry:
     """The network's plan. Raises GeometryError where it does not fit the data."""
     return plan(config.model, *shape_of(config.data))
+
+
+# --- errors
+
+
+def explain(error: BaseException) -> errors.Explanation:
+    """As errors.explain; Hydra's and OmegaConf's errors, too."""
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return 2, _hydra_message(error)
+    if "Config group override must be a string" in str(error):  # a plain ValueError of Hydra's
+        return 2, "model, data, optim, trainer, logger: got null for one of them, expected a choice, e.g. model=lenet"
+    return errors.explain(error)
+
+
+EXTRAS = {"submitit": "slurm", "ray": "ray"}
+"""Launchers that are plugins of their own: how their names begin -> the extra that installs them."""
+
+
+def _hydra_message(error: Exception) -> str:
+    """Hydra's and OmegaConf's messages, with the key they leave the reader to guess."""
+    text = str(error)
+    if (match := re.search(r"(?:Could not override|Key) '([\w./@-]+)'", text)) and "Available options" not in text:
+        key = match[1]
+        group, _, name = key.rpartition(".")
+        if group == "model" and name in _known(group):
+            return f"{key}: this model has no such key; others have"
+        return f"{key}: no such key{suggest(name, _known(group))}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read as key=value ({str(error.message).splitlines()[0]})"
+    if match := re.search(
+        r"Could not find '([\w/.-]+)'\s+Available options in '([\w/]+)':(.*?)(?:Config search|$)", text, re.S
+    ):
+        group, options = match[2], match[3].split()
+        if extra := next((e for start, e in EXTRAS.items() if match[1].startswith(f"hydra/launcher/{start}")), None):
+            return f"hydra/launcher: its plugin is not installed; pip install -e '.[{extra}]'"
+        wanted = match[1].removeprefix(f"{group}/")
+        return f"{group}: got {wanted}, no such choice{suggest(wanted, options)}"
+    if error.__cause__ is not None and str(error.__cause__) not in text:
+        text += f"\n{error.__cause__}"
+    return text
+
+
+def _known(group: str) -> list[str]:
+    if not group:
+        return [*TOP_LEVEL, "experiment", "model", *GROUPS]
+    if group == "model":
+        return sorted({name for a in ARCHITECTURES.values() for name in plain(a.config())})
+    return list(plain(GROUPS[group]())) if group in GROUPS else [*GROUPS, "model"]

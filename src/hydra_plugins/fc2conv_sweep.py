@@ -17,7 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from fc2conv.config import TrainerConfig
+    from fc2conv.config.schema import TrainerConfig
     from fc2conv.sweep.pool import Pool, Source
 
 
@@ -64,7 +64,7 @@ class Local(Launcher):
         self.hydra_context, self.config = hydra_context, config
 
     def warm(self, wandb: bool, study: bool) -> None:
-        """Begin to import what the jobs need, while the cells are composed."""
+        """Begin to import what the jobs need, while the trials are composed."""
         from fc2conv.sweep.pool import Pool
 
         self.pool = Pool(wandb, study)
@@ -78,46 +78,47 @@ class Local(Launcher):
         force: bool = False,
         fail_fast: bool = False,
     ) -> int | None:
-        """Train what `source` deals out, `total` cells with such `trainers` in all.
+        """Train what `source` deals out, `total` trials with such `trainers` in all.
 
         Returns:
             The signal that stopped it, if one did
         """
-        from fc2conv.sweep.board import Board
-        from fc2conv.sweep.share import shares
+        from fc2conv.sweep.live_table import LiveTable
+        from fc2conv.sweep.slots import slots_for
 
         if self.pool is None:
             self.warm(wandb=True, study=False)
         assert self.pool is not None
-        slots = shares(trainers, self.jobs, total)
-        board = Board(source.cells(), total, slots)
-        with board.shown():
-            return self.pool.run(source, slots, board, file, force, fail_fast)
+        slots = slots_for(trainers, self.jobs, total)
+        live_table = LiveTable(source.trials(), total, slots)
+        with live_table.shown():
+            return self.pool.run(source, slots, live_table, file, force, fail_fast)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """For Hydra's other sweepers: a grid of just these jobs."""
-        from fc2conv.sweep.cells import FINISHED
-        from fc2conv.sweep.sweeper import Composer, Grid, SweepEnded, folder_of
+        from fc2conv.errors import SweepEnded
+        from fc2conv.sweep.sweeper import Composer, Grid, folder_of
+        from fc2conv.sweep.trials import FINISHED
 
         composer = Composer(self.hydra_context, self.config, [], folder_of(self.config))
-        cells = composer.grid(job_overrides)
-        possible = [cell.config for cell in cells if cell.config and not cell.impossible]
-        for cell in cells:
-            if cell.impossible:
-                cell.end("skipped", cell.impossible)
+        trials = composer.grid(job_overrides)
+        possible = [trial.config for trial in trials if trial.config and not trial.impossible]
+        for trial in trials:
+            if trial.impossible:
+                trial.end("skipped", trial.impossible)
         if self.pool is None:
             self.warm(wandb=any(config.logger.name == "wandb" for config in possible), study=False)
-        if stopped := self.drive(Grid(cells), [config.trainer for config in possible], len(possible)):
+        if stopped := self.drive(Grid(trials), [config.trainer for config in possible], len(possible)):
             name = signal.Signals(stopped).name
             raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
-        found = {cell.overrides: cell for cell in cells}
+        found = {trial.overrides: trial for trial in trials}
         returned = []
         for overrides in job_overrides:
-            cell = found.get(tuple(overrides)) or composer(overrides)  # a cell may be asked for twice
-            result = cell.result()
+            trial = found.get(tuple(overrides)) or composer(overrides)  # a trial may be asked for twice
+            result = trial.result()
             ended = result.status if result else "failed"
             job = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
-            job.return_value = result.val["acc"] if result and result.val and cell.finished() else None
+            job.return_value = result.val["acc"] if result and result.val and trial.finished() else None
             if ended not in (*FINISHED, "skipped"):  # the sweeper raises it, and nothing else that it would be given
                 job.status = JobStatus.FAILED
                 job.return_value = SweepEnded((result.error if result else None) or ended, 1)

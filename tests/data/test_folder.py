@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 
 from fc2conv.compose import shape_of
-from fc2conv.config import ConfigError, DataConfig
-from fc2conv.data.folder import DataError, class_names, listing
-from fc2conv.data.module import ImageData
+from fc2conv.errors import ConfigError
+from fc2conv.config.schema import DataConfig
+from fc2conv.errors import DataError
+from fc2conv.data.folder import class_names, listing
+from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import Images, load
 
 CLASSES = ["dark", "light", "middle"]

@@ -18,9 +18,9 @@ import pytest
 import torch
 from torchvision import datasets
 
-from fc2conv.config import DataConfig
+from fc2conv.config.schema import DataConfig
 from fc2conv.data import sources
-from fc2conv.data.folder import DataError
+from fc2conv.errors import DataError
 from fc2conv.data.sources import load, read_fashion_mnist, read_idx, stratified_order
 
 # As the publisher's archives unpack; also to be found in other projects that check them.

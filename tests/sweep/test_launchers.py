@@ -1,4 +1,4 @@
-"""Launchers that are not ours, for machines that are not here: the same cells, records and resume."""
+"""Launchers that are not ours, for machines that are not here: the same trials, records and resume."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fc2conv.result import Result
+from fc2conv.record.result import Result
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def records(runs: Path) -> dict[str, Result]:
 
 @pytest.mark.parametrize("launcher", [SUBMITIT, RAY], ids=["submitit", "ray"])
 def test_the_same_records_and_resume(launcher: list[str], tmp_path: Path, data_dir: str) -> None:
-    """A run that diverges fails alone; the command with one more seed runs the new cell only."""
+    """A run that diverges fails alone; the command with one more seed runs the new trial only."""
     first = sweep(tmp_path, data_dir, *launcher, "optim.lr=0.01,1e30", "seed=0")
     assert first.returncode == 1, first.stderr
     assert "1 of 2 runs failed" in first.stderr

@@ -1,4 +1,4 @@
-"""Jobs side by side: each a process of its own, whatever happens to the others; cells that belong to one at a time."""
+"""Jobs side by side: each a process of its own, whatever happens to the others; trials that belong to one at a time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from typing import Any
 import pytest
 import torch
 
-from fc2conv import signals
-from fc2conv.config import Config, ConfigError, DataConfig, LoggerConfig, MLPConfig, OptimConfig, TrainerConfig
-from fc2conv.lock import LOCK, claim, claimed
-from fc2conv.result import Result
-from fc2conv.sweep import job, pool, share
-from fc2conv.sweep.board import Board
-from fc2conv.sweep.cells import LOG, Cell
+from fc2conv.architectures.mlp import MLPConfig
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
+from fc2conv.errors import ConfigError
+from fc2conv.record.lock import LOCK, claim, claimed
+from fc2conv.record.result import Result
+from fc2conv.sweep import job, pool, slots
+from fc2conv.sweep.live_table import LiveTable
 from fc2conv.sweep.pool import Job, Pool
-from fc2conv.sweep.share import Share, shares
+from fc2conv.sweep.slots import Slot, slots_for
 from fc2conv.sweep.sweeper import Grid
+from fc2conv.sweep.trials import LOG, Trial
+from fc2conv.training import signals
 from hydra_plugins.fc2conv_sweep import Local
 
 Until = Callable[..., None]
@@ -55,8 +57,8 @@ def started(server: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
     found = Started()
     start = Pool._start
 
-    def seen(self: Pool, cell: Cell, file: Path | None, force: bool, given: Share) -> Job:
-        new = start(self, cell, file, force, given)
+    def seen(self: Pool, trial: Trial, file: Path | None, force: bool, given: Slot) -> Job:
+        new = start(self, trial, file, force, given)
         found.jobs.append(new)
         found.on_start(new)
         return new
@@ -74,14 +76,14 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "sweep"
 
 
-Make = Callable[..., Cell]
+Make = Callable[..., Trial]
 
 
 @pytest.fixture
-def cell(sweep: Path, image_folder: Path) -> Make:
+def trial(sweep: Path, image_folder: Path) -> Make:
     """An MLP on 43 images in 6 steps an epoch; keywords are those of the optimiser, but for epochs and threads."""
 
-    def make(epochs: int = 1, threads: int | None = 1, path: Path = image_folder, lr: float = 0.01) -> Cell:
+    def make(epochs: int = 1, threads: int | None = 1, path: Path = image_folder, lr: float = 0.01) -> Trial:
         config = Config(
             MLPConfig(hidden=(8,)),
             DataConfig(
@@ -92,14 +94,14 @@ def cell(sweep: Path, image_folder: Path) -> Make:
             LoggerConfig(name="csv"),
         )
         point = (f"optim.lr={lr:g}",)
-        return Cell.of(("model=mlp", *point), point, sweep, config, None)
+        return Trial.of(("model=mlp", *point), point, sweep, config, None)
 
     return make
 
 
-def drive(cells: list[Cell], jobs: int = 1, force: bool = False, fail_fast: bool = False) -> int | None:
-    trainers = [cell.config.trainer for cell in cells if cell.config]
-    return local(jobs).drive(Grid(cells, force), trainers, len(cells), force=force, fail_fast=fail_fast)
+def drive(trials: list[Trial], jobs: int = 1, force: bool = False, fail_fast: bool = False) -> int | None:
+    trainers = [trial.config.trainer for trial in trials if trial.config]
+    return local(jobs).drive(Grid(trials, force), trainers, len(trials), force=force, fail_fast=fail_fast)
 
 
 def local(jobs: int) -> Local:
@@ -108,29 +110,29 @@ def local(jobs: int) -> Local:
     return found
 
 
-def result(cell: Cell) -> Result:
-    found = cell.result()
+def result(trial: Trial) -> Result:
+    found = trial.result()
     assert found is not None
     return found
 
 
-def log_of(cell: Cell) -> str:
-    return (cell.folder / LOG).read_text()
+def log_of(trial: Trial) -> str:
+    return (trial.folder / LOG).read_text()
 
 
-def begins(cell: Cell) -> tuple[int, int]:
+def begins(trial: Trial) -> tuple[int, int]:
     """How often it began, and how often it went on, by its log."""
-    return log_of(cell).count("INFO started:"), log_of(cell).count("INFO resumed:")
+    return log_of(trial).count("INFO started:"), log_of(trial).count("INFO resumed:")
 
 
-def epochs(cell: Cell) -> list[int]:
-    with (cell.folder / "metrics.csv").open() as file:
+def epochs(trial: Trial) -> list[int]:
+    with (trial.folder / "metrics.csv").open() as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
 
-def has_begun(cell: Cell) -> bool:
+def has_begun(trial: Trial) -> bool:
     """With an epoch behind it."""
-    found = cell.result()
+    found = trial.result()
     return found is not None and found.epochs > 0
 
 
@@ -161,16 +163,16 @@ class Aside:
 
 
 def test_each_job_has_a_process_a_folder_and_a_log(
-    started: Started, cell: Make, capfd: pytest.CaptureFixture[str]
+    started: Started, trial: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    cells = [cell(lr=lr) for lr in (0.01, 0.02, 0.03)]
+    trials = [trial(lr=lr) for lr in (0.01, 0.02, 0.03)]
     torch.manual_seed(1)
     state, handlers, here = torch.get_rng_state(), list(logging.getLogger("fc2conv").handlers), dict(os.environ)
-    assert drive(cells, jobs=2) is None
+    assert drive(trials, jobs=2) is None
     assert len({os.getpid(), *(started.pid(i) for i in range(3))}) == 4
     assert started.codes() == [0, 0, 0]
-    assert len({c.folder for c in cells}) == 3
-    for each in cells:
+    assert len({c.folder for c in trials}) == 3
+    for each in trials:
         found = result(each)
         assert (found.status, found.epochs, found.overrides) == ("done", 1, list(each.overrides))
         assert found.identity == found.name == each.folder.name
@@ -187,55 +189,55 @@ def test_each_job_has_a_process_a_folder_and_a_log(
 
 
 def test_a_job_that_fails_is_one_failed_job(
-    started: Started, cell: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    started: Started, trial: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    cells = [cell(lr=0.01), cell(lr=1e30), cell(path=tmp_path / "nowhere"), cell(lr=0.02)]
-    assert drive(cells) is None
-    assert [result(c).status for c in cells] == ["done", "failed", "failed", "done"]
+    trials = [trial(lr=0.01), trial(lr=1e30), trial(path=tmp_path / "nowhere"), trial(lr=0.02)]
+    assert drive(trials) is None
+    assert [result(c).status for c in trials] == ["done", "failed", "failed", "done"]
     assert started.codes() == [0, 1, 1, 0]
-    assert "the training loss became" in (result(cells[1]).error or "")
+    assert "the training loss became" in (result(trials[1]).error or "")
     # this one failed before its run had a record
-    unborn = result(cells[2])
+    unborn = result(trials[2])
     assert unborn.error is not None
     assert f"{tmp_path}/nowhere is no folder" in unborn.error
-    assert (unborn.identity, unborn.config["data"]["path"]) == (cells[2].folder.name, str(tmp_path / "nowhere"))
-    assert "Traceback" in log_of(cells[2])
-    assert "DataError" in log_of(cells[2])
+    assert (unborn.identity, unborn.config["data"]["path"]) == (trials[2].folder.name, str(tmp_path / "nowhere"))
+    assert "Traceback" in log_of(trials[2])
+    assert "DataError" in log_of(trials[2])
     lines = [line.split()[0] for line in capfd.readouterr().out.splitlines() if "optim.lr" in line]
     assert lines == [*("started", "done", "started", "failed"), *("started", "failed", "started", "done")]
 
 
 def test_a_job_that_is_killed_is_one_failed_job_and_goes_on_when_asked_again(
-    started: Started, cell: Make, until: Until
+    started: Started, trial: Make, until: Until
 ) -> None:
-    cells = [cell(40), cell(lr=0.02), cell(lr=0.03)]
+    trials = [trial(40), trial(lr=0.02), trial(lr=0.03)]
 
     def kill_the_second_at_once(new: Job) -> None:
-        if new.cell.folder == cells[1].folder:
+        if new.trial.folder == trials[1].folder:
             os.kill(started.pid(-1), signal.SIGKILL)
 
     started.on_start = kill_the_second_at_once
-    with Aside(until, lambda: has_begun(cells[0]), lambda: os.kill(started.pid(0), signal.SIGKILL)):
-        assert drive(cells, jobs=2) is None
-    assert [result(c).status for c in cells] == ["failed", "failed", "done"]
+    with Aside(until, lambda: has_begun(trials[0]), lambda: os.kill(started.pid(0), signal.SIGKILL)):
+        assert drive(trials, jobs=2) is None
+    assert [result(c).status for c in trials] == ["failed", "failed", "done"]
     assert started.codes() == [-signal.SIGKILL, -signal.SIGKILL, 0]
-    for each in cells[:2]:
+    for each in trials[:2]:
         assert result(each).error == "killed by SIGKILL; the system may have run out of memory"
         assert not claimed(each.folder)
-    before = result(cells[0]).epochs
+    before = result(trials[0]).epochs
     assert 0 < before < 40
 
     started.on_start = lambda new: None
-    assert drive(cells, jobs=2) is None
-    assert [result(c).status for c in cells] == ["done", "done", "done"]
-    assert all(result(c).error is None for c in cells)
-    assert [begins(c) for c in cells] == [(1, 1), (1, 0), (1, 0)]
-    assert epochs(cells[0]) == list(range(1, 41))
+    assert drive(trials, jobs=2) is None
+    assert [result(c).status for c in trials] == ["done", "done", "done"]
+    assert all(result(c).error is None for c in trials)
+    assert [begins(c) for c in trials] == [(1, 1), (1, 0), (1, 0)]
+    assert epochs(trials[0]) == list(range(1, 41))
     assert len(started.jobs) == 5, "what is done is not started again"
 
 
-def test_a_job_that_dies_without_a_word_has_its_exit_code_in_the_record(started: Started, cell: Make) -> None:
-    mute, good = cell(), cell(lr=0.02)
+def test_a_job_that_dies_without_a_word_has_its_exit_code_in_the_record(started: Started, trial: Make) -> None:
+    mute, good = trial(), trial(lr=0.02)
     (mute.folder / LOG).mkdir(parents=True)  # so that it fails before it could write anything down
     assert drive([mute, good]) is None
     assert (result(mute).status, result(mute).error) == ("failed", "the job ended with exit code 1")
@@ -245,33 +247,33 @@ def test_a_job_that_dies_without_a_word_has_its_exit_code_in_the_record(started:
 # --- endings
 
 
-def test_fail_fast_stops_the_others_at_the_first_failure(started: Started, cell: Make, until: Until) -> None:
-    cells = [cell(LONG), cell(LONG, lr=1e30), cell(lr=0.02)]
+def test_fail_fast_stops_the_others_at_the_first_failure(started: Started, trial: Make, until: Until) -> None:
+    trials = [trial(LONG), trial(LONG, lr=1e30), trial(lr=0.02)]
 
     def wait_for_the_first(new: Job) -> None:
         if len(started.jobs) == 1:
-            until(lambda: has_begun(cells[0]), "an epoch of the first job")
+            until(lambda: has_begun(trials[0]), "an epoch of the first job")
 
     started.on_start = wait_for_the_first
-    assert drive(cells, jobs=2, fail_fast=True) is None
-    assert [result(c).status for c in cells[:2]] == ["interrupted", "failed"]
-    assert cells[2].result() is None
-    assert (cells[0].folder / "checkpoints" / "last.ckpt").exists()
+    assert drive(trials, jobs=2, fail_fast=True) is None
+    assert [result(c).status for c in trials[:2]] == ["interrupted", "failed"]
+    assert trials[2].result() is None
+    assert (trials[0].folder / "checkpoints" / "last.ckpt").exists()
 
 
-def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, cell: Make, until: Until) -> None:
-    cells = [cell(LONG), cell(LONG, lr=0.02), cell(lr=0.03)]
+def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, trial: Make, until: Until) -> None:
+    trials = [trial(LONG), trial(LONG, lr=0.02), trial(lr=0.03)]
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
-    with Aside(until, lambda: all(map(has_begun, cells[:2])), lambda: os.kill(os.getpid(), signal.SIGINT)):
-        assert drive(cells, jobs=2) == signal.SIGINT
-    assert [result(c).status for c in cells[:2]] == ["interrupted", "interrupted"]
+    with Aside(until, lambda: all(map(has_begun, trials[:2])), lambda: os.kill(os.getpid(), signal.SIGINT)):
+        assert drive(trials, jobs=2) == signal.SIGINT
+    assert [result(c).status for c in trials[:2]] == ["interrupted", "interrupted"]
     assert started.codes() == [130, 130]
-    assert cells[2].result() is None
-    assert all(c.resumable() and not claimed(c.folder) for c in cells[:2])
+    assert trials[2].result() is None
+    assert all(c.resumable() and not claimed(c.folder) for c in trials[:2])
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_a_signal_that_ends_the_server_of_the_jobs_too(cell: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_that_ends_the_server_of_the_jobs_too(trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM to the whole group; Ctrl-C the server ignores."""
     interrupted = True
 
@@ -281,17 +283,17 @@ def test_a_signal_that_ends_the_server_of_the_jobs_too(cell: Make, monkeypatch: 
         raise EOFError("unexpected EOF")
 
     monkeypatch.setattr(Pool, "_start", end)
-    assert drive([cell()]) == signal.SIGTERM
+    assert drive([trial()]) == signal.SIGTERM
     interrupted = False
     with pytest.raises(EOFError):
-        drive([cell()])
+        drive([trial()])
 
 
 @pytest.mark.parametrize("how", ["a second signal", "the deadline"])
 def test_a_job_that_does_not_stop_is_killed(
-    how: str, started: Started, cell: Make, until: Until, monkeypatch: pytest.MonkeyPatch
+    how: str, started: Started, trial: Make, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stuck, stopping = cell(LONG), threading.Event()
+    stuck, stopping = trial(LONG), threading.Event()
     end = Pool._stop
 
     def stop_all(self: Pool, *args: Any) -> None:
@@ -320,7 +322,7 @@ def test_a_job_that_does_not_stop_is_killed(
     assert (result(stuck).status, result(stuck).error) == ("interrupted", "stopped with its sweep")
 
 
-# --- one cell, one owner
+# --- one trial, one owner
 
 
 def test_a_claim_excludes_others_until_it_ends(sweep: Path) -> None:
@@ -358,17 +360,17 @@ def test_a_claim_that_waits_gets_its_turn(sweep: Path) -> None:
     assert not thread.is_alive()
 
 
-def finish(cell: Cell) -> None:
-    cell.end("done", "")
+def finish(trial: Trial) -> None:
+    trial.end("done", "")
 
 
-def test_a_grid_deals_out_what_is_left_and_free(cell: Make) -> None:
-    a, b, c, d = (cell(lr=lr) for lr in (0.01, 0.02, 0.03, 0.04))
-    impossible = replace(cell(lr=0.05), impossible="does not fit")
+def test_a_grid_deals_out_what_is_left_and_free(trial: Make) -> None:
+    a, b, c, d = (trial(lr=lr) for lr in (0.01, 0.02, 0.03, 0.04))
+    impossible = replace(trial(lr=0.05), impossible="does not fit")
     finish(c)
     d.end("failed", "lost")
     grid = Grid([a, b, c, impossible, d])
-    assert grid.cells() == [a, b, c, impossible, d]
+    assert grid.trials() == [a, b, c, impossible, d]
     with claim(a.folder):
         assert [grid.take(), grid.take(), grid.take()] == [b, d, None]
         assert grid.left(), "someone may have to go on with what is in training elsewhere"
@@ -376,8 +378,8 @@ def test_a_grid_deals_out_what_is_left_and_free(cell: Make) -> None:
     assert not grid.left()
 
 
-def test_a_grid_takes_nothing_that_was_finished_elsewhere(cell: Make) -> None:
-    a, b = cell(lr=0.01), cell(lr=0.02)
+def test_a_grid_takes_nothing_that_was_finished_elsewhere(trial: Make) -> None:
+    a, b = trial(lr=0.01), trial(lr=0.02)
     for force in (False, True):
         grid = Grid([a, b], force)
         with claim(a.folder):
@@ -389,16 +391,16 @@ def test_a_grid_takes_nothing_that_was_finished_elsewhere(cell: Make) -> None:
         (a.folder / "result.json").unlink()
 
 
-def test_a_grid_takes_nothing_that_was_finished_behind_its_back(cell: Make) -> None:
-    a, b = cell(lr=0.01), cell(lr=0.02)
+def test_a_grid_takes_nothing_that_was_finished_behind_its_back(trial: Make) -> None:
+    a, b = trial(lr=0.01), trial(lr=0.02)
     grid = Grid([a, b])
     finish(a)
     assert [grid.take(), grid.take()] == [b, None]
     assert not grid.left()
 
 
-def test_a_cell_that_came_back_waits_again(cell: Make) -> None:
-    a, b = cell(lr=0.01), cell(lr=0.02)
+def test_a_trial_that_came_back_waits_again(trial: Make) -> None:
+    a, b = trial(lr=0.01), trial(lr=0.02)
     grid = Grid([a, b])
     assert grid.take() == a
     grid.back(a)
@@ -410,8 +412,8 @@ def test_a_cell_that_came_back_waits_again(cell: Make) -> None:
     assert not grid.left()
 
 
-def test_force_deals_out_what_is_done(cell: Make) -> None:
-    a = cell()
+def test_force_deals_out_what_is_done(trial: Make) -> None:
+    a = trial()
     finish(a)
     assert Grid([a]).take() is None
     assert Grid([a], force=True).take() == a
@@ -420,23 +422,23 @@ def test_force_deals_out_what_is_done(cell: Make) -> None:
 class Hasty(Grid):
     """Deals out without a look at the locks, as if they had been taken a moment later."""
 
-    def take(self) -> Cell | None:
+    def take(self) -> Trial | None:
         return self.waiting.pop(0) if self.waiting and not self.elsewhere else super().take()
 
 
-def test_a_job_that_finds_its_cell_taken_leaves_it_alone(
-    started: Started, cell: Make, until: Until, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_finds_its_trial_taken_leaves_it_alone(
+    started: Started, trial: Make, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = cell()
+    taken = trial()
     held = ExitStack()
     held.enter_context(claim(taken.folder))
     told = []
 
-    def elsewhere(self: Board, cell: Cell) -> None:
-        told.append((cell.folder, (cell.folder / "result.json").exists()))
+    def elsewhere(self: LiveTable, trial: Trial) -> None:
+        told.append((trial.folder, (trial.folder / "result.json").exists()))
         held.close()  # whoever had it is gone, and has not finished it
 
-    monkeypatch.setattr(Board, "elsewhere", elsewhere)
+    monkeypatch.setattr(LiveTable, "elsewhere", elsewhere)
     with held:
         config = taken.config
         assert config is not None
@@ -447,9 +449,9 @@ def test_a_job_that_finds_its_cell_taken_leaves_it_alone(
     assert result(taken).status == "done"
 
 
-def test_work_leaves_alone_what_is_taken_or_finished(cell: Make) -> None:
+def test_work_leaves_alone_what_is_taken_or_finished(trial: Make) -> None:
     """Neither needs torch, so neither is a process of its own here."""
-    one = cell()
+    one = trial()
     with claim(one.folder):
         assert job.work(one) == "elsewhere"
     finish(one)
@@ -464,8 +466,8 @@ def test_exit_codes() -> None:
     assert codes == job.EXIT_CODES
 
 
-def test_force_begins_anew(started: Started, cell: Make) -> None:
-    one = cell()
+def test_force_begins_anew(started: Started, trial: Make) -> None:
+    one = trial()
     assert drive([one]) is None
     first = log_of(one)
     (one.folder / "note.txt").write_text("of the first run")
@@ -478,11 +480,11 @@ def test_force_begins_anew(started: Started, cell: Make) -> None:
     assert log_of(one) != first
 
 
-# --- a cell's folder
+# --- a trial's folder
 
 
-def test_clear_empties_the_folder_and_nothing_else(cell: Make, tmp_path: Path) -> None:
-    one = cell()
+def test_clear_empties_the_folder_and_nothing_else(trial: Make, tmp_path: Path) -> None:
+    one = trial()
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").touch()
     with claim(one.folder):
@@ -500,8 +502,8 @@ def test_clear_empties_the_folder_and_nothing_else(cell: Make, tmp_path: Path) -
     assert (tmp_path / "precious" / "file").exists()
 
 
-def test_end_writes_a_record_where_there_is_none(cell: Make) -> None:
-    one = cell(lr=0.02)
+def test_end_writes_a_record_where_there_is_none(trial: Make) -> None:
+    one = trial(lr=0.02)
     one.end("failed", "killed")
     found = result(one)
     assert (found.status, found.error, found.seed, found.model) == ("failed", "killed", 0, "mlp")
@@ -509,8 +511,8 @@ def test_end_writes_a_record_where_there_is_none(cell: Make) -> None:
     assert found.config["optim"]["lr"] == 0.02
 
 
-def test_end_keeps_what_the_job_has_recorded(cell: Make) -> None:
-    one = cell()
+def test_end_keeps_what_the_job_has_recorded(trial: Make) -> None:
+    one = trial()
     one.end("running", "")
     found = result(one)
     found.epochs, found.val, found.wandb_id = 7, {"loss": 1.0, "acc": 0.5, "n": 6}, "abc"
@@ -519,31 +521,31 @@ def test_end_keeps_what_the_job_has_recorded(cell: Make) -> None:
     assert result(one) == replace(found, status="interrupted", error="killed")
 
 
-def test_end_of_a_cell_that_has_no_config(sweep: Path) -> None:
-    Cell(("model=softmax", "model.kernel_size=3"), (), sweep / "x", impossible="no such key").end("skipped", "no")
+def test_end_of_a_trial_that_has_no_config(sweep: Path) -> None:
+    Trial(("model=softmax", "model.kernel_size=3"), (), sweep / "x", impossible="no such key").end("skipped", "no")
     found = Result.read(sweep / "x")
     assert (found.status, found.error, found.config) == ("skipped", "no", {})
     assert found.overrides == ["model=softmax", "model.kernel_size=3"]
 
 
-def test_a_cell_is_its_identity(cell: Make, sweep: Path) -> None:
+def test_a_trial_is_its_identity(trial: Make, sweep: Path) -> None:
     """Threads decide nothing and the sweep's own keys are none of the job's; the learning rate and epochs do."""
-    assert cell().folder == cell(threads=2).folder
-    assert len({cell().folder, cell(2).folder, cell(lr=0.02).folder}) == 3
-    one = cell().config
+    assert trial().folder == trial(threads=2).folder
+    assert len({trial().folder, trial(2).folder, trial(lr=0.02).folder}) == 3
+    one = trial().config
     assert one is not None
-    again = Cell.of((), (), sweep, replace(one, force=True, fail_fast=True, sweep="x", name="y"), None)
-    assert again.folder == cell().folder
+    again = Trial.of((), (), sweep, replace(one, force=True, fail_fast=True, sweep="x", name="y"), None)
+    assert again.folder == trial().folder
     assert again.config is not None
     frozen = again.config
     assert (frozen.force, frozen.fail_fast, frozen.sweep, frozen.trainer.progress) == (False, False, None, False)
-    assert (frozen.logger.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), cell().folder.name)
+    assert (frozen.logger.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), trial().folder.name)
 
 
 # --- what a job may use of the machine
 
 
-class Torchrun(Share):
+class Torchrun(Slot):
     """An environment that a job cannot fail to notice."""
 
     def environment(self) -> dict[str, str]:
@@ -551,26 +553,26 @@ class Torchrun(Share):
 
 
 def test_a_share_reaches_its_job(
-    started: Started, cell: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    started: Started, trial: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone, asked, other = cell(threads=None, lr=0.01), cell(threads=2, lr=0.02), cell(threads=None, lr=0.03)
+    alone, asked, other = trial(threads=None, lr=0.01), trial(threads=2, lr=0.02), trial(threads=None, lr=0.03)
 
-    def run(cells: list[Cell], slots: list[Share]) -> None:
-        source = Grid(cells)
-        assert Pool().run(source, slots, Board(source.cells(), len(cells), slots)) is None
+    def run(trials: list[Trial], slots: list[Slot]) -> None:
+        source = Grid(trials)
+        assert Pool().run(source, slots, LiveTable(source.trials(), len(trials), slots)) is None
 
-    run([alone, asked], [Share(3)])
+    run([alone, asked], [Slot(3)])
     run([other], [Torchrun(1)])
     assert [result(c).config["trainer"]["threads"] for c in (alone, asked)] == [3, 2]
     assert (result(alone).status, result(asked).status, result(other).status) == ("done", "done", "failed")
     assert "started by torchrun with 7 processes" in (result(other).error or "")
     assert "TORCHELASTIC_RUN_ID" not in os.environ
-    assert alone.folder == cell(threads=3, lr=0.01).folder
+    assert alone.folder == trial(threads=3, lr=0.01).folder
 
 
 def test_gpus_of_a_share_are_all_that_its_job_sees() -> None:
-    assert Share(1, ("2", "3")).environment() == {"CUDA_VISIBLE_DEVICES": "2,3"}
-    assert Share(1).environment() == {}
+    assert Slot(1, ("2", "3")).environment() == {"CUDA_VISIBLE_DEVICES": "2,3"}
+    assert Slot(1).environment() == {}
 
 
 CPU = TrainerConfig(accelerator="cpu")
@@ -579,53 +581,53 @@ GPU = TrainerConfig(accelerator="gpu")
 
 
 @pytest.mark.parametrize(
-    ("trainers", "jobs", "cells", "cores", "gpus", "expected"),
+    ("trainers", "jobs", "trials", "cores", "gpus", "expected"),
     [
-        ([CPU], None, 100, 4, "", [Share(1)] * 4),
-        ([CPU], 2, 100, 4, "", [Share(2)] * 2),
-        ([CPU], 8, 100, 4, "", [Share(1)] * 8),
-        ([CPU], None, 3, 4, "", [Share(1)] * 3),
-        ([CPU, replace(CPU, threads=2)], None, 100, 4, "", [Share(2)] * 2),
-        ([TWO_RANKS], None, 100, 8, "", [Share(1)] * 4),
-        ([TWO_RANKS], 1, 100, 8, "", [Share(4)]),
-        ([CPU, TWO_RANKS], None, 100, 1, "", [Share(1)]),
-        ([CPU], None, 100, 4, "0,1", [Share(1)] * 4),
-        ([GPU], None, 100, 8, "4,5", [Share(4, ("4",)), Share(4, ("5",))]),
+        ([CPU], None, 100, 4, "", [Slot(1)] * 4),
+        ([CPU], 2, 100, 4, "", [Slot(2)] * 2),
+        ([CPU], 8, 100, 4, "", [Slot(1)] * 8),
+        ([CPU], None, 3, 4, "", [Slot(1)] * 3),
+        ([CPU, replace(CPU, threads=2)], None, 100, 4, "", [Slot(2)] * 2),
+        ([TWO_RANKS], None, 100, 8, "", [Slot(1)] * 4),
+        ([TWO_RANKS], 1, 100, 8, "", [Slot(4)]),
+        ([CPU, TWO_RANKS], None, 100, 1, "", [Slot(1)]),
+        ([CPU], None, 100, 4, "0,1", [Slot(1)] * 4),
+        ([GPU], None, 100, 8, "4,5", [Slot(4, ("4",)), Slot(4, ("5",))]),
         (
             [replace(GPU, strategy="ddp", devices=2)],
             None,
             100,
             8,
             "0,1,2,3",
-            [Share(2, ("0", "1")), Share(2, ("2", "3"))],
+            [Slot(2, ("0", "1")), Slot(2, ("2", "3"))],
         ),
-        ([replace(GPU, strategy="ddp", devices="auto")], None, 100, 8, "0,1", [Share(4, ("0", "1"))]),
-        ([GPU], 3, 100, 6, "0,1", [Share(2, ("0",)), Share(2, ("1",)), Share(2, ("0",))]),
-        ([], None, 0, 4, "", [Share(4)]),
+        ([replace(GPU, strategy="ddp", devices="auto")], None, 100, 8, "0,1", [Slot(4, ("0", "1"))]),
+        ([GPU], 3, 100, 6, "0,1", [Slot(2, ("0",)), Slot(2, ("1",)), Slot(2, ("0",))]),
+        ([], None, 0, 4, "", [Slot(4)]),
     ],
 )
 def test_shares(
     trainers: list[TrainerConfig],
     jobs: int | None,
-    cells: int,
+    trials: int,
     cores: int,
     gpus: str,
-    expected: list[Share],
+    expected: list[Slot],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(share, "cores", lambda: cores)
+    monkeypatch.setattr(slots, "cores", lambda: cores)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
-    assert shares(trainers, jobs, cells) == expected
+    assert slots_for(trainers, jobs, trials) == expected
 
 
 def test_gpus_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(ConfigError, match="got 1, but this machine has 0 GPUs"):
-        shares([GPU], None, 1)
+        slots_for([GPU], None, 1)
 
 
 def test_the_address_of_the_wandb_service_reaches_the_job(
-    server: None, cell: Make, monkeypatch: pytest.MonkeyPatch
+    server: None, trial: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing else of what has entered the environment since."""
     seen: list[Mapping[str, str]] = []
@@ -643,5 +645,5 @@ def test_the_address_of_the_wandb_service_reaches_the_job(
     monkeypatch.setenv(pool.WANDB_SERVICE, "address")
     monkeypatch.setenv("OTHER", "value")
     monkeypatch.setattr(waiting.context, "Process", Recorded)
-    waiting._start(cell(), None, False, Share(1, ("1",)))
+    waiting._start(trial(), None, False, Slot(1, ("1",)))
     assert seen == [{"CUDA_VISIBLE_DEVICES": "1", "WANDB_SERVICE": "address"}]

@@ -20,12 +20,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from fc2conv.config import Config, DataConfig, OptimConfig
-from fc2conv.lock import claim
-from fc2conv.result import Result, Status
-from fc2conv.sweep.cells import Cell
-from fc2conv.sweep.files import Hyperband, Parameter, SweepFile
-from fc2conv.sweep.study import JOURNAL, Search, Watch, load, watch, written
+from fc2conv.config.schema import Config, DataConfig, OptimConfig
+from fc2conv.record.lock import claim
+from fc2conv.record.result import Result, Status
+from fc2conv.sweep.search_space import Hyperband, Parameter, SweepFile
+from fc2conv.sweep.study import JOURNAL, Search, ShouldPrune, load, should_prune, written
+from fc2conv.sweep.trials import Trial
 
 RATE = Parameter("optim.lr", low=0.001, high=0.1, log=True)
 BATCH = Parameter("data.batch_size", values=(32, 64, 128))
@@ -33,19 +33,19 @@ RANDOM = SweepFile(Path("question.yaml"), "random", (Parameter("model", values=(
 BAYES = replace(RANDOM, method="bayes", run_cap=14)
 """After ten draws at random, Optuna's TPE follows the results."""
 
-Compose = Callable[[list[str]], Cell]
+Compose = Callable[[list[str]], Trial]
 
 
 def composer(sweep: Path) -> Compose:
     """As the sweeper's, but for Hydra."""
 
-    def compose(point: list[str]) -> Cell:
+    def compose(point: list[str]) -> Trial:
         values = dict(override.split("=", 1) for override in point)
         config = Config(
             optim=OptimConfig(lr=float(values.get("optim.lr", 0.01))),
             data=DataConfig(batch_size=int(values["data.batch_size"])),
         )
-        return Cell.of(tuple(point), tuple(point), sweep, config, None)
+        return Trial.of(tuple(point), tuple(point), sweep, config, None)
 
     return compose
 
@@ -54,58 +54,58 @@ def search(sweep: Path, file: SweepFile = RANDOM, seed: int = 0) -> Search:
     return Search(sweep, file, composer(sweep), seed, epochs=4)
 
 
-def train(cell: Cell, status: Status = "done", accuracy: float | None = None) -> None:
+def train(trial: Trial, status: Status = "done", accuracy: float | None = None) -> None:
     """The record that a job leaves; the nearer the rate is to 0.01, the better. The test figures are of no use here."""
-    assert cell.config is not None
+    assert trial.config is not None
     if accuracy is None:
-        accuracy = 1 / (1 + abs(math.log(cell.config.optim.lr / 0.01)))
-    cell.folder.mkdir(parents=True, exist_ok=True)
+        accuracy = 1 / (1 + abs(math.log(trial.config.optim.lr / 0.01)))
+    trial.folder.mkdir(parents=True, exist_ok=True)
     figures = {"loss": 1.0, "acc": accuracy, "n": 5000}
-    name = cell.folder.name
+    name = trial.folder.name
     Result(status, name, name, "lenet", 0, [], {}, {}, 0, 0, val=figures, test=figures | {"acc": 1 - accuracy}).write(
-        cell.folder
+        trial.folder
     )
 
 
 def run(source: Search, most: int = 99) -> list[str]:
     """Train what is dealt out, at most so many."""
     labels: list[str] = []
-    while len(labels) < most and (cell := source.take()):
-        train(cell)
-        source.done(cell)
-        labels.append(cell.label)
+    while len(labels) < most and (trial := source.take()):
+        train(trial)
+        source.done(trial)
+        labels.append(trial.label)
     return labels
 
 
-def trials(sweep: Path) -> list[optuna.trial.FrozenTrial]:
+def optuna_trials(sweep: Path) -> list[optuna.trial.FrozenTrial]:
     return load(sweep).trials
 
 
 def told(sweep: Path) -> list[tuple[TrialState, float | None]]:
-    return [(trial.state, trial.value) for trial in trials(sweep)]
+    return [(optuna_trial.state, optuna_trial.value) for optuna_trial in optuna_trials(sweep)]
 
 
 def drawn(sweep: Path) -> list[dict[str, Any]]:
-    return [trial.params for trial in trials(sweep)]
+    return [optuna_trial.params for optuna_trial in optuna_trials(sweep)]
 
 
-def must(cell: Cell | None) -> Cell:
-    assert cell is not None
-    return cell
+def must(trial: Trial | None) -> Trial:
+    assert trial is not None
+    return trial
 
 
 # --- what is dealt out
 
 
 @pytest.mark.parametrize("file", [RANDOM, replace(BAYES, run_cap=12)], ids=lambda file: file.method)
-def test_deals_out_run_cap_cells_and_no_more(file: SweepFile, tmp_path: Path) -> None:
+def test_deals_out_run_cap_trials_and_no_more(file: SweepFile, tmp_path: Path) -> None:
     source = search(tmp_path / "sweep", file)
     labels = run(source)
     assert len(set(labels)) == file.run_cap
     assert source.take() is None
     assert not source.left()
     assert search(tmp_path / "sweep", file).take() is None
-    assert [cell.label for cell in source.cells()] == labels
+    assert [trial.label for trial in source.trials()] == labels
     for values in drawn(tmp_path / "sweep"):
         assert values.keys() == {"optim.lr", "data.batch_size"}  # not the constant
         assert 0.001 <= values["optim.lr"] <= 0.1
@@ -133,10 +133,10 @@ def test_bayes_follows_the_results(tmp_path: Path) -> None:
     """So that the next test could fail: other results, other draws, once the ten at random are over."""
     run(search(tmp_path / "a", BAYES))
     source = search(tmp_path / "b", BAYES)
-    while cell := source.take():
-        assert cell.config is not None
-        train(cell, accuracy=cell.config.optim.lr)  # the larger the rate the better
-        source.done(cell)
+    while trial := source.take():
+        assert trial.config is not None
+        train(trial, accuracy=trial.config.optim.lr)  # the larger the rate the better
+        source.done(trial)
     a, b = drawn(tmp_path / "a"), drawn(tmp_path / "b")
     assert a[:10] == b[:10]
     assert all(x != y for x, y in zip(a[10:], b[10:], strict=True))
@@ -154,15 +154,15 @@ def test_bayes_goes_on_alike_however_often_it_is_killed(tmp_path: Path) -> None:
     assert told(tmp_path / "killed") == told(tmp_path / "whole")
 
 
-def test_cells_dealt_out_side_by_side_differ(tmp_path: Path) -> None:
+def test_trials_dealt_out_side_by_side_differ(tmp_path: Path) -> None:
     source = search(tmp_path / "sweep")
-    cells = [must(source.take()) for _ in range(5)]
+    trials = [must(source.take()) for _ in range(5)]
     assert source.take() is None
     assert source.left()
-    assert len({cell.folder for cell in cells}) == 5
-    for cell in cells:
-        train(cell)
-        source.done(cell)
+    assert len({trial.folder for trial in trials}) == 5
+    for trial in trials:
+        train(trial)
+        source.done(trial)
     assert not source.left()
 
 
@@ -172,15 +172,15 @@ def test_the_same_point_again_is_not_trained_again(tmp_path: Path) -> None:
     labels = run(source)
     assert len(set(labels)) == len(labels) <= 3
     assert told(tmp_path / "sweep") == [(TrialState.COMPLETE, 1.0)] * 8
-    assert sorted(cell.label for cell in source.cells()) == sorted(labels)
+    assert sorted(trial.label for trial in source.trials()) == sorted(labels)
 
 
 def test_the_same_point_again_while_it_trains_is_let_go(tmp_path: Path) -> None:
     source = search(tmp_path / "sweep", replace(RANDOM, parameters=(BATCH,), run_cap=8))
-    cells = list(itertools.islice(iter(source.take, None), 9))
-    assert len({cell.folder for cell in cells}) == len(cells) <= 3
+    trials = list(itertools.islice(iter(source.take, None), 9))
+    assert len({trial.folder for trial in trials}) == len(trials) <= 3
     states = [state for state, _ in told(tmp_path / "sweep")]
-    assert sorted(states) == [TrialState.RUNNING] * len(cells) + [TrialState.FAIL] * (8 - len(cells))
+    assert sorted(states) == [TrialState.RUNNING] * len(trials) + [TrialState.FAIL] * (8 - len(trials))
 
 
 def test_four_digits_of_a_draw_are_written() -> None:
@@ -214,9 +214,9 @@ def test_a_trial_that_was_never_drawn_to_the_end_is_let_go(tmp_path: Path) -> No
     study = load(tmp_path / "sweep", RANDOM)
     study.ask()
     study.ask({"optim.lr": RATE.distribution()})
-    study.ask({p.key: p.distribution() for p in RANDOM.varied()})  # all but the cell's name
+    study.ask({p.key: p.distribution() for p in RANDOM.varied()})  # all but the trial's name
     source = search(tmp_path / "sweep")
-    assert source.cells() == []
+    assert source.trials() == []
     assert len(run(source)) == 2
     assert [state for state, _ in told(tmp_path / "sweep")] == [TrialState.FAIL] * 3 + [TrialState.COMPLETE] * 2
     assert not source.left()
@@ -225,7 +225,7 @@ def test_a_trial_that_was_never_drawn_to_the_end_is_let_go(tmp_path: Path) -> No
 HOLD = """
 import sys
 from pathlib import Path
-from fc2conv.lock import claim
+from fc2conv.record.lock import claim
 with claim(Path(sys.argv[1])) as ours:
     print(ours, flush=True)
     sys.stdin.read()
@@ -250,7 +250,7 @@ def test_a_living_processs_trial_is_left_to_it(tmp_path: Path) -> None:
     with held(lost.folder) as other:
         source = search(tmp_path / "sweep")
         assert lost.label not in run(source)
-        assert len(trials(tmp_path / "sweep")) == 5
+        assert len(optuna_trials(tmp_path / "sweep")) == 5
         assert source.take() is None
         assert source.left()
         other.kill()
@@ -262,13 +262,13 @@ def test_a_living_processs_trial_is_left_to_it(tmp_path: Path) -> None:
     assert [state for state, _ in told(tmp_path / "sweep")] == [TrialState.COMPLETE] * 5
 
 
-def test_a_cell_that_was_in_training_elsewhere_comes_back(tmp_path: Path) -> None:
+def test_a_trial_that_was_in_training_elsewhere_comes_back(tmp_path: Path) -> None:
     source = search(tmp_path / "sweep")
-    cell = must(source.take())
-    with claim(cell.folder):
-        source.back(cell)
-        assert must(source.take()).folder != cell.folder
-    assert must(source.take()) == cell
+    trial = must(source.take())
+    with claim(trial.folder):
+        source.back(trial)
+        assert must(source.take()).folder != trial.folder
+    assert must(source.take()) == trial
 
 
 def shell(sweep: Path) -> None:
@@ -276,15 +276,15 @@ def shell(sweep: Path) -> None:
     source = search(sweep, replace(RANDOM, run_cap=12))
     print("ready", flush=True)
     sys.stdin.readline()
-    while cell := source.take():
-        with claim(cell.folder) as ours:
+    while trial := source.take():
+        with claim(trial.folder) as ours:
             if not ours:
-                source.back(cell)
+                source.back(trial)
                 continue
-            if not cell.finished():
-                train(cell)
-                print(cell.label, flush=True)
-            source.done(cell)
+            if not trial.finished():
+                train(trial)
+                print(trial.label, flush=True)
+            source.done(trial)
 
 
 def test_two_processes_share_a_sweep(tmp_path: Path) -> None:
@@ -320,16 +320,16 @@ def test_two_processes_share_a_sweep(tmp_path: Path) -> None:
         ("running", (TrialState.RUNNING, None)),
     ],
 )
-def test_tells_what_became_of_a_cell(status: Status, want: tuple[TrialState, float | None], tmp_path: Path) -> None:
+def test_tells_what_became_of_a_trial(status: Status, want: tuple[TrialState, float | None], tmp_path: Path) -> None:
     source = search(tmp_path / "sweep")
-    cell = must(source.take())
-    train(cell, status, accuracy=0.75)  # 0.25 in the test
-    source.done(cell)
+    trial = must(source.take())
+    train(trial, status, accuracy=0.75)  # 0.25 in the test
+    source.done(trial)
     assert told(tmp_path / "sweep") == [want]
     assert not source.left()
-    assert source.take() != cell  # not again under the same command
+    assert source.take() != trial  # not again under the same command
     stays_open = want[0] is TrialState.RUNNING
-    assert (must(search(tmp_path / "sweep").take()) == cell) == stays_open  # but under the next
+    assert (must(search(tmp_path / "sweep").take()) == trial) == stays_open  # but under the next
 
 
 def test_force_begins_anew(tmp_path: Path) -> None:
@@ -341,23 +341,23 @@ def test_force_begins_anew(tmp_path: Path) -> None:
     assert run(again) == []
 
 
-def test_an_impossible_cell_is_skipped(tmp_path: Path) -> None:
+def test_an_impossible_trial_is_skipped(tmp_path: Path) -> None:
     """And counts: a search does not draw for ever."""
     sweep = tmp_path / "sweep"
 
-    def compose(point: list[str]) -> Cell:
-        cell = composer(sweep)(point)
-        assert cell.config is not None
-        return replace(cell, impossible="conv2: does not fit") if cell.config.data.batch_size == 64 else cell
+    def compose(point: list[str]) -> Trial:
+        trial = composer(sweep)(point)
+        assert trial.config is not None
+        return replace(trial, impossible="conv2: does not fit") if trial.config.data.batch_size == 64 else trial
 
     source = Search(sweep, replace(RANDOM, run_cap=12), compose, 0, epochs=4)
     labels = run(source)
-    skipped = [cell for cell in source.cells() if cell.impossible]
+    skipped = [trial for trial in source.trials() if trial.impossible]
     assert skipped
-    assert not {cell.label for cell in skipped} & set(labels)
+    assert not {trial.label for trial in skipped} & set(labels)
     assert len(labels) + len(skipped) == 12
-    for cell in skipped:
-        result = cell.result()
+    for trial in skipped:
+        result = trial.result()
         assert result is not None
         assert (result.status, result.error) == ("skipped", "conv2: does not fit")
     states = [state for state, _ in told(sweep)]
@@ -374,11 +374,11 @@ def watched(sweep: Path, accuracies: list[float], file: SweepFile = STOPPED, epo
     """The epoch after which each run is told to stop. They run one after the other, each as good in every epoch."""
     source, stopped = search(sweep, file), []
     for accuracy in accuracies:
-        cell = must(source.take())
-        look = Watch(sweep, source.ours[cell.folder], file, epochs)
+        trial = must(source.take())
+        look = ShouldPrune(sweep, source.ours[trial.folder], file, epochs)
         stopped.append(next((epoch for epoch in range(1, epochs) if look(epoch, accuracy)), None))
-        train(cell, "pruned" if stopped[-1] else "done", accuracy)
-        source.done(cell)
+        train(trial, "pruned" if stopped[-1] else "done", accuracy)
+        source.done(trial)
     return stopped
 
 
@@ -403,11 +403,11 @@ def test_an_epoch_that_is_done_over_changes_nothing(tmp_path: Path) -> None:
     """A run that goes on from its checkpoint has reported it before."""
     source = search(tmp_path / "sweep", STOPPED)
     number = source.ours[must(source.take()).folder]
-    assert not Watch(tmp_path / "sweep", number, STOPPED, 4)(1, 0.5)
-    resumed = Watch(tmp_path / "sweep", number, STOPPED, 4)
+    assert not ShouldPrune(tmp_path / "sweep", number, STOPPED, 4)(1, 0.5)
+    resumed = ShouldPrune(tmp_path / "sweep", number, STOPPED, 4)
     assert not resumed(1, 0.25)
     assert not resumed(2, 0.75)
-    assert trials(tmp_path / "sweep")[0].intermediate_values == {1: 0.5, 2: 0.75}
+    assert optuna_trials(tmp_path / "sweep")[0].intermediate_values == {1: 0.5, 2: 0.75}
 
 
 SEARCH = """
@@ -418,27 +418,27 @@ parameters: {{optim.lr: {{min: 0.1, max: 1.0}}, data.batch_size: {{values: [32, 
 """
 
 
-def test_who_watches_a_cell(tmp_path: Path) -> None:
+def test_who_watches_a_trial(tmp_path: Path) -> None:
     path = tmp_path / "question.yaml"
     path.write_text(SEARCH.format("early_terminate: {type: hyperband, min_iter: 1}"))
     plain = tmp_path / "plain.yaml"
     plain.write_text(SEARCH.format(""))
     sweep = tmp_path / "sweep"
     stranger = composer(sweep)(["data.batch_size=512"])
-    assert watch(stranger, path) is None  # no study
+    assert should_prune(stranger, path) is None  # no study
     assert not (sweep / JOURNAL).exists()
     source = search(sweep, STOPPED)
-    cells = [must(source.take()) for _ in range(2)]
-    assert watch(cells[1], None) is None
-    assert watch(cells[1], plain) is None  # stops nobody
-    assert watch(stranger, path) is None  # no trial of this study
-    found = watch(cells[1], path)
+    trials = [must(source.take()) for _ in range(2)]
+    assert should_prune(trials[1], None) is None
+    assert should_prune(trials[1], plain) is None  # stops nobody
+    assert should_prune(stranger, path) is None  # no trial of this study
+    found = should_prune(trials[1], path)
     assert found is not None
     found = pickle.loads(pickle.dumps(found))
     assert (found.folder, found.number, found.epochs) == (sweep, 1, 10)
     assert found.file.early_terminate == Hyperband(1)
     found(1, 0.625)
-    assert [trial.intermediate_values for trial in trials(sweep)] == [{}, {1: 0.625}]
+    assert [optuna_trial.intermediate_values for optuna_trial in optuna_trials(sweep)] == [{}, {1: 0.625}]
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from fc2conv.compose import register_schema, typed
-from fc2conv.config import identity_of
-from fc2conv.result import Result, hashed
+from fc2conv.config.identity import hashed, identity_of
+from fc2conv.record.result import Result
 
 ROOT = Path(__file__).parent.parent.parent
 Train = Callable[..., Any]
@@ -107,7 +107,7 @@ def test_a_crash_in_the_middle(shells: Any, train: Train, image_folder: Path, tm
         *(("0.01", "1", ""), ("1e+30", "0", "1 failed"), ("0.02", "1", ""))
     ]
 
-    # one more seed: only its cells and what had failed
+    # one more seed: only its trials and what had failed
     before = {name: (sweep / name / "result.json").read_bytes() for name in records(sweep)}
     more = train("-m", *call[:-2], "optim.lr=0.01,0.02", "seed=0,1", "hydra.launcher.jobs=2")
     assert (more.code, more.err) == (0, "")
@@ -221,7 +221,7 @@ def test_two_shells_share_the_work(shells: Any, image_folder: Path, tmp_path: Pa
 # --- what cannot be, and what is not meant
 
 
-def test_impossible_cells_are_skipped_with_the_reason(train: Train, image_folder: Path, tmp_path: Path) -> None:
+def test_impossible_trials_are_skipped_with_the_reason(train: Train, image_folder: Path, tmp_path: Path) -> None:
     """One key that only one of the models has, one kernel that is larger than the image."""
     call = (*on_images(image_folder, tmp_path / "runs")[2:], "model=softmax,lenet", "model.kernel_size=5,40")
     done = train("-m", *call, "hydra.launcher.jobs=1", "name=mixed")
@@ -259,7 +259,7 @@ WRONG = [
     ("-m optim.lr=0.1,abc", "optim.lr: got abc, expected a number"),
     ("-m seed=0,-1", "seed: got -1, expected a whole number"),
     ("-m model=lenet,mlp optim.lr=0.1,-1", "optim.lr: got -1"),
-    ("-m model.kernel_size=40,50", "no cell of this sweep can be run"),
+    ("-m model.kernel_size=40,50", "no trial of this sweep can be run"),
     ("-m model.channels=[6,16],[6,16", "cannot be read as key=value"),
     ("-m optim.lr=interval(0.1,1)", "optim.lr: an interval needs a sweep file"),
     ("-m sweep=kernel_sise", "did you mean kernel_size?"),
@@ -404,7 +404,7 @@ def test_hydras_own_sweeper_with_our_launcher(
 
 @pytest.mark.slow
 def test_hydras_own_launcher_with_our_sweeper(train: Train, image_folder: Path, tmp_path: Path) -> None:
-    """The same cells and the same records, in one process."""
+    """The same trials and the same records, in one process."""
     call = (*on_images(image_folder, tmp_path / "runs", 2), "optim.lr=0.01,1e30,0.02")
     ours = train("-m", *call, "name=ours", "hydra.launcher.jobs=1")
     other = train("-m", *call, "name=other", "hydra/launcher=basic")

@@ -12,12 +12,15 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from fc2conv.config import Config, DataConfig, LeNetConfig, MLPConfig, SoftmaxConfig, TrainerConfig
-from fc2conv.models import plan
-from fc2conv.result import Result, Status
+from fc2conv.architectures import plan
+from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.architectures.mlp import MLPConfig
+from fc2conv.architectures.softmax import SoftmaxConfig
+from fc2conv.config.schema import Config, DataConfig, TrainerConfig
+from fc2conv.record.result import Result, Status
 from fc2conv.sweep import table
-from fc2conv.sweep.cells import Cell
-from fc2conv.sweep.files import Parameter, SweepFile
+from fc2conv.sweep.search_space import Parameter, SweepFile
+from fc2conv.sweep.trials import Trial
 
 SHAPE = (1, 28, 28)
 SOFTMAX = (784 * 10 + 10, 784 * 10)
@@ -26,19 +29,19 @@ MLP = (784 * 20 + 20 + 20 * 10 + 10, 784 * 20 + 20 * 10)
 """Of one hidden layer of 20 units."""
 
 
-def cell(sweep: Path, config: Config, *point: str, impossible: str | None = None) -> Cell:
+def trial(sweep: Path, config: Config, *point: str, impossible: str | None = None) -> Trial:
     """As the sweeper makes it, but for Hydra; its constants are left out."""
     geometry = None if impossible else plan(config.model, SHAPE, 10)
-    return Cell.of(point, point, sweep, config, geometry, impossible)
+    return Trial.of(point, point, sweep, config, geometry, impossible)
 
 
-def train(cell: Cell, status: Status, val: float | None, test: float | None, **more: Any) -> None:
+def train(trial: Trial, status: Status, val: float | None, test: float | None, **more: Any) -> None:
     """The record that a job leaves."""
-    cell.folder.mkdir(parents=True, exist_ok=True)
+    trial.folder.mkdir(parents=True, exist_ok=True)
     figures = [{"loss": 1.0, "acc": a, "n": 100.0} if a is not None else None for a in (val, test)]
-    name = cell.folder.name
+    name = trial.folder.name
     record = Result(status, name, name, "", 0, [], {}, {}, 0, 0, val=figures[0], test=figures[1])
-    replace(record, **more).write(cell.folder)
+    replace(record, **more).write(trial.folder)
 
 
 Outcome = tuple[Status, float | None, float | None]
@@ -51,22 +54,22 @@ OUTCOMES: dict[str, list[Outcome | None]] = {
 }
 
 
-def sweep_of(folder: Path, outcomes: dict[str, list[Outcome | None]]) -> list[Cell]:
+def sweep_of(folder: Path, outcomes: dict[str, list[Outcome | None]]) -> list[Trial]:
     """Models times seeds, seeds innermost; None was not run."""
-    cells = []
+    trials = []
     for name, runs in outcomes.items():
         for seed, outcome in enumerate(runs):
-            cells.append(cell(folder, Config(model=MODELS[name], seed=seed), f"model={name}", f"seed={seed}"))
+            trials.append(trial(folder, Config(model=MODELS[name], seed=seed), f"model={name}", f"seed={seed}"))
             if outcome:
-                train(cells[-1], *outcome)
-    return cells
+                train(trials[-1], *outcome)
+    return trials
 
 
 def rows(found: Table) -> list[dict[str, str]]:
     """Heading -> what is in the column, for each row."""
     headings = [str(column.header) for column in found.columns]
-    cells = zip(*[column.cells for column in found.columns], strict=True)
-    return [dict(zip(headings, map(str, row), strict=True)) for row in cells]
+    trials = zip(*[column.trials for column in found.columns], strict=True)
+    return [dict(zip(headings, map(str, row), strict=True)) for row in trials]
 
 
 def shown(found: Table) -> str:
@@ -77,8 +80,8 @@ def shown(found: Table) -> str:
     return console.file.getvalue()
 
 
-def written(cells: list[Cell], folder: Path) -> list[dict[str, str]]:
-    path = table.write_csv(table.groups(cells), folder)
+def written(trials: list[Trial], folder: Path) -> list[dict[str, str]]:
+    path = table.write_csv(table.groups(trials), folder)
     assert path == folder / "table.csv"
     return list(csv.DictReader(path.read_text().splitlines()))
 
@@ -86,21 +89,21 @@ def written(cells: list[Cell], folder: Path) -> list[dict[str, str]]:
 # --- groups
 
 
-def test_groups_are_cells_that_differ_in_their_seed(tmp_path: Path) -> None:
-    cells = sweep_of(tmp_path, OUTCOMES)
+def test_groups_are_trials_that_differ_in_their_seed(tmp_path: Path) -> None:
+    trials = sweep_of(tmp_path, OUTCOMES)
     # in the order of the sweep, wherever the seeds stand
-    for order in (cells, [cells[i] for i in (0, 3, 1, 4, 2, 5)]):
+    for order in (trials, [trials[i] for i in (0, 3, 1, 4, 2, 5)]):
         groups = table.groups(order)
         assert [g.point for g in groups] == [{"model": "softmax"}, {"model": "mlp"}]
         assert [g.name for g in groups] == ["model=softmax", "model=mlp"]
-        assert [len(g.cells) for g in groups] == [3, 3]
+        assert [len(g.trials) for g in groups] == [3, 3]
         assert [g.accuracies("val") for g in groups] == [[0.5, 0.625, 0.75], [0.875, 0.625]]
         assert [g.accuracies("test") for g in groups] == [[0.25, 0.375, 0.5], [0.125, 0.125]]
 
 
 def test_seeds_alone_are_one_group(tmp_path: Path) -> None:
-    (group,) = table.groups([cell(tmp_path, Config(seed=seed), f"seed={seed}") for seed in range(3)])
-    assert (group.point, group.name, len(group.cells), group.results) == ({}, "(defaults)", 3, ())
+    (group,) = table.groups([trial(tmp_path, Config(seed=seed), f"seed={seed}") for seed in range(3)])
+    assert (group.point, group.name, len(group.trials), group.results) == ({}, "(defaults)", 3, ())
     assert group.accuracies("val") == []
 
 
@@ -138,10 +141,10 @@ def test_mean_deviation_and_n(tmp_path: Path) -> None:
 
 
 def test_one_run_has_no_deviation(tmp_path: Path) -> None:
-    cells = sweep_of(tmp_path, {"softmax": [("done", 0.9123456789, 1 / 3)]})
-    (row,) = rows(table.results_table(table.groups(cells)))
+    trials = sweep_of(tmp_path, {"softmax": [("done", 0.9123456789, 1 / 3)]})
+    (row,) = rows(table.results_table(table.groups(trials)))
     assert (row["n"], row["val acc"], row["test acc"]) == ("1", "0.9123", "0.3333")
-    (row,) = written(cells, tmp_path)
+    (row,) = written(trials, tmp_path)
     assert (row["n"], row["val_acc_std"], row["test_acc_std"]) == ("1", "", "")
     assert (row["val_acc_mean"], float(row["test_acc_mean"])) == ("0.9123456789", 1 / 3)
 
@@ -157,27 +160,27 @@ def test_one_run_has_no_deviation(tmp_path: Path) -> None:
     ],
 )
 def test_says_what_is_missing(outcomes: list[Outcome | None], n: str, note: str, tmp_path: Path) -> None:
-    cells = sweep_of(tmp_path, {"softmax": outcomes})
-    (row,) = rows(table.results_table(table.groups(cells)))
+    trials = sweep_of(tmp_path, {"softmax": outcomes})
+    (row,) = rows(table.results_table(table.groups(trials)))
     assert (row["n"], row[""]) == (n, note)
     assert row["val acc"] == ("0.5000" if n else "")
-    (row,) = written(cells, tmp_path)
+    (row,) = written(trials, tmp_path)
     assert (row["n"], row["note"]) == (n or "0", note)
     assert row["val_acc_mean"] == ("0.5" if n else "")
 
 
-def test_an_impossible_cell_is_skipped_and_says_why_in_the_csv(tmp_path: Path) -> None:
+def test_an_impossible_trial_is_skipped_and_says_why_in_the_csv(tmp_path: Path) -> None:
     reason = "conv2: kernel 17 does not fit"
-    cells = [
-        cell(tmp_path, Config(), "model.kernel_size=5"),
-        cell(tmp_path, Config(model=LeNetConfig(kernel_size=17)), "model.kernel_size=17", impossible=reason),
+    trials = [
+        trial(tmp_path, Config(), "model.kernel_size=5"),
+        trial(tmp_path, Config(model=LeNetConfig(kernel_size=17)), "model.kernel_size=17", impossible=reason),
     ]
-    cells[1].end("skipped", reason)
-    groups = table.groups(cells)
+    trials[1].end("skipped", reason)
+    groups = table.groups(trials)
     assert [g.reason for g in groups] == [None, reason]
     row = rows(table.results_table(groups))[1]
     assert (row["kernel_size"], row["parameters"], row["n"], row[""]) == ("17", "", "", "skipped")
-    row = written(cells, tmp_path)[1]
+    row = written(trials, tmp_path)[1]
     assert (row["model.kernel_size"], row["parameters"], row["n"], row["note"]) == ("17", "", "0", reason)
 
 
@@ -197,11 +200,11 @@ def test_the_csv_has_all_digits(tmp_path: Path) -> None:
 
 
 def test_the_csv_names_the_keys_that_vary_and_the_model(tmp_path: Path) -> None:
-    cells = [
-        cell(tmp_path, Config(model=LeNetConfig(channels=(a, b))), f"model.channels=[{a}, {b}]", "data.bands=None")
+    trials = [
+        trial(tmp_path, Config(model=LeNetConfig(channels=(a, b))), f"model.channels=[{a}, {b}]", "data.bands=None")
         for a, b in ((6, 16), (2, 4))
     ]
-    found = written(cells, tmp_path)
+    found = written(trials, tmp_path)
     assert list(found[0])[:4] == ["model", "model.channels", "data.bands", "parameters"]
     assert [row["model.channels"] for row in found] == ["[6, 16]", "[2, 4]"]
     assert [row["model"] for row in found] == ["lenet", "lenet"]
@@ -212,8 +215,8 @@ def test_the_csv_names_the_keys_that_vary_and_the_model(tmp_path: Path) -> None:
 
 def test_values_are_shown_as_they_are_written(tmp_path: Path) -> None:
     """Brackets are markup to the screen's library."""
-    cells = [cell(tmp_path, Config(), "model.padding=[same]", "model.channels=[6, 16]")]
-    for found in (table.results_table(table.groups(cells)), table.plan_table(table.groups(cells))):
+    trials = [trial(tmp_path, Config(), "model.padding=[same]", "model.channels=[6, 16]")]
+    for found in (table.results_table(table.groups(trials)), table.plan_table(table.groups(trials))):
         assert "[same]" in shown(found)
         assert "[6, 16]" in shown(found)
 
@@ -229,11 +232,11 @@ def test_a_search_is_ranked_by_validation(tmp_path: Path) -> None:
         ("pruned", 0.97, None),
         ("done", 0.8, 0.8),
     ]
-    cells = [cell(tmp_path, Config(data=DataConfig(batch_size=i + 1)), f"data.batch_size={i}") for i in range(7)]
-    for c, outcome in zip(cells, outcomes, strict=True):
+    trials = [trial(tmp_path, Config(data=DataConfig(batch_size=i + 1)), f"data.batch_size={i}") for i in range(7)]
+    for c, outcome in zip(trials, outcomes, strict=True):
         if outcome:
             train(c, *outcome)
-    groups = table.groups(cells)
+    groups = table.groups(trials)
     assert [row["batch_size"] for row in rows(table.results_table(groups, by_accuracy=True))] == [*"2605134"]
     assert [row["batch_size"] for row in rows(table.results_table(groups))] == [*"0123456"]
 
@@ -244,9 +247,9 @@ def test_a_search_is_ranked_by_validation(tmp_path: Path) -> None:
 def test_the_plan(tmp_path: Path) -> None:
     """3 MACs a multiplication forwards (and twice backwards) at 8e9 a second, 12 microseconds an image besides:
     10 epochs of 55,000 images are 550,000 * (3 * 7,840 / 8e9 + 12e-6) = 8.2 s."""
-    cells = sweep_of(tmp_path, {"softmax": [None] * 3})
-    cells.append(cell(tmp_path, Config(model=LeNetConfig(kernel_size=17)), "model=lenet", impossible="no"))
-    softmax, lenet = rows(table.plan_table(table.groups(cells)))
+    trials = sweep_of(tmp_path, {"softmax": [None] * 3})
+    trials.append(trial(tmp_path, Config(model=LeNetConfig(kernel_size=17)), "model=lenet", impossible="no"))
+    softmax, lenet = rows(table.plan_table(table.groups(trials)))
     assert softmax == {
         "model": "softmax",
         "output shapes": "1x28x28 784 10",
@@ -260,9 +263,9 @@ def test_the_plan(tmp_path: Path) -> None:
     assert "impossible" in lenet["output shapes"]
 
 
-def test_the_plan_of_a_single_cell(tmp_path: Path) -> None:
-    (row,) = rows(table.plan_table(table.groups([cell(tmp_path, Config())])))
-    assert row["cell"] == "(defaults)"
+def test_the_plan_of_a_single_trial(tmp_path: Path) -> None:
+    (row,) = rows(table.plan_table(table.groups([trial(tmp_path, Config())])))
+    assert row["trial"] == "(defaults)"
     assert row["output shapes"] == "1x28x28 6x28x28 6x14x14 16x10x10 16x5x5 400 120 84 10"
 
 
@@ -278,32 +281,32 @@ def test_the_plan_of_a_single_cell(tmp_path: Path) -> None:
     ],
 )
 def test_seconds_by_multiplications(config: Config, images: int, tmp_path: Path) -> None:
-    (group,) = table.groups([cell(tmp_path, replace(config, model=SoftmaxConfig()))])
+    (group,) = table.groups([trial(tmp_path, replace(config, model=SoftmaxConfig()))])
     assert table.seconds(group, 1e6) == pytest.approx(images * (3 * 7840 / 1e6 + 12e-6), rel=1e-12)
 
 
 def test_seconds_of_its_own_finished_runs(tmp_path: Path) -> None:
-    cells = sweep_of(tmp_path, {"softmax": [None] * 4})
-    for c, seconds in zip(cells, (10.0, 20.0, 90.0), strict=False):
+    trials = sweep_of(tmp_path, {"softmax": [None] * 4})
+    for c, seconds in zip(trials, (10.0, 20.0, 90.0), strict=False):
         train(c, "done", 0.5, 0.5, seconds={"total": seconds})
-    train(cells[3], "interrupted", 0.5, None, seconds={"total": 1.0})
-    (group,) = table.groups(cells)
+    train(trials[3], "interrupted", 0.5, None, seconds={"total": 1.0})
+    (group,) = table.groups(trials)
     assert table.seconds(group, 1e6) == 20.0
 
 
 def test_macs_per_second_of_the_records(tmp_path: Path) -> None:
     """3 * MACs, over an image's time less the 12 microseconds that it costs besides; their median."""
-    cells = sweep_of(tmp_path, {"softmax": [None] * 4})
-    assert table.macs_per_second(table.groups(cells)) == 8e9
-    for c, macs in zip(cells, (1000, 2000, 9000), strict=False):
+    trials = sweep_of(tmp_path, {"softmax": [None] * 4})
+    assert table.macs_per_second(table.groups(trials)) == 8e9
+    for c, macs in zip(trials, (1000, 2000, 9000), strict=False):
         train(c, "done", 0.5, 0.5, macs=macs, images_per_second=1 / 112e-6)
-    assert table.macs_per_second(table.groups(cells)) == pytest.approx(3 * 2000 / 100e-6)
+    assert table.macs_per_second(table.groups(trials)) == pytest.approx(3 * 2000 / 100e-6)
 
 
 def test_macs_per_second_of_a_network_that_costs_next_to_nothing(tmp_path: Path) -> None:
-    cells = sweep_of(tmp_path, {"softmax": [None]})
-    train(cells[0], "done", 0.5, 0.5, macs=1000, images_per_second=1e6)
-    assert table.macs_per_second(table.groups(cells)) == pytest.approx(3 * 1000 / 1e-6)
+    trials = sweep_of(tmp_path, {"softmax": [None]})
+    train(trials[0], "done", 0.5, 0.5, macs=1000, images_per_second=1e6)
+    assert table.macs_per_second(table.groups(trials)) == pytest.approx(3 * 1000 / 1e-6)
 
 
 def test_the_space_of_a_search(tmp_path: Path) -> None:
@@ -316,7 +319,7 @@ def test_the_space_of_a_search(tmp_path: Path) -> None:
         Parameter("model.padding", values=("same", ["same", 0], None)),
     )
     file = SweepFile(tmp_path / "question.yaml", "bayes", parameters, run_cap=40)
-    found = table.space_table(file, cell(tmp_path, Config(model=SoftmaxConfig()), "optim.lr=0.001"))
+    found = table.space_table(file, trial(tmp_path, Config(model=SoftmaxConfig()), "optim.lr=0.001"))
     text = shown(found)
     assert "question.yaml: 40 runs, method bayes" in " ".join(text.split())
     lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]

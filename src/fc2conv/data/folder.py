@@ -7,16 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fc2conv.config import ConfigError, DataConfig, require
+from fc2conv.errors import ConfigError, DataError
+from fc2conv.config.schema import DataConfig
+from fc2conv.fields import require
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-
-
-class DataError(ConfigError):
-    """Images that are missing, truncated or altered; the message names the file."""
-
-    def __init__(self, message: str):
-        super().__init__("data", message)
 
 
 def class_names(config: DataConfig) -> list[str]:

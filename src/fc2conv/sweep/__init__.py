@@ -1,1 +1,1 @@
-"""Many runs from one command: cells, their jobs, resume, sweep files. Imports torch in the jobs only."""
+"""Many runs from one command: trials, their jobs, resume, sweep files. Imports torch in the jobs only."""

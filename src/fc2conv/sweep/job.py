@@ -1,4 +1,4 @@
-"""A job: what one cell's process does, wherever it was put. It claims the cell, trains, and leaves a record."""
+"""A job: what one trial's process does, wherever it was put. It claims the trial, trains, and leaves a record."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from fc2conv.imports import uncollected
-from fc2conv.lock import claim
-from fc2conv.result import Status
-from fc2conv.sweep.cells import FINISHED, LOG, Cell
+from fc2conv.record.folder import LOG
+from fc2conv.record.lock import claim
+from fc2conv.record.result import Status
+from fc2conv.sweep.trials import FINISHED, Trial
 
 Outcome = Status | Literal["elsewhere"]
 EXIT_CODES: dict[Outcome, int] = {
@@ -29,63 +29,63 @@ EXIT_CODES: dict[Outcome, int] = {
 }
 
 
-def work(cell: Cell, file: Path | None = None, force: bool = False) -> Outcome:
-    """Train the cell unless it is finished or another process has it, from its last checkpoint if it has one.
+def work(trial: Trial, file: Path | None = None, force: bool = False) -> Outcome:
+    """Train the trial unless it is finished or another process has it, from its last checkpoint if it has one.
 
     Args:
         file: the sweep file it comes from, for early stopping
         force: from the start, even if it is finished
 
     Returns:
-        The record's status; `elsewhere` if another process trains the cell. What went wrong is in the record.
+        The record's status; `elsewhere` if another process trains the trial. What went wrong is in the record.
     """
-    assert cell.config is not None
-    with claim(cell.folder) as ours:
+    assert trial.config is not None
+    with claim(trial.folder) as ours:
         if not ours:
             return "elsewhere"
-        found = cell.result()
+        found = trial.result()
         if found and found.status in FINISHED and not force:
             return found.status
-        resumed = not force and found is not None and cell.resumable()
+        resumed = not force and found is not None and trial.resumable()
         if not resumed:
-            cell.clear()
-        return _train(cell, file, resumed)
+            trial.clear()
+        return _train(trial, file, resumed)
 
 
-def _train(cell: Cell, file: Path | None, resumed: bool) -> Outcome:
-    with uncollected():
-        from fc2conv.launch import start
-        from fc2conv.sweep.study import watch
+def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
+    from fc2conv.sweep.study import should_prune
+    from fc2conv.training.launch import start
+    from fc2conv.training.run import Request
 
-    assert cell.config is not None
+    assert trial.config is not None
     try:
-        start(cell.config, cell.overrides, cell.folder, resumed, watch(cell, file))
+        start(Request(trial.config, trial.overrides, trial.folder, resumed, should_prune(trial, file)))
     except BaseException as error:
-        found = cell.result()
+        found = trial.result()
         if found is None or found.status == "running":  # it ended before the record could know, or without its help
             traceback.print_exc()
             interrupted = isinstance(error, KeyboardInterrupt)
-            cell.end("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
+            trial.end("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
         else:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
         if not isinstance(error, Exception):
             raise
-    found = cell.result()
+    found = trial.result()
     assert found is not None
     return found.status
 
 
-def process(cell: Cell, file: Path | None, force: bool, environment: Mapping[str, str]) -> None:
-    """`work` as a process of its own: output goes to the cell's log, the outcome is the exit code."""
+def process(trial: Trial, file: Path | None, force: bool, environment: Mapping[str, str]) -> None:
+    """`work` as a process of its own: output goes to the trial's log, the outcome is the exit code."""
     os.environ.update(environment)
-    cell.folder.mkdir(parents=True, exist_ok=True)
+    trial.folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Thread(target=_stop_with_parent, daemon=True)
     stop.start()
-    log = os.open(cell.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(trial.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
-    outcome = work(cell, file, force)
+    outcome = work(trial, file, force)
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(EXIT_CODES[outcome])

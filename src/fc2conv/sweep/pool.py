@@ -14,12 +14,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from fc2conv.config import TrainerConfig
-from fc2conv.signals import Signals
+from fc2conv.config.schema import TrainerConfig
 from fc2conv.sweep import job
-from fc2conv.sweep.board import Board
-from fc2conv.sweep.cells import Cell
-from fc2conv.sweep.share import Share
+from fc2conv.sweep.live_table import LiveTable
+from fc2conv.sweep.slots import Slot
+from fc2conv.sweep.trials import Trial
+from fc2conv.training.signals import Signals
 
 SHUTDOWN = 60.0
 """Seconds that jobs get to save and stop before they are killed."""
@@ -34,21 +34,21 @@ WANDB_IMPORTS_LATE = ("wandb.sdk.launch", "requests")
 
 
 class Source(Protocol):
-    """Where cells come from."""
+    """Where trials come from."""
 
-    def take(self) -> Cell | None:
-        """The next cell to train, or None for now."""
+    def take(self) -> Trial | None:
+        """The next trial to train, or None for now."""
 
     def left(self) -> bool:
         """Whether there will be more, once what others train has ended."""
 
-    def back(self, cell: Cell) -> None:
-        """The cell turned out to be in training elsewhere."""
+    def back(self, trial: Trial) -> None:
+        """The trial turned out to be in training elsewhere."""
 
-    def done(self, cell: Cell) -> None:
-        """The cell's job has ended; its record is complete."""
+    def done(self, trial: Trial) -> None:
+        """The trial's job has ended; its record is complete."""
 
-    def cells(self) -> list[Cell]:
+    def trials(self) -> list[Trial]:
         """All that were or will be dealt out, as far as they are known."""
 
 
@@ -74,9 +74,9 @@ class Driver(Protocol):
 
 @dataclass
 class Job:
-    cell: Cell
+    trial: Trial
     process: ForkServerProcess
-    share: Share
+    slot: Slot
 
 
 class Pool:
@@ -90,10 +90,10 @@ class Pool:
     def __init__(self, wandb: bool = False, study: bool = False):
         self.context = multiprocessing.get_context("forkserver")
         preload = ["fc2conv.sweep.warm"]
-        preload += ["fc2conv.tracking", *WANDB_IMPORTS_LATE] if wandb else []
+        preload += ["fc2conv.record.tracking", *WANDB_IMPORTS_LATE] if wandb else []
         preload += ["optuna"] if study else []
         self.context.set_forkserver_preload(preload)
-        # it imports torch while we compose the cells, and a Ctrl-C is for us: to ignore one is inherited
+        # it imports torch while we compose the trials, and a Ctrl-C is for us: to ignore one is inherited
         before = signal.getsignal(signal.SIGINT)
         on_main = threading.current_thread() is threading.main_thread()
         if on_main:
@@ -108,8 +108,8 @@ class Pool:
     def run(
         self,
         source: Source,
-        slots: Sequence[Share],
-        board: Board,
+        slots: Sequence[Slot],
+        live_table: LiveTable,
         file: Path | None = None,
         force: bool = False,
         fail_fast: bool = False,
@@ -125,10 +125,10 @@ class Pool:
         with Signals(patient=True) as signals:
             signals.deferred = True
             try:
-                failed = self._loop(running, source, slots, board, signals, file, force, fail_fast)
+                failed = self._loop(running, source, slots, live_table, signals, file, force, fail_fast)
                 if signals.received or failed:
                     reason = "stopped with its sweep" if signals.received else "stopped: fail_fast"
-                    self._stop(running, source, board, reason, signals)
+                    self._stop(running, source, live_table, reason, signals)
             finally:  # a full disk, say, keeps us from writing records: no job outlives us
                 for each in running.values():
                     each.process.terminate()
@@ -140,8 +140,8 @@ class Pool:
         self,
         running: dict[int, Job],
         source: Source,
-        slots: Sequence[Share],
-        board: Board,
+        slots: Sequence[Slot],
+        live_table: LiveTable,
         signals: Signals,
         file: Path | None,
         force: bool,
@@ -150,37 +150,37 @@ class Pool:
         """Until all is done, or a signal comes, or, with `fail_fast`, a job fails; the last returns True."""
         free = list(reversed(slots))
         while signals.received is None:
-            while free and (cell := source.take()):
-                share = free.pop()
+            while free and (trial := source.take()):
+                slot = free.pop()
                 try:
-                    started = self._start(share.given(cell), file, force, share)
+                    started = self._start(slot.given(trial), file, force, slot)
                 except (EOFError, OSError):
                     if not signals.stopping:
                         raise
                     return False  # the signal went to all of us, and ended the server that forks the jobs
                 running[started.process.sentinel] = started
-                board.started(cell)
+                live_table.started(trial)
             if not running and not source.left():
                 break
             for ended in self._ended(running):
-                free.append(ended.share)
+                free.append(ended.slot)
                 if ended.process.exitcode == job.EXIT_CODES["elsewhere"]:
-                    source.back(ended.cell)
-                    board.elsewhere(ended.cell)
+                    source.back(ended.trial)
+                    live_table.elsewhere(ended.trial)
                     continue
                 self._complete(ended)
-                source.done(ended.cell)
-                board.ended(ended.cell)
+                source.done(ended.trial)
+                live_table.ended(ended.trial)
                 if fail_fast and ended.process.exitcode not in (0, 130):
                     return True
-            board.refresh()
+            live_table.refresh()
         return False
 
-    def _start(self, cell: Cell, file: Path | None, force: bool, share: Share) -> Job:
-        environment = share.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}
-        process = self.context.Process(target=job.process, args=(cell, file, force, environment))
+    def _start(self, trial: Trial, file: Path | None, force: bool, slot: Slot) -> Job:
+        environment = slot.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}
+        process = self.context.Process(target=job.process, args=(trial, file, force, environment))
         process.start()
-        return Job(cell, process, share)
+        return Job(trial, process, slot)
 
     def _ended(self, running: dict[int, Job]) -> list[Job]:
         if not running:
@@ -194,19 +194,21 @@ class Pool:
     def _complete(self, ended: Job, stopped: str | None = None) -> None:
         """Write down the end of a job that could not: it was killed, or died before it had a record."""
         code = ended.process.exitcode or 0
-        result = ended.cell.result()
+        result = ended.trial.result()
         if result is not None and result.status != "running":
             return
         if stopped:
-            ended.cell.end("interrupted", stopped)
+            ended.trial.end("interrupted", stopped)
         elif code < 0:
             name = signal.Signals(-code).name
             hint = "; the system may have run out of memory" if -code == signal.SIGKILL else ""
-            ended.cell.end("failed", f"killed by {name}{hint}")
+            ended.trial.end("failed", f"killed by {name}{hint}")
         else:
-            ended.cell.end("failed", f"the job ended with exit code {code}")
+            ended.trial.end("failed", f"the job ended with exit code {code}")
 
-    def _stop(self, running: dict[int, Job], source: Source, board: Board, reason: str, signals: Signals) -> None:
+    def _stop(
+        self, running: dict[int, Job], source: Source, live_table: LiveTable, reason: str, signals: Signals
+    ) -> None:
         """End all jobs: they save their checkpoints; whoever takes too long, or is told twice, is killed."""
         for each in running.values():
             each.process.terminate()
@@ -217,9 +219,9 @@ class Pool:
                     each.process.kill()
             for ended in self._ended(running):
                 self._complete(ended, reason)
-                source.done(ended.cell)
-                board.ended(ended.cell)
-            board.refresh()
+                source.done(ended.trial)
+                live_table.ended(ended.trial)
+            live_table.refresh()
 
 
 def start_wandb() -> None:

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fc2conv.lock import claim, claimed
-from fc2conv.sweep.cells import FINISHED, Cell
-from fc2conv.sweep.files import SweepFile
+from fc2conv.record.lock import claim, claimed
+from fc2conv.sweep.search_space import SweepFile
+from fc2conv.sweep.trials import FINISHED, Trial
 
 if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "study.journal"
 IDENTITY = "identity"
-"""A trial's attribute: the cell it stands for."""
+"""An attribute of Optuna's trials: the identity of our trial."""
 
 
 def load(folder: Path, file: SweepFile | None = None, epochs: int = 1) -> optuna.Study:
@@ -44,20 +44,20 @@ def load(folder: Path, file: SweepFile | None = None, epochs: int = 1) -> optuna
 
 
 class Search:
-    """Deals out cells, each a trial of the study, until there are `run_cap` of them.
+    """Deals out trials, one for each of the study's own, until there are `run_cap` of them.
 
     Args:
-        compose: overrides of the varied keys -> cell
-        seed: of the sampler. A draw depends on it, the trial's number and the trials before, so that a sweep whose
+        compose: overrides of the varied keys -> trial
+        seed: of the sampler. A draw depends on it, the trial's number and those before, so that a sweep whose
             jobs run one at a time proceeds alike however often it is interrupted.
-        force: begin a new study, and train cells that are finished once more
+        force: begin a new study, and train trials that are finished once more
     """
 
     def __init__(
         self,
         folder: Path,
         file: SweepFile,
-        compose: Callable[[list[str]], Cell],
+        compose: Callable[[list[str]], Trial],
         seed: int,
         epochs: int,
         force: bool = False,
@@ -70,8 +70,8 @@ class Search:
         """Trials that failed or were interrupted under us. They stay open, for the next time the command is given."""
         self.trained: set[Path] = set()
         self.ours: dict[Path, int] = {}
-        """Number of the trial of each cell that we deal out, by folder."""
-        self._cells: dict[str, Cell] = {}
+        """Folder of each trial that we deal out -> number of Optuna's."""
+        self._trials: dict[str, Trial] = {}
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         import optuna
@@ -81,60 +81,63 @@ class Search:
             return optuna.samplers.RandomSampler(seed)
         return optuna.samplers.TPESampler(seed=seed)
 
-    def take(self) -> Cell | None:
-        """The next cell to train; None when all are dealt out. Others may still be training theirs."""
+    def take(self) -> Trial | None:
+        """The next trial to train; None when all are dealt out. Others may still be training theirs."""
         import optuna
 
         with claim(self.folder, ".study.lock", wait=True):
             while True:
-                trials = self.study.get_trials(deepcopy=False)
-                for trial in trials:
-                    if trial.state in self._open() and trial.number not in {*self.ours.values(), *self.unfinished}:
-                        if not self._drawn(trial):  # whoever drew it was killed before it was written down
-                            self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                optuna_trials = self.study.get_trials(deepcopy=False)
+                for optuna_trial in optuna_trials:
+                    if optuna_trial.state in self._open() and optuna_trial.number not in {
+                        *self.ours.values(),
+                        *self.unfinished,
+                    }:
+                        if not self._drawn(optuna_trial):  # whoever drew it was killed before it was written down
+                            self.study.tell(optuna_trial.number, state=optuna.trial.TrialState.FAIL)
                             continue
-                        cell = self._cell(trial.params)
-                        if claimed(cell.folder):
+                        trial = self._trial(optuna_trial.params)
+                        if claimed(trial.folder):
                             continue
-                        self.ours[cell.folder] = trial.number
-                        if not self._settled(cell):
-                            return cell
-                if len(trials) >= (self.file.run_cap or 0):
+                        self.ours[trial.folder] = optuna_trial.number
+                        if not self._settled(trial):
+                            return trial
+                if len(optuna_trials) >= (self.file.run_cap or 0):
                     return None
-                self.study.sampler = self._sampler(len(trials))
+                self.study.sampler = self._sampler(len(optuna_trials))
                 new = self.study.ask({p.key: p.distribution() for p in self.file.varied()})
-                cell = self._cell(new.params)
-                new.set_user_attr(IDENTITY, cell.folder.name)
-                if cell.folder in self.ours or claimed(cell.folder):  # the same point again, still in training
+                trial = self._trial(new.params)
+                new.set_user_attr(IDENTITY, trial.folder.name)
+                if trial.folder in self.ours or claimed(trial.folder):  # the same point again, still in training
                     self.study.tell(new.number, state=optuna.trial.TrialState.FAIL)
                     continue
-                self.ours[cell.folder] = new.number
-                if not self._settled(cell):
-                    return cell
+                self.ours[trial.folder] = new.number
+                if not self._settled(trial):
+                    return trial
 
     def left(self) -> bool:
         """Whether others still train trials that we may have to take over."""
-        trials = self.study.get_trials(deepcopy=False)
-        return any(t.state in self._open() and t.number not in self.unfinished for t in trials)
+        optuna_trials = self.study.get_trials(deepcopy=False)
+        return any(t.state in self._open() and t.number not in self.unfinished for t in optuna_trials)
 
-    def back(self, cell: Cell) -> None:
-        self.ours.pop(cell.folder, None)
+    def back(self, trial: Trial) -> None:
+        self.ours.pop(trial.folder, None)
 
-    def cells(self) -> list[Cell]:
-        """Of all trials so far, each once."""
-        found = [self._cell(t.params) for t in self.study.get_trials(deepcopy=False) if self._drawn(t)]
-        return list({cell.folder: cell for cell in found}.values())
+    def trials(self) -> list[Trial]:
+        """All so far, each once."""
+        found = [self._trial(t.params) for t in self.study.get_trials(deepcopy=False) if self._drawn(t)]
+        return list({trial.folder: trial for trial in found}.values())
 
-    def _drawn(self, trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether its parameters are all there, and the name of its cell, which is written last."""
-        return all(p.key in trial.params for p in self.file.varied()) and IDENTITY in trial.user_attrs
+    def _drawn(self, optuna_trial: optuna.trial.FrozenTrial) -> bool:
+        """Whether its parameters are all there, and the identity of our trial, which is written last."""
+        return all(p.key in optuna_trial.params for p in self.file.varied()) and IDENTITY in optuna_trial.user_attrs
 
-    def _cell(self, params: Mapping[str, Any]) -> Cell:
+    def _trial(self, params: Mapping[str, Any]) -> Trial:
         point = [f"{p.key}={written(params[p.key])}" for p in self.file.varied()]
         label = " ".join(point)
-        if label not in self._cells:
-            self._cells[label] = self.compose(point)
-        return self._cells[label]
+        if label not in self._trials:
+            self._trials[label] = self.compose(point)
+        return self._trials[label]
 
     @staticmethod
     def _open() -> tuple[optuna.trial.TrialState, ...]:
@@ -142,23 +145,23 @@ class Search:
 
         return optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING
 
-    def _settled(self, cell: Cell) -> bool:
+    def _settled(self, trial: Trial) -> bool:
         """Whether there is nothing to train; then the study has been told."""
-        if cell.impossible:
-            cell.end("skipped", cell.impossible)
-        found = cell.result()
-        if not cell.impossible and (found is None or found.status not in FINISHED):
+        if trial.impossible:
+            trial.end("skipped", trial.impossible)
+        found = trial.result()
+        if not trial.impossible and (found is None or found.status not in FINISHED):
             return False
-        if self.force and not cell.impossible and cell.folder not in self.trained:
+        if self.force and not trial.impossible and trial.folder not in self.trained:
             return False
-        self.done(cell)
+        self.done(trial)
         return True
 
-    def done(self, cell: Cell) -> None:
-        """What became of a cell: its best validation accuracy."""
+    def done(self, trial: Trial) -> None:
+        """What became of a trial: its best validation accuracy."""
         import optuna
 
-        result, number = cell.result(), self.ours.pop(cell.folder, None)
+        result, number = trial.result(), self.ours.pop(trial.folder, None)
         states = {
             "done": optuna.trial.TrialState.COMPLETE,
             "pruned": optuna.trial.TrialState.PRUNED,
@@ -169,7 +172,7 @@ class Search:
         if result is None or result.status not in states:
             self.unfinished.add(number)
             return
-        self.trained.add(cell.folder)
+        self.trained.add(trial.folder)
         state = states[result.status]
         value = result.val["acc"] if result.val and result.status == "done" else None
         self.study.tell(number, value, state, skip_if_finished=True)
@@ -180,7 +183,7 @@ def written(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-class Watch:
+class ShouldPrune:
     """Tells the study of each epoch of a run, and says whether the run should stop.
 
     Holds plain values only, since it travels to other processes.
@@ -203,17 +206,17 @@ class Watch:
         return self._trial.should_prune()
 
 
-def watch(cell: Cell, file: Path | None) -> Watch | None:
-    """Who watches the cell's run: the study in its sweep's folder, if the cell is a trial of it."""
-    from fc2conv.sweep.files import read
+def should_prune(trial: Trial, file: Path | None) -> ShouldPrune | None:
+    """Asks the study in the sweep's folder, if the trial belongs to one that stops runs early."""
+    from fc2conv.sweep.search_space import read
 
-    folder = cell.folder.parent
-    if file is None or cell.config is None or not (folder / JOURNAL).exists():
+    folder = trial.folder.parent
+    if file is None or trial.config is None or not (folder / JOURNAL).exists():
         return None
     search = read(file)
     if search.early_terminate is None:
         return None
-    epochs = cell.config.trainer.max_epochs
+    epochs = trial.config.trainer.max_epochs
     study = load(folder, search, epochs)
-    numbers = [t.number for t in study.get_trials(deepcopy=False) if t.user_attrs.get(IDENTITY) == cell.folder.name]
-    return Watch(folder, numbers[-1], search, epochs) if numbers else None
+    numbers = [t.number for t in study.get_trials(deepcopy=False) if t.user_attrs.get(IDENTITY) == trial.folder.name]
+    return ShouldPrune(folder, numbers[-1], search, epochs) if numbers else None

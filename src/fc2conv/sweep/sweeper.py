@@ -1,4 +1,4 @@
-"""One command, many runs: composes the cells, has them trained, and says what came of them."""
+"""One command, many runs: composes the trials, has them trained, and says what came of them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,21 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fc2conv import show
-from fc2conv.compose import planned, typed
-from fc2conv.config import TOP_LEVEL, Config, ConfigError
-from fc2conv.geometry import GeometryError
-from fc2conv.lock import claimed
-from fc2conv.parsing import parse
-from fc2conv.record import check_writable
-from fc2conv.result import hashed
-from fc2conv.sweep import files, table
-from fc2conv.sweep.cells import LOG, Cell
+from fc2conv.compose import explain, planned, typed
+from fc2conv.config.identity import hashed
+from fc2conv.config.parsing import parse
+from fc2conv.config.schema import TOP_LEVEL, Config
+from fc2conv.errors import ConfigError, GeometryError, SweepEnded
+from fc2conv.record import terminal
+from fc2conv.record.folder import LOG, check_writable
+from fc2conv.record.lock import claimed
+from fc2conv.sweep import search_space, table
 from fc2conv.sweep.pool import INTERVAL, Driver
 from fc2conv.sweep.study import Search
+from fc2conv.sweep.trials import Trial
 
 ABOUT_THE_SWEEP = ("sweep", "name", "force", "fail_fast", "task")
-"""Keys that say what to do with the cells, and make none of them."""
-
-
-class SweepEnded(RuntimeError):
-    """Not all went well; the message says what to do about it."""
-
-    def __init__(self, message: str, exit_code: int):
-        super().__init__(message)
-        self.exit_code = exit_code
+"""Keys that say what to do with the trials, and make none of them."""
 
 
 def conduct(
@@ -68,7 +60,7 @@ def conduct(
     base = parse(Config, {k: master[k] for k in TOP_LEVEL})
     _check(base)
     dimensions = _dimensions(context, arguments)
-    file = files.read(files.find(base.sweep, _root(master) / "sweeps")) if base.sweep else None
+    file = search_space.read(search_space.find(base.sweep, _root(master) / "sweeps")) if base.sweep else None
     if file:  # what is written on the command line replaces what the file says of the same key
         file = replace(file, parameters=tuple(p for p in file.parameters if p.key not in dimensions))
     fixed = [*(file.constants() if file else ()), *(v[0] for v in dimensions.values() if len(v) == 1)]
@@ -86,42 +78,42 @@ def conduct(
         first = composer([f"{p.key}={p.first()}" for p in file.varied()])  # so that mistakes are told now
         assert first.config is not None
         if base.task == "plan":
-            show.console.print(table.space_table(file, first))
+            terminal.console.print(table.space_table(file, first))
             return
         _check_writable(folder)
         source = Search(folder, file, composer, seed, first.config.trainer.max_epochs, base.force)
         trainers, total = [first.config.trainer], file.run_cap or 0
     else:
         named: list[list[list[str]]] = [file.points() if file else [[]], *([[o] for o in v] for v in varied.values())]
-        cells = composer.grid([list(itertools.chain(*point)) for point in itertools.product(*named)])
+        trials = composer.grid([list(itertools.chain(*point)) for point in itertools.product(*named)])
         if base.task == "plan":
-            found = table.groups(cells)
-            show.console.print(table.plan_table(found))
+            found = table.groups(trials)
+            terminal.console.print(table.plan_table(found))
             _print_reasons(found)
             return
         _check_writable(folder)
-        for cell in cells:
-            if cell.impossible:
-                cell.end("skipped", cell.impossible)
-        source = Grid(cells, base.force)
-        trainers = [c.config.trainer for c in cells if c.config and not c.impossible]
+        for trial in trials:
+            if trial.impossible:
+                trial.end("skipped", trial.impossible)
+        source = Grid(trials, base.force)
+        trainers = [c.config.trainer for c in trials if c.config and not c.impossible]
         total = len(trainers)
 
     if isinstance(launcher, Driver):
         stopped = launcher.drive(source, trainers, total, file.path if file else None, base.force, base.fail_fast)
     else:
         stopped = _drive(launcher, source, file, folder, base, batch or (1 if searches else max(1, total)))
-    _report(source.cells(), folder, searches, stopped)
+    _report(source.trials(), folder, searches, stopped)
 
 
-# --- the cells
+# --- the trials
 
 
 class Composer:
-    """Overrides -> Cell.
+    """Overrides -> Trial.
 
     Args:
-        fixed: overrides that all cells share
+        fixed: overrides that all trials share
         sweep: the sweep's folder
     """
 
@@ -129,8 +121,8 @@ class Composer:
         self.context, self.master, self.fixed, self.sweep = context, master, list(fixed), sweep
         self._configs: dict[tuple[str, ...], Config] = {}
 
-    def __call__(self, point: Sequence[str]) -> Cell:
-        """The cell of one point, which is impossible where the network does not fit.
+    def __call__(self, point: Sequence[str]) -> Trial:
+        """The trial of one point, which is impossible where the network does not fit.
 
         Raises:
             ConfigError, HydraException, OmegaConfBaseException: the overrides make no config
@@ -138,9 +130,9 @@ class Composer:
         overrides = (*self.fixed, *point)
         config = self._config(overrides)
         try:
-            return Cell.of(overrides, tuple(point), self.sweep, config, planned(config))
+            return Trial.of(overrides, tuple(point), self.sweep, config, planned(config))
         except GeometryError as error:
-            return Cell.of(overrides, tuple(point), self.sweep, config, None, str(error))
+            return Trial.of(overrides, tuple(point), self.sweep, config, None, str(error))
 
     def _config(self, overrides: tuple[str, ...]) -> Config:
         """Composed once for all seeds: Hydra takes a tenth of a second for it."""
@@ -151,78 +143,83 @@ class Composer:
             self._configs[rest] = typed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
         return replace(self._configs[rest], seed=seeds[-1]) if seeds else self._configs[rest]
 
-    def grid(self, points: Sequence[Sequence[str]]) -> list[Cell]:
-        """The cells of a grid, all of them before the first runs.
+    def grid(self, points: Sequence[Sequence[str]]) -> list[Trial]:
+        """The trials of a grid, all of them before the first runs.
 
         A combination that cannot be composed is impossible; a value that goes with none of the others is a mistake,
         but for a key that only some models have.
 
         Raises:
-            as `__call__`, for a mistake; ConfigError if no cell is possible
+            as `__call__`, for a mistake; ConfigError if no trial is possible
         """
-        cells: dict[Path, Cell] = {}  # two points may be the same run, e.g. seed=0,0
+        trials: dict[Path, Trial] = {}  # two points may be the same run, e.g. seed=0,0
         errors: list[tuple[Sequence[str], Exception]] = []
         good: set[str] = set()
         for point in points:
             try:
-                cell = self(point)
+                trial = self(point)
                 good |= set(point)
             except (ConfigError, HydraException, OmegaConfBaseException) as error:
                 errors.append((point, error))
                 overrides = (*self.fixed, *point)
                 folder = self.sweep / hashed({"overrides": list(overrides)})
-                cell = Cell(overrides, tuple(point), folder, impossible=_explained(error))
-            cells.setdefault(cell.folder, cell)
+                trial = Trial(overrides, tuple(point), folder, impossible=explain(error)[1])
+            trials.setdefault(trial.folder, trial)
         for point, problem in errors:
             some_have_it = (
                 good and isinstance(problem, ConfigCompositionException) and "Could not override" in str(problem)
             )
             if not some_have_it and not set(point) <= good:
                 raise problem
-        if all(cell.impossible for cell in cells.values()):
-            first = next(iter(cells.values()))
-            raise ConfigError("", f"no cell of this sweep can be run. {first.label}: {first.impossible}")
-        return list(cells.values())
+        if all(trial.impossible for trial in trials.values()):
+            first = next(iter(trials.values()))
+            raise ConfigError("", f"no trial of this sweep can be run. {first.label}: {first.impossible}")
+        return list(trials.values())
 
 
 class Grid:
-    """A source of cells that are known from the start."""
+    """A source of trials that are known from the start."""
 
-    def __init__(self, cells: Sequence[Cell], force: bool = False):
-        self._cells, self.force = list(cells), force
-        self.waiting = [c for c in cells if not c.impossible and (force or not c.finished())]
+    def __init__(self, trials: Sequence[Trial], force: bool = False):
+        self._trials, self.force = list(trials), force
+        self.waiting = [c for c in trials if not c.impossible and (force or not c.finished())]
         self.elsewhere: set[Path] = set()
-        """Folders of cells that another process has been seen to train."""
+        """Folders of trials that another process has been seen to train."""
 
-    def take(self) -> Cell | None:
-        for cell in list(self.waiting):
-            if claimed(cell.folder):
-                self.elsewhere.add(cell.folder)
+    def take(self) -> Trial | None:
+        for trial in list(self.waiting):
+            if claimed(trial.folder):
+                self.elsewhere.add(trial.folder)
                 continue
-            self.waiting.remove(cell)
-            if (self.force and cell.folder not in self.elsewhere) or not cell.finished():
-                return cell
+            self.waiting.remove(trial)
+            if (self.force and trial.folder not in self.elsewhere) or not trial.finished():
+                return trial
         return None
 
     def left(self) -> bool:
         return bool(self.waiting)
 
-    def back(self, cell: Cell) -> None:
-        self.elsewhere.add(cell.folder)
-        self.waiting.append(cell)
+    def back(self, trial: Trial) -> None:
+        self.elsewhere.add(trial.folder)
+        self.waiting.append(trial)
 
-    def done(self, cell: Cell) -> None:
+    def done(self, trial: Trial) -> None:
         """Nothing depends on it."""
 
-    def cells(self) -> list[Cell]:
-        return self._cells
+    def trials(self) -> list[Trial]:
+        return self._trials
 
 
 # --- another launcher
 
 
 def _drive(
-    launcher: Launcher, source: Grid | Search, file: files.SweepFile | None, folder: Path, base: Config, batch: int
+    launcher: Launcher,
+    source: Grid | Search,
+    file: search_space.SweepFile | None,
+    folder: Path,
+    base: Config,
+    batch: int,
 ) -> int | None:
     """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Driver.drive`."""
     # a worker on another machine may start in another folder; ++ tells this runs_dir from the user's own
@@ -231,57 +228,57 @@ def _drive(
     more += ["force=true"] if base.force else []
     number = 0
     while True:
-        cells = list(itertools.islice(iter(source.take, None), batch))
-        if not cells:
+        trials = list(itertools.islice(iter(source.take, None), batch))
+        if not trials:
             if not source.left():
                 return None
             time.sleep(INTERVAL)
             continue
         problem = "the launcher did not run it"
         try:
-            launcher.launch([[*cell.overrides, *more] for cell in cells], initial_job_idx=number)
+            launcher.launch([[*trial.overrides, *more] for trial in trials], initial_job_idx=number)
         except KeyboardInterrupt:
             return signal.SIGINT
         except Exception as error:  # some launchers raise what a job raised; the others may still be running
             problem = f"{type(error).__name__}: {error}"
-        number += len(cells)
-        for cell in cells:
-            while claimed(cell.folder):
+        number += len(trials)
+        for trial in trials:
+            while claimed(trial.folder):
                 time.sleep(INTERVAL)
-            result = cell.result()
+            result = trial.result()
             if result is None or result.status == "running":
-                cell.end("failed", problem)
-            source.done(cell)
+                trial.end("failed", problem)
+            source.done(trial)
 
 
 # --- the end
 
 
-def _report(cells: Sequence[Cell], folder: Path, searched: bool, stopped: int | None) -> None:
+def _report(trials: Sequence[Trial], folder: Path, searched: bool, stopped: int | None) -> None:
     """The table, on the screen and as CSV; then what failed, if anything did.
 
     Raises:
         SweepEnded: something did, or the sweep was stopped
     """
-    found = table.groups(cells)
-    show.console.print(table.results_table(found, by_accuracy=searched))
+    found = table.groups(trials)
+    terminal.console.print(table.results_table(found, by_accuracy=searched))
     _print_reasons(found)
     path = table.write_csv(found, folder)
-    show.console.print(f"The sweep's folder: {folder}; the table: {path}", markup=False, soft_wrap=True)
-    results = [(cell, cell.result()) for cell in cells]
-    failed = [(cell, result) for cell, result in results if result and result.status == "failed"]
-    for cell, result in failed:
+    terminal.console.print(f"The sweep's folder: {folder}; the table: {path}", markup=False, soft_wrap=True)
+    results = [(trial, trial.result()) for trial in trials]
+    failed = [(trial, result) for trial, result in results if result and result.status == "failed"]
+    for trial, result in failed:
         error = (result.error or "").splitlines()[0] if result.error else ""
-        show.console.print(f"\nfailed: {cell.label}\n  {error}\n  log: {cell.folder / LOG}", markup=False)
-        again = shlex.join(["python", "train.py", *cell.overrides])
-        show.console.print(f"  again: {again}", markup=False, soft_wrap=True)
+        terminal.console.print(f"\nfailed: {trial.label}\n  {error}\n  log: {trial.folder / LOG}", markup=False)
+        again = shlex.join(["python", "train.py", *trial.overrides])
+        terminal.console.print(f"  again: {again}", markup=False, soft_wrap=True)
     if stopped:
         name = signal.Signals(stopped).name
         raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
     if failed:
-        raise SweepEnded(f"{len(failed)} of {len(cells)} runs failed", 1)
-    if left := [cell for cell, result in results if not cell.impossible and not cell.finished()]:
-        raise SweepEnded(f"{len(left)} of {len(cells)} runs did not end; the same command goes on from here", 1)
+        raise SweepEnded(f"{len(failed)} of {len(trials)} runs failed", 1)
+    if left := [trial for trial, result in results if not trial.impossible and not trial.finished()]:
+        raise SweepEnded(f"{len(left)} of {len(trials)} runs did not end; the same command goes on from here", 1)
 
 
 def _quoted(value: object) -> str:
@@ -290,10 +287,10 @@ def _quoted(value: object) -> str:
 
 
 def _print_reasons(found: Sequence[table.Group]) -> None:
-    """Why cells are impossible."""
+    """Why trials are impossible."""
     for reason in dict.fromkeys(group.reason for group in found if group.reason):
         names = ", ".join(group.name for group in found if group.reason == reason)
-        show.console.print(f"impossible: {names}\n  {reason}", markup=False, soft_wrap=True)
+        terminal.console.print(f"impossible: {names}\n  {reason}", markup=False, soft_wrap=True)
 
 
 # --- the call
@@ -345,10 +342,3 @@ def _name(varied: Mapping[str, Any]) -> str:
     """A folder's name for a sweep that has none: the keys that vary, but for the seed, so that more seeds join it."""
     keys = [k for k in varied if k != "seed"] or list(varied) or ["one"]
     return re.sub(r"[^\w.-]+", "_", "-".join(keys))
-
-
-def _explained(error: Exception) -> str:
-    """As the command line would say it."""
-    from fc2conv.cli import explain
-
-    return explain(error)[1]

@@ -12,12 +12,12 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from fc2conv.config import DATASETS
-from fc2conv.geometry import Geometry
-from fc2conv.result import Result, spread, write_atomically
-from fc2conv.show import duration, spell
-from fc2conv.sweep.cells import Cell
-from fc2conv.sweep.files import SweepFile
+from fc2conv.architectures.trace import Geometry
+from fc2conv.config.schema import DATASETS
+from fc2conv.record.result import Result, spread, write_atomically
+from fc2conv.record.terminal import duration, spell
+from fc2conv.sweep.search_space import SweepFile
+from fc2conv.sweep.trials import Trial
 
 FILE = "table.csv"
 MACS_PER_SECOND = 8e9
@@ -28,11 +28,11 @@ SECONDS_PER_IMAGE = 12e-6
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that differ in their seed only."""
+    """Trials that differ in their seed only."""
 
     point: dict[str, str]
     """Key -> value as on the command line, of the keys that vary, but for the seed."""
-    cells: tuple[Cell, ...]
+    trials: tuple[Trial, ...]
     results: tuple[Result, ...]
 
     @property
@@ -41,7 +41,7 @@ class Group:
 
     @property
     def reason(self) -> str | None:
-        return self.cells[0].impossible
+        return self.trials[0].impossible
 
     def accuracies(self, part: str) -> list[float]:
         """Of the finished runs, by seed."""
@@ -49,11 +49,11 @@ class Group:
         return [values["acc"] for r in found if (values := getattr(r, part))]
 
 
-def groups(cells: Sequence[Cell]) -> list[Group]:
+def groups(trials: Sequence[Trial]) -> list[Group]:
     """In the order of the sweep."""
-    by: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by.setdefault(cell.group, []).append(cell)
+    by: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by.setdefault(trial.group, []).append(trial)
     return [
         Group(
             dict(o.split("=", 1) for o in members[0].point if not o.startswith("seed=")),
@@ -110,10 +110,10 @@ def _ordered(found: Sequence[Group]) -> list[Group]:
 
 
 def _network(group: Group) -> tuple[str, str, str]:
-    cell = group.cells[0]
-    if cell.geometry is None:
-        return cell.model, "", ""
-    return cell.model, f"{cell.geometry.params:,}", f"{cell.geometry.macs:,}"
+    trial = group.trials[0]
+    if trial.geometry is None:
+        return trial.model, "", ""
+    return trial.model, f"{trial.geometry.params:,}", f"{trial.geometry.macs:,}"
 
 
 def _mean(values: list[float]) -> str:
@@ -127,7 +127,7 @@ def _note(group: Group) -> str:
     if group.reason:
         return "skipped"
     others = [r.status for r in group.results if r.status != "done"]
-    missing = len(group.cells) - len(group.results)
+    missing = len(group.trials) - len(group.results)
     parts = [f"{others.count(s)} {s}" for s in dict.fromkeys(others)] + ([f"{missing} not run"] if missing else [])
     return ", ".join(parts)
 
@@ -142,9 +142,9 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for group in found:
-        cell = group.cells[0]
-        geometry = cell.geometry
-        row: list[object] = [cell.model, *(group.point.get(name, "") for name in varied)]
+        trial = group.trials[0]
+        geometry = trial.geometry
+        row: list[object] = [trial.model, *(group.point.get(name, "") for name in varied)]
         row += [geometry.params, geometry.macs, geometry.receptive_field] if geometry else ["", "", ""]
         row.append(len(group.accuracies("val")))
         for part in ("val", "test"):
@@ -161,28 +161,28 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
 
 
 def plan_table(found: Sequence[Group]) -> Table:
-    """Each cell's output shapes, counts, receptive field and a run's estimated time, or why it is impossible."""
+    """Each trial's output shapes, counts, receptive field and a run's estimated time, or why it is impossible."""
     speed = macs_per_second(found)
     table = Table(title_justify="left", show_lines=True)
     names = keys(found)
-    for name in headings(names) or ["cell"]:
+    for name in headings(names) or ["trial"]:
         table.add_column(escape(name), overflow="fold")
     table.add_column("output shapes", overflow="fold", ratio=1)
     for column in ("parameters", "MACs", "receptive field", "runs", "a run"):
         table.add_column(column, justify="right")
     for group in found:
-        cell, point = group.cells[0], _point(group, names) or ["(defaults)"]
-        if cell.geometry is None:
+        trial, point = group.trials[0], _point(group, names) or ["(defaults)"]
+        if trial.geometry is None:
             table.add_row(*point, "[yellow]impossible[/]")
             continue
-        counts = [f"{n:,}" for n in (cell.geometry.params, cell.geometry.macs)]
+        counts = [f"{n:,}" for n in (trial.geometry.params, trial.geometry.macs)]
         time = f"~ {duration(max(1.0, seconds(group, speed)))}"
-        runs = str(len(group.cells))
-        table.add_row(*point, shapes(cell.geometry), *counts, str(cell.geometry.receptive_field), runs, time)
+        runs = str(len(group.trials))
+        table.add_row(*point, shapes(trial.geometry), *counts, str(trial.geometry.receptive_field), runs, time)
     return table
 
 
-def space_table(file: SweepFile, first: Cell) -> Table:
+def space_table(file: SweepFile, first: Trial) -> Table:
     """What a search draws from, and the network that it starts around."""
     table = Table(title=f"{escape(str(file.path))}: {file.run_cap} runs, method {file.method}", title_justify="left")
     table.add_column("key")
@@ -226,7 +226,7 @@ def seconds(group: Group, speed: float) -> float:
     known = [r.seconds["total"] for r in group.results if r.status == "done" and "total" in r.seconds]
     if known:
         return statistics.median(known)
-    config, geometry = group.cells[0].config, group.cells[0].geometry
+    config, geometry = group.trials[0].config, group.trials[0].geometry
     assert config is not None
     assert geometry is not None
     data = config.data

@@ -1,14 +1,15 @@
 """What every job needs, imported once by the server that jobs are forked from."""
 
-from fc2conv.imports import uncollected
+from fc2conv.training.distributed import prepare_process
 
-with uncollected():
-    import torch.distributed
-    import torch.optim.lr_scheduler  # noqa: F401
+prepare_process()
 
-    import fc2conv.cli
-    import fc2conv.launch
-    import fc2conv.sweep.job  # noqa: F401
-    from fc2conv.record import about_the_code
+import torch.distributed  # noqa: E402
+import torch.optim.lr_scheduler  # noqa: E402, F401
+
+import fc2conv.cli  # noqa: E402
+import fc2conv.sweep.job  # noqa: E402
+import fc2conv.training.launch  # noqa: E402, F401
+from fc2conv.record.folder import about_the_code  # noqa: E402
 
 about_the_code()

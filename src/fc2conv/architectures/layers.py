@@ -1,0 +1,351 @@
+"""The layers that architectures are made of, as descriptions: what each does to a shape, and what it costs.
+
+nets/build.py makes torch modules of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, Union
+
+from fc2conv.architectures.trace import Layer, Row, Shape, image, trace
+from fc2conv.errors import GeometryError
+
+Pair = tuple[int, int]
+
+Activation = Literal["sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "identity"]
+Pool = Literal["average", "max", "blur", "strided", "none"]
+Padding = Union[int, Literal["same", "valid"]]
+PaddingMode = Literal["zeros", "reflect", "circular", "replicate"]
+Norm = Literal["none", "batch", "layer"]
+Init = Literal["torch", "xavier"]
+
+
+def _slide(layer: str, what: str, size: Pair, window: Pair, stride: int, hint: str, key: str = "model") -> Pair:
+    """Positions of a window of `window` pixels that moves by `stride` over `size` pixels (padding included)."""
+    if window[0] > size[0] or window[1] > size[1]:
+        raise GeometryError(layer, f"{what}; {hint}", key)
+    return (size[0] - window[0]) // stride + 1, (size[1] - window[1]) // stride + 1
+
+
+@dataclass(frozen=True)
+class Conv(Layer):
+    """Convolution (cross-correlation, D2L 7.2).
+
+    `depthwise`: each channel has a kernel of its own and stays by itself; `out_channels` does not matter then.
+    `table`: for each output map the input maps it takes (LeNet-1 and -5).
+    """
+
+    out_channels: int
+    kernel_size: int | Pair
+    stride: int = 1
+    padding: int | Pair | Literal["same", "valid"] = 0
+    padding_mode: PaddingMode = "zeros"
+    dilation: int = 1
+    depthwise: bool = False
+    bias: bool = True
+    table: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def kernel(self) -> Pair:
+        k = self.kernel_size
+        return k if isinstance(k, tuple) else (k, k)
+
+    @property
+    def pads(self) -> tuple[Pair, Pair]:
+        """((top, bottom), (left, right)). `same` puts the odd pixel of an even kernel below and to the right."""
+        if self.padding == "same":
+            totals = [self.dilation * (k - 1) for k in self.kernel]
+            return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
+        p = 0 if self.padding == "valid" else self.padding
+        vertical, horizontal = p if isinstance(p, tuple) else (p, p)
+        return (vertical, vertical), (horizontal, horizontal)
+
+    def output(self, shape: Shape) -> Shape:
+        channels, *size = image(shape, self.name)
+        limit = {"reflect": -1, "circular": 0}.get(self.padding_mode)
+        if limit is not None:
+            for n, pad in zip(size, self.pads, strict=True):
+                if max(pad) > n + limit:
+                    raise GeometryError(
+                        self.name,
+                        f"{self.padding_mode} padding {max(pad)} does not fit the {size[0]}x{size[1]} input it gets; "
+                        f"use at most {n + limit}, or model.padding_mode=zeros",
+                        "model.padding",
+                    )
+        padded = (size[0] + sum(self.pads[0]), size[1] + sum(self.pads[1]))
+        extent = tuple(self.dilation * (k - 1) + 1 for k in self.kernel)
+        spelled = _spell(self.kernel) + (f" with dilation {self.dilation}" if self.dilation > 1 else "")
+        what = f"kernel {spelled} does not fit the {size[0]}x{size[1]} input it gets"
+        if any(sum(p) for p in self.pads):
+            what += f" (padded to {padded[0]}x{padded[1]})"
+        hint = "use padding or a smaller kernel"
+        height, width = _slide(self.name, what, padded, extent, self.stride, hint, "model.kernel_size")  # type: ignore[arg-type]
+        return self.maps(channels), height, width
+
+    def maps(self, channels: int) -> int:
+        """Output channels for an input of `channels`."""
+        return channels if self.depthwise else self.out_channels
+
+    def _taps(self, channels: int) -> int:
+        """Weights of the layer."""
+        pairs = sum(map(len, self.table)) if self.table else self.maps(channels) * (1 if self.depthwise else channels)
+        return prod(self.kernel) * pairs
+
+    def params(self, shape: Shape) -> int:
+        return self._taps(shape[0]) + (self.maps(shape[0]) if self.bias else 0)
+
+    def macs(self, shape: Shape) -> int:
+        return self._taps(shape[0]) * prod(self.output(shape)[1:])
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        return self.dilation * (max(self.kernel) - 1) + 1, self.stride
+
+
+def _spell(pair: Pair) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+
+
+@dataclass(frozen=True)
+class Local(Layer):
+    """Locally connected layer: each output position has weights of its own, none outside the image (D2L eq. 7.1.3)."""
+
+    out_channels: int
+    half_width: int
+
+    def output(self, shape: Shape) -> Shape:
+        _, height, width = image(shape, self.name)
+        return self.out_channels, height, width
+
+    def _taps(self, shape: Shape) -> int:
+        # A row offset a (|a| <= D) exists for n - |a| rows: n(2D+1) - D(D+1) row pairs in all, likewise for columns.
+        pairs = 1
+        for n in shape[1:]:
+            d = min(self.half_width, n - 1)
+            pairs *= n * (2 * d + 1) - d * (d + 1)
+        return shape[0] * self.out_channels * pairs
+
+    def params(self, shape: Shape) -> int:
+        return self._taps(shape) + prod(self.output(shape))
+
+    def macs(self, shape: Shape) -> int:
+        return self._taps(shape)
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        return 2 * min(self.half_width, max(shape[1:]) - 1) + 1, 1
+
+
+@dataclass(frozen=True)
+class DenseImage(Layer):
+    """Fully connected layer from an image to image-shaped hidden units (D2L eq. 7.1.1)."""
+
+    out_channels: int
+
+    def output(self, shape: Shape) -> Shape:
+        _, height, width = image(shape, self.name)
+        return self.out_channels, height, width
+
+    def params(self, shape: Shape) -> int:
+        return (prod(shape) + 1) * prod(self.output(shape))
+
+    def macs(self, shape: Shape) -> int:
+        return prod(shape) * prod(self.output(shape))
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        return 2 * max(shape[1:]) - 1, 1
+
+
+@dataclass(frozen=True)
+class SharedImage(Layer):
+    """One kernel for all positions that reaches over the whole image: (2h-1) x (2w-1) (D2L eq. 7.1.2).
+
+    Its MACs leave out the padding: the layer multiplies each pixel once for each hidden unit, as a dense one does.
+    """
+
+    out_channels: int
+
+    def output(self, shape: Shape) -> Shape:
+        _, height, width = image(shape, self.name)
+        return self.out_channels, height, width
+
+    def params(self, shape: Shape) -> int:
+        channels, height, width = shape
+        return self.out_channels * (channels * (2 * height - 1) * (2 * width - 1) + 1)
+
+    def macs(self, shape: Shape) -> int:
+        return prod(shape) * prod(self.output(shape))
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        return 2 * max(shape[1:]) - 1, 1
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """Fully connected layer on features."""
+
+    out_features: int
+
+    def output(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise GeometryError(self.name, f"needs features, gets a {'x'.join(map(str, shape))} image")
+        return (self.out_features,)
+
+    def params(self, shape: Shape) -> int:
+        return (shape[0] + 1) * self.out_features
+
+    def macs(self, shape: Shape) -> int:
+        return shape[0] * self.out_features
+
+
+@dataclass(frozen=True)
+class RBF(Layer):
+    """Squared distance of the features to each class's code of +1 and -1 (LeCun et al. 1998, eq. 7)."""
+
+    classes: int
+    trained: bool = False
+
+    def output(self, shape: Shape) -> Shape:
+        return (self.classes,)
+
+    def params(self, shape: Shape) -> int:
+        return shape[0] * self.classes if self.trained else 0
+
+    def macs(self, shape: Shape) -> int:
+        return shape[0] * self.classes
+
+
+@dataclass(frozen=True)
+class PoolLayer(Layer):
+    """Window of `size` pixels that moves by `stride`: average, max, or blur (max with stride 1, then a fixed binomial
+    filter with `stride` that keeps the size of a plain pooling; Zhang 2019)."""
+
+    kind: Literal["average", "max", "blur"]
+    size: int = 2
+    stride: int = 2
+
+    def output(self, shape: Shape) -> Shape:
+        channels, height, width = image(shape, self.name)
+        what = f"window {self.size} does not fit the {height}x{width} input it gets"
+        hint = "use padding, or fewer poolings (model.pool_after)"
+        size = _slide(self.name, what, (height, width), (self.size, self.size), self.stride, hint, "model.pool_after")
+        return channels, *size
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        return (self.size + 2 if self.kind == "blur" else self.size), self.stride
+
+
+@dataclass(frozen=True)
+class Subsample(Layer):
+    """Sum of four inputs times a trained coefficient plus a trained bias, one of each a map (LeCun et al. 1998, S2)."""
+
+    def output(self, shape: Shape) -> Shape:
+        return PoolLayer(self.name, "average").output(shape)
+
+    def params(self, shape: Shape) -> int:
+        return 2 * shape[0]
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        return 2, 2
+
+
+@dataclass(frozen=True)
+class PadTo(Layer):
+    """Repeat the border until the image is `size` pixels high and wide (the 28x28 digits in LeNet-5's 32x32 field)."""
+
+    size: int
+
+    def output(self, shape: Shape) -> Shape:
+        channels, height, width = image(shape, self.name)
+        if max(height, width) > self.size:
+            raise GeometryError(
+                self.name, f"takes images of up to {self.size}x{self.size}, gets {height}x{width}", "data"
+            )
+        return channels, self.size, self.size
+
+
+@dataclass(frozen=True)
+class Coordinates(Layer):
+    """Append two channels: each pixel's x and y in [-1, 1] (Liu et al. 2018)."""
+
+    def output(self, shape: Shape) -> Shape:
+        channels, height, width = image(shape, self.name)
+        return channels + 2, height, width
+
+
+@dataclass(frozen=True)
+class NormLayer(Layer):
+    """Batch norm over channels or features, or layer norm over features."""
+
+    kind: Norm
+
+    def params(self, shape: Shape) -> int:
+        return 2 * shape[0]
+
+
+@dataclass(frozen=True)
+class ActivationLayer(Layer):
+    kind: Activation
+
+
+@dataclass(frozen=True)
+class DropoutLayer(Layer):
+    probability: float
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    def output(self, shape: Shape) -> Shape:
+        return (prod(shape),)
+
+
+@dataclass(frozen=True)
+class GlobalAverage(Layer):
+    """Mean of each map: an image becomes one feature a channel."""
+
+    def output(self, shape: Shape) -> Shape:
+        return (image(shape, self.name)[0],)
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """`body` plus its input. Where the body shrinks the image or adds channels, the input is subsampled and filled up
+    with zero channels: no parameters (He et al. 2016, option A)."""
+
+    body: tuple[Layer, ...]
+
+    def _rows(self, shape: Shape) -> list[Row]:
+        return trace(self.body, shape).rows
+
+    def output(self, shape: Shape) -> Shape:
+        return self._rows(shape)[-1].output
+
+    def params(self, shape: Shape) -> int:
+        return sum(row.params for row in self._rows(shape))
+
+    def macs(self, shape: Shape) -> int:
+        return sum(row.macs for row in self._rows(shape))
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        last = self._rows(shape)[-1]
+        return last.receptive_field, last.jump
+
+
+MONOTONE: frozenset[Activation] = frozenset({"sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "elu", "identity"})
+"""Activations that never decrease: the maximum of their values is the value at the maximum."""
+
+
+def pool_first(layers: Sequence[Layer]) -> list[Layer]:
+    """Swap each monotone activation with the max-pooling behind it: the same function on a quarter of the values."""
+    result = list(layers)
+    for i in range(len(result) - 1):
+        act, pool = result[i], result[i + 1]
+        if (
+            isinstance(act, ActivationLayer)
+            and act.kind in MONOTONE
+            and isinstance(pool, PoolLayer)
+            and pool.kind == "max"
+        ):
+            result[i], result[i + 1] = pool, act
+    return result

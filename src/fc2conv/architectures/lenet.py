@@ -1,0 +1,137 @@
+"""LeNet as the book has it (D2L 7.6), and its variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fc2conv.architectures.layers import (
+    Activation,
+    ActivationLayer,
+    Conv,
+    Coordinates,
+    DropoutLayer,
+    Flatten,
+    GlobalAverage,
+    Init,
+    Linear,
+    NormLayer,
+    Padding,
+    PaddingMode,
+    Pool,
+    PoolLayer,
+)
+from fc2conv.architectures.registry import ModelConfig, register
+from fc2conv.architectures.trace import Layer
+from fc2conv.errors import ConfigError
+from fc2conv.fields import per_layer, require, require_probability
+
+
+@dataclass(frozen=True)
+class LeNetConfig(ModelConfig):
+    """LeNet as in D2L 7.6, and its variants as arguments of the same class.
+
+    Keys that say "one, or one for each convolution" take a number or a list; a list shorter than `channels` goes on
+    with its last value.
+    """
+
+    family: Literal["lenet"] = "lenet"
+    channels: tuple[int, ...] = (6, 16)
+    """Output channels, one number for each convolution."""
+    kernel_size: int | tuple[int, ...] = 5
+    """One, or one for each convolution."""
+    padding: Padding | tuple[Padding, ...] = (2, 0)
+    """Pixels on each side, `same` (output as large as input / stride) or `valid` (none); one, or one for each. The
+    book's (2, 0) goes with a single convolution too."""
+    padding_mode: PaddingMode = "zeros"
+    stride: int | tuple[int, ...] = 1
+    dilation: int | tuple[int, ...] = 1
+    activation: Activation = "sigmoid"
+    pool: Pool = "average"
+    """2x2 with stride 2. `strided`: the convolution before it takes twice its stride instead. `blur`: maximum with
+    stride 1, then a fixed binomial filter with stride 2 (Zhang 2019). `none`: no subsampling."""
+    pool_after: tuple[int, ...] | None = None
+    """Convolutions (1 is the first) that a pooling follows; null: all of them."""
+    norm: Literal["none", "batch"] = "none"
+    bias: bool = True
+    """Bias of the convolutions; batch norm makes it redundant."""
+    dropout: float = 0.0
+    """In front of each hidden linear layer but the first, and of the output layer."""
+    head: Literal["dense", "gap"] = "dense"
+    """dense: flatten, `hidden` linear layers, output. gap: global average of each map, output."""
+    hidden: tuple[int, ...] = (120, 84)
+    separable: bool = False
+    """Each convolution as depthwise then 1x1 (Howard et al. 2017)."""
+    coordinates: bool = False
+    """Two channels with each pixel's x and y in [-1, 1] join the input (Liu et al. 2018)."""
+    init: Init = "xavier"
+
+    def __post_init__(self) -> None:
+        n = len(self.channels)
+        require(n >= 1, "model.channels", self.channels, "at least one convolution, e.g. [6,16]")
+        require(all(c > 0 for c in self.channels), "model.channels", self.channels, "at least 1 in each layer")
+        if isinstance(self.padding, tuple) and self.padding == LeNetConfig.padding:
+            # nobody wrote it, so it must not be refused for being too long
+            object.__setattr__(self, "padding", self.padding[:n])
+        for key, least in (("kernel_size", 1), ("stride", 1), ("dilation", 1), ("padding", 0)):
+            for value in per_layer(f"model.{key}", getattr(self, key), n, "convolutions in model.channels"):
+                require(isinstance(value, str) or value >= least, f"model.{key}", value, f"{least} or more")
+        require(
+            all(1 <= i <= n for i in self.pool_after or ()),
+            "model.pool_after",
+            self.pool_after,
+            f"numbers from 1 to {n}",
+        )
+        require(all(h > 0 for h in self.hidden), "model.hidden", self.hidden, "widths of at least 1")
+        require_probability("model.dropout", self.dropout)
+
+
+def lenet(config: LeNetConfig, classes: int) -> list[Layer]:
+    """Convolution, norm, activation, pooling for each of `channels`; then hidden linear layers or a global average."""
+    n = len(config.channels)
+    kernel, stride, dilation, padding = (
+        per_layer(f"model.{key}", getattr(config, key), n, "convolutions in model.channels")
+        for key in ("kernel_size", "stride", "dilation", "padding")
+    )
+    pooled = range(1, n + 1) if config.pool_after is None else config.pool_after
+    layers: list[Layer] = [Coordinates("coordinates")] if config.coordinates else []
+    for i, channels in enumerate(config.channels, 1):
+        step = stride[i - 1] * (2 if config.pool == "strided" and i in pooled else 1)
+        if padding[i - 1] == "same" and kernel[i - 1] % 2 == 0 and step > 1:
+            raise ConfigError(
+                "model.padding",
+                f"conv{i}: same is not defined for the even kernel {kernel[i - 1]} with stride {step}; use a number",
+            )
+        window = {
+            "kernel_size": kernel[i - 1],
+            "stride": step,
+            "padding": padding[i - 1],
+            "padding_mode": config.padding_mode,
+            "dilation": dilation[i - 1],
+            "bias": config.bias,
+        }
+        if config.separable:
+            layers.append(Conv(f"conv{i}_depthwise", 0, depthwise=True, **window))
+            layers.append(Conv(f"conv{i}_pointwise", channels, 1, bias=config.bias))
+        else:
+            layers.append(Conv(f"conv{i}", channels, **window))
+        if config.norm == "batch":
+            layers.append(NormLayer(f"norm{i}", "batch"))
+        layers.append(ActivationLayer(f"{config.activation}{i}", config.activation))
+        if i in pooled and config.pool in ("average", "max", "blur"):
+            layers.append(PoolLayer(f"pool{i}", config.pool))
+
+    if config.head == "gap":
+        layers.append(GlobalAverage("average"))
+    else:
+        layers.append(Flatten("flatten"))
+        for j, width in enumerate(config.hidden, n + 1):
+            if config.dropout and j > n + 1:
+                layers.append(DropoutLayer(f"dropout{j}", config.dropout))
+            layers += [Linear(f"linear{j}", width), ActivationLayer(f"{config.activation}{j}", config.activation)]
+    if config.dropout:
+        layers.append(DropoutLayer("dropout", config.dropout))
+    return [*layers, Linear("output", classes)]
+
+
+register(LeNetConfig, lenet)

@@ -1,0 +1,111 @@
+"""Shapes, parameters, multiply-accumulates and receptive fields, by arithmetic alone.
+
+`trace` walks an image's shape through a list of layers; the same walk tells the torch modules their input channels
+(nets/build.py), so that what is planned is what is built. Nothing here imports torch: a plan takes milliseconds, for a
+network of 10^12 weights too.
+
+Shapes are (channels, height, width), or (features,) once flattened. MACs are the multiply-accumulates of convolutions
+and linear layers for one image, those on padding included, as is usual. A receptive field is the edge, in input
+pixels, of the square that one unit can see (Dumoulin & Visin 2016, relationship 8 and after).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fc2conv.errors import GeometryError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step of an architecture; what it does to a shape, and what it costs."""
+
+    name: str
+
+    def output(self, shape: Shape) -> Shape:
+        """Shape after the layer. Raises GeometryError where it does not fit."""
+        return shape
+
+    def params(self, shape: Shape) -> int:
+        """Trainable parameters for an input of `shape`."""
+        return 0
+
+    def macs(self, shape: Shape) -> int:
+        """Multiply-accumulates for one image of `shape`."""
+        return 0
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        """(extent, stride) of what one output unit sees of the layer's input, for the receptive field."""
+        return 1, 1
+
+
+def image(shape: Shape, layer: str) -> tuple[int, int, int]:
+    """`shape` as (channels, height, width). Raises GeometryError for flattened features."""
+    if len(shape) != 3:
+        raise GeometryError(layer, f"needs an image, gets {shape[0]} features")
+    return shape[0], shape[1], shape[2]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer in a network: what it gets, gives, costs and sees."""
+
+    layer: Layer
+    input: Shape
+    output: Shape
+    params: int
+    macs: int
+    receptive_field: int
+    jump: int = field(repr=False)
+    """Input pixels between neighbouring units: the product of the strides so far."""
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A network, layer by layer, for one input shape."""
+
+    input: Shape
+    rows: list[Row]
+
+    @property
+    def params(self) -> int:
+        return sum(row.params for row in self.rows)
+
+    @property
+    def macs(self) -> int:
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def receptive_field(self) -> int:
+        """Of a unit in the last layer that still has height and width; without one, the whole image."""
+        spatial = [row.receptive_field for row in self.rows if len(row.output) == 3]
+        return spatial[-1] if spatial else max(self.input[1:])
+
+    def layer_params(self) -> dict[str, int]:
+        """Trainable parameters of each layer that has any."""
+        return {row.name: row.params for row in self.rows if row.params}
+
+
+def trace(layers: Iterable[Layer], shape: Shape) -> Geometry:
+    """Walk an input of `shape` through `layers`.
+
+    Raises:
+        GeometryError: naming the first layer that does not fit
+    """
+    start, rows = shape, []
+    reach, jump = 1, 1
+    for layer in layers:
+        output = layer.output(shape)
+        extent, stride = layer.window(shape) if len(output) == 3 else (1, 1)
+        reach, jump = reach + (extent - 1) * jump, jump * stride
+        seen = reach if len(output) == 3 else max(start[1:], default=1)
+        rows.append(Row(layer, shape, output, layer.params(shape), layer.macs(shape), seen, jump))
+        shape = output
+    return Geometry(start, rows)

@@ -1,0 +1,122 @@
+"""Plain values -> the typed config: what YAML, JSON, the command line and checkpoints hold becomes the dataclasses of
+config.py, and what does not belong (unknown keys, wrong types) is refused by name."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, TypeVar, Union
+
+from fc2conv.architectures import ARCHITECTURES, ModelConfig
+from fc2conv.errors import ConfigError
+from fc2conv.fields import require, written
+
+T = TypeVar("T")
+
+
+def parse(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
+    """Build the dataclass `cls` from plain values, refusing unknown keys and wrong types.
+
+    Raises:
+        ConfigError: naming the dotted key, what it got and what would do
+    """
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in names:
+            raise ConfigError(_join(key, str(name)), "no such key" + suggest(str(name), names))
+    return cls(**{name: _convert(hints[name], value, _join(key, name)) for name, value in values.items()})
+
+
+def parse_model(values: Mapping[str, Any], key: str = "model") -> ModelConfig:
+    """The model's dataclass, chosen by its `family`."""
+    family = values.get("family")
+    if family not in ARCHITECTURES:
+        raise ConfigError(f"{key}.family", f"got {written(family)}, expected one of {', '.join(ARCHITECTURES)}")
+    config: ModelConfig = parse(ARCHITECTURES[family].config, values, key)
+    return config
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """What the writer of an unknown key probably meant, and what there is."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return (f"; did you mean {close[0]}?" if close else ".") + f" Known: {', '.join(known)}"
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+class _Mismatch(Exception):
+    pass
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    if hint is ModelConfig:
+        require(isinstance(value, Mapping), key, value, "a model, e.g. model=lenet")
+        return parse_model(value, key)
+    if is_dataclass(hint):
+        require(isinstance(value, Mapping), key, value, "a group of keys")
+        return parse(hint, value, key)  # type: ignore[arg-type]
+    try:
+        return _cast(hint, value)
+    except _Mismatch:
+        raise ConfigError(key, f"got {written(value)}, expected {_describe(hint)}") from None
+
+
+def _cast(hint: Any, value: Any) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        for option in sorted(args, key=lambda a: a is not type(None)):  # so that None is not text
+            try:
+                return _cast(option, value)
+            except _Mismatch:
+                continue
+        raise _Mismatch
+    if origin is Literal:
+        # "32" is written 32 on the command line
+        if value in args or str(value) in args:
+            return value if value in args else str(value)
+        raise _Mismatch
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise _Mismatch
+        if args[-1] is not Ellipsis:
+            if len(value) != len(args):
+                raise _Mismatch
+            return tuple(_cast(a, v) for a, v in zip(args, value, strict=True))
+        return tuple(_cast(args[0], v) for v in value)
+    if hint is type(None):
+        if value is None or value == "None":  # a W&B agent writes null as None
+            return None
+    elif hint is bool:
+        if isinstance(value, bool):
+            return value
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, float) and value.is_integer():  # 1e3
+            return int(value)
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    elif hint is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise _Mismatch
+
+
+def _describe(hint: Any) -> str:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_describe(a) for a in args))
+    if origin is Literal:
+        return ("one of " if len(args) > 1 else "") + ", ".join(written(a) for a in args)
+    if origin is tuple:
+        if args[-1] is not Ellipsis:
+            return f"a list of {len(args)} values"
+        return f"a list, each {_describe(args[0])}"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}[hint]

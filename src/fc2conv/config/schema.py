@@ -1,0 +1,281 @@
+"""The typed schema of everything in conf/, and the one home of every default.
+
+Each group of keys is a frozen dataclass, which refuses values that cannot work together; a YAML file says only what
+differs from it. parsing.py turns plain values into these classes. Nothing here imports torch or Hydra, so a wrong call
+is answered at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+
+from fc2conv.architectures import ModelConfig
+from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.errors import ConfigError
+from fc2conv.fields import require
+
+# --- data
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a named dataset before it is read."""
+
+    shape: tuple[int, int, int]
+    """(bands, height, width)"""
+    classes: int
+    train: int
+    """Images in the official training set."""
+
+
+DATASETS: dict[str, DatasetInfo] = {
+    "fashion_mnist": DatasetInfo((1, 28, 28), 10, 60_000),
+    "mnist": DatasetInfo((1, 28, 28), 10, 60_000),
+    "kmnist": DatasetInfo((1, 28, 28), 10, 60_000),
+    "emnist": DatasetInfo((1, 28, 28), 47, 112_800),  # its `balanced` split
+    "cifar10": DatasetInfo((3, 32, 32), 10, 50_000),
+    "cifar100": DatasetInfo((3, 32, 32), 100, 50_000),
+}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, how they are split, and how a batch of them is seen."""
+
+    name: Literal["fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "folder"] = "fashion_mnist"
+    dir: str = "data"
+    """Where prepared caches lie."""
+    path: str | None = None
+    """For `folder`: one folder a class, or train/ and test/ with one folder a class each."""
+    size: int = 28
+    """For `folder`: images are resized to size x size, once."""
+    colour: bool | None = None
+    """For `folder`: three bands (true) or one (false). null: as its first image is."""
+    test_size: float = 0.2
+    """For a `folder` without train/ and test/: the part of each class kept for the test."""
+    batch_size: int = 128
+    """Images in a step, over all devices together."""
+    val_size: int | float = 5000
+    """Images of the official training set kept for validation: a number, or a part below 1."""
+    train_size: int | None = None
+    """Use only so many training images, class-balanced; smaller sets lie inside larger ones. null: all."""
+    seed: int = 0
+    """Draws the validation part, the subsets and the fixed permutation; apart from the run's own seed, so that runs
+    with several seeds share one split."""
+    normalise: Literal["standard", "unit"] = "standard"
+    """standard: zero mean and unit variance over the training part, per band. unit: from 0 to 1, as in the book."""
+    flip: bool = False
+    """Augmentation: mirror half of the training images."""
+    translate: int = 0
+    """Augmentation: shift each training image by up to so many pixels in x and y; what enters is background."""
+    erase: float = 0.0
+    """Augmentation: probability of blanking a random rectangle of a training image (Zhong et al. 2020)."""
+    canvas: int | None = None
+    """Place the images on a canvas of so many pixels on each side."""
+    place: Literal["center", "random"] = "center"
+    """Where on the canvas."""
+    shift: tuple[int, int] = (0, 0)
+    """Shift the test images by (dx, dy) pixels; what enters is background."""
+    permutation: Literal["none", "fixed", "block", "fresh"] = "none"
+    """Reorder the pixels: one fixed order for all images, a fixed order within blocks of `block` x `block`, or a fresh
+    order for each image."""
+    block: int = 7
+    bands: int | None = None
+    """Repeat a grey image into so many bands. null: as the data has them."""
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more images")
+        require(self.val_size > 0, "data.val_size", self.val_size, "a number of images, or a part between 0 and 1")
+        require(
+            self.val_size < 1 or self.val_size == int(self.val_size), "data.val_size", self.val_size, "a whole number"
+        )
+        require(self.train_size is None or self.train_size > 0, "data.train_size", self.train_size, "1 or more images")
+        require(0 <= self.seed < 2**32, "data.seed", self.seed, "a whole number from 0 to 4294967295")
+        require(self.size >= 1, "data.size", self.size, "1 or more pixels")
+        require(0 < self.test_size < 1, "data.test_size", self.test_size, "a part between 0 and 1")
+        require(self.translate >= 0, "data.translate", self.translate, "0 or more pixels")
+        require(0 <= self.erase <= 1, "data.erase", self.erase, "a probability")
+        require(self.bands is None or self.bands >= 1, "data.bands", self.bands, "1 or more bands")
+        if self.name == "folder":
+            require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
+        if self.name in DATASETS:
+            self._check_views(*DATASETS[self.name].shape[:2])
+            self.split(DATASETS[self.name].train)
+        else:
+            known = {True: 3, False: 1, None: self.bands or 1}  # null shows when the folder is looked at
+            self._check_views(known[self.colour], self.size)
+
+    def _check_views(self, bands: int, edge: int) -> None:
+        if self.canvas is not None:
+            require(self.canvas >= edge, "data.canvas", self.canvas, f"at least the image's {edge} pixels")
+        if self.permutation == "block":
+            edge = self.canvas or edge
+            fits = self.block >= 1 and edge % self.block == 0
+            require(fits, "data.block", self.block, f"a divisor of the image's {edge} pixels")
+        if self.bands is not None:
+            require(bands in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated")
+
+    def split(self, images: int) -> tuple[int, int]:
+        """(training, validation) images of an official training set of `images`.
+
+        Raises:
+            ConfigError: there are not so many
+        """
+        n_val = round(self.val_size * images) if self.val_size < 1 else int(self.val_size)
+        require(0 < n_val < images, "data.val_size", self.val_size, f"fewer than the {images} training images in all")
+        left = images - n_val
+        if self.train_size is not None and self.train_size > left:
+            raise ConfigError(
+                "data.train_size", f"got {self.train_size}, but data.val_size={self.val_size} leaves {left}"
+            )
+        return self.train_size or left, n_val
+
+
+# --- optimiser and schedule
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimiser, learning-rate schedule and loss."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: float = 0.01
+    """Peak learning rate."""
+    momentum: float = 0.9
+    nesterov: bool = True
+    """SGD only; needs momentum."""
+    weight_decay: float = 0.0
+    """On weights of layers; never on biases and norms."""
+    schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
+    """cosine: from lr to 0. onecycle: up for the `warmup` part of the steps, then down to 0 (Smith 2018)."""
+    warmup: float = 0.2
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "optim.lr", self.lr, "a positive number")
+        require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "0 or more")
+        require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "a number from 0 up to, not including, 1")
+        require(0 <= self.warmup < 1, "optim.warmup", self.warmup, "a part of the run from 0 up to, not including, 1")
+        require(0 <= self.label_smoothing < 1, "optim.label_smoothing", self.label_smoothing, "from 0 to below 1")
+
+
+# --- trainer
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long and on what to train."""
+
+    max_epochs: int = 10
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: int | Literal["auto"] = 1
+    """Devices (processes) on each node; auto: all GPUs there are, or what torchrun or SLURM started."""
+    num_nodes: int = 1
+    """More than one only under torchrun or SLURM, which start the processes."""
+    strategy: Literal["single", "ddp"] = "single"
+    cluster: Literal["none", "slurm"] = "none"
+    """slurm: one process a task of srun; nodes and devices come from SLURM."""
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    threads: int | None = None
+    """CPU threads of each process. null: the cores, divided among the processes."""
+    gradient_clip: float | None = None
+    """Largest norm of the gradient."""
+    patience: int | None = None
+    """Stop after so many epochs without a better validation accuracy. null: never."""
+    kernels: bool = True
+    """On the CPU, let the compiled kernels of speed/ compute what they can; false: torch alone."""
+    progress: bool = True
+    """Show the progress bar (a line an epoch where the output is no terminal)."""
+
+    def __post_init__(self) -> None:
+        require(self.max_epochs >= 1, "trainer.max_epochs", self.max_epochs, "1 or more")
+        require(self.devices == "auto" or self.devices >= 1, "trainer.devices", self.devices, "1 or more, or auto")
+        require(self.num_nodes >= 1, "trainer.num_nodes", self.num_nodes, "1 or more")
+        require(self.threads is None or self.threads >= 1, "trainer.threads", self.threads, "1 or more, or null")
+        require(
+            self.gradient_clip is None or self.gradient_clip > 0,
+            "trainer.gradient_clip",
+            self.gradient_clip,
+            "a positive number, or null",
+        )
+        require(self.patience is None or self.patience >= 1, "trainer.patience", self.patience, "1 or more, or null")
+        if self.strategy == "single" and self.devices != "auto" and self.devices > 1:
+            raise ConfigError("trainer.devices", f"got {self.devices}, but trainer.strategy=single; use trainer=ddp")
+
+
+@dataclass(frozen=True)
+class LoggerConfig:
+    """Where metrics go besides metrics.csv and result.json, which are always written."""
+
+    name: Literal["wandb", "csv"] = "wandb"
+    project: str = "fc2conv"
+    entity: str | None = None
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    mode: Literal["auto", "online", "offline"] = "auto"
+    """auto: online when an API key is configured, else offline."""
+
+
+# --- the whole
+
+Task = Literal["train", "test", "plan"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run, completely."""
+
+    model: ModelConfig = LeNetConfig()
+    data: DataConfig = DataConfig()
+    optim: OptimConfig = OptimConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    logger: LoggerConfig = LoggerConfig()
+    seed: int = 0
+    """Initial weights, the order of the images, augmentation and dropout."""
+    task: Task = "train"
+    """train; test: the test figures of `ckpt`; plan: the layer table, without data or training."""
+    ckpt: str | None = None
+    """Checkpoint to test."""
+    resume: str | None = None
+    """A run's folder (or its name in runs_dir): go on where it stopped."""
+    name: str | None = None
+    """The run's folder in runs_dir. null: date, time, model and a short random part. With -m: the sweep's folder; null:
+    the sweep file's name, or the keys that vary."""
+    runs_dir: str = "runs"
+    sweep: str | None = None
+    """With -m: a sweep file, by its path or its name in sweeps/."""
+    force: bool = False
+    """With -m: train cells that are done once more."""
+    fail_fast: bool = False
+    """With -m: stop at the first failure."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 4294967295")
+        require(
+            self.name is None or (self.name not in ("", ".", "..") and "/" not in self.name and "\\" not in self.name),
+            "name",
+            self.name,
+            "a folder name without slashes; its parent is runs_dir",
+        )
+        require(self.name is None or len(self.name.encode()) <= 200, "name", self.name, "at most 200 bytes")
+        if self.task == "test":
+            require(self.ckpt is not None, "ckpt", self.ckpt, "a checkpoint to test: task=test ckpt=PATH")
+        elif self.ckpt is not None:
+            raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; use task=test, or resume=RUN")
+        require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
+
+
+TOP_LEVEL = ("seed", "task", "ckpt", "resume", "name", "runs_dir", "sweep", "force", "fail_fast")
+GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig, "logger": LoggerConfig}
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config as dicts, lists and scalars: what YAML, JSON and checkpoints hold."""
+    return cast(dict[str, Any], _plain(asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,210 @@
+"""ImageData: the one DataModule of all models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from fc2conv.architectures.trace import Shape
+from fc2conv.config.parsing import parse
+from fc2conv.config.schema import DataConfig
+from fc2conv.data.sources import Images, load, stratified_order
+from fc2conv.data.transforms import Transforms, mixed_seed
+from fc2conv.errors import ConfigError
+
+Split = Literal["train", "val", "test"]
+EVALUATED = 512 * 28 * 28
+"""Pixels, bands included, of a batch without gradients: small images are evaluated more at a time than trained."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a batch goes: which of the ranks that share it this one is, and its device."""
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = torch.device("cpu")
+
+
+class Batches:
+    """One split of a dataset, gathered and transformed batch by batch: a sized iterable of (images, labels) that
+    remembers where it is.
+
+    The split is cut into ceil(n / batch_size) batches of nearly equal size, and each batch among the ranks: every image
+    comes exactly once an epoch, and all ranks make the same number of steps.
+
+    Args:
+        images, labels: the dataset, (N, C, H, W) uint8 and (N,)
+        indices: (n,) the images of this split
+        batch_size: over all ranks
+        transform: (uint8 images, their indices, epoch) -> float32 images
+        order: epoch -> seed of that epoch's order; None keeps the order
+        epoch: tells the current epoch
+        place: tells our rank and device
+    """
+
+    def __init__(
+        self,
+        dataset: tuple[Tensor, Tensor, Tensor],
+        batch_size: int,
+        transform: Callable[[Tensor, Tensor, int], Tensor],
+        order: Callable[[int], int] | None = None,
+        epoch: Callable[[], int] = lambda: 0,
+        place: Callable[[], Place] = Place,
+    ):
+        self.images, self.labels, self.indices = dataset
+        self.batches = -(-len(self.indices) // batch_size)
+        self.transform, self.order, self.epoch, self.place = transform, order, epoch, place
+        self.start = self.next = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, place, indices = self.epoch(), self.place(), self.indices
+        if self.order is not None:
+            generator = torch.Generator().manual_seed(self.order(epoch))
+            indices = indices[torch.randperm(len(indices), generator=generator)]
+        labels = self.labels.index_select(0, indices).long().tensor_split(self.batches)
+        start, self.start = self.start, 0
+        for at, chosen in enumerate(indices.tensor_split(self.batches)):
+            if at < start:
+                continue
+            self.next = at + 1
+            mine, known = chosen, labels[at]
+            if place.world_size > 1:
+                mine, known = (t.tensor_split(place.world_size)[place.rank] for t in (mine, known))
+            pixels = self.images.index_select(0, mine)
+            if place.device.type != "cpu":  # as bytes, a quarter of what they become there
+                pixels, mine, known = (t.to(place.device, non_blocking=True) for t in (pixels, mine, known))
+            yield self.transform(pixels, mine, epoch), known
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of this epoch have been dealt; Lightning stores it in checkpoints."""
+        return {"next": self.next}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.start = self.next = state["next"] % self.batches
+
+
+class ImageData(LightningDataModule):
+    """Images, split, gathered and normalised whole batches at a time, for any LightningModule that takes batches of
+    (images, labels): float32 (B, C, H, W), channels_last, and int64 (B,).
+
+    Args:
+        config: DataConfig, or its plain values
+        seed: of the run: the order of the training images and their augmentation
+        fields: of the config, in place of `config`
+
+    Raises:
+        DataError, ConfigError: from `setup`, naming what is missing or does not fit
+
+    Example:
+        >>> from fc2conv import ImageData
+        >>> data = ImageData(batch_size=32, train_size=1000)
+        >>> images, labels = next(iter(data.train_dataloader()))  # doctest: +SKIP
+    """
+
+    def __init__(self, config: DataConfig | Mapping[str, Any] | None = None, seed: int = 0, **fields: Any):
+        super().__init__()
+        if config is not None and fields:
+            raise TypeError(f"ImageData takes a config or its fields, got both: {', '.join(fields)}")
+        self.config = config if isinstance(config, DataConfig) else parse(DataConfig, config or fields, "data")
+        self.seed = seed
+        self._source: Images | None = None
+
+    @property
+    def source(self) -> Images:
+        """The dataset as published."""
+        if self._source is None:
+            self.setup()
+        assert self._source is not None
+        return self._source
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+        return self.source.classes
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of what the network sees."""
+        bands = self.source.train_images.shape[1]
+        return self.transforms.shape(bands)
+
+    def prepare_data(self) -> None:
+        if self._source is None:
+            load(self.config)
+
+    def setup(self, stage: str | None = None) -> None:
+        if self._source is not None:
+            return
+        config, source = self.config, load(self.config)
+        n_train, n_val = config.split(len(source.train_labels))
+        order = stratified_order(source.train_labels, config.seed)
+        self.val_indices, self.train_indices = order[:n_val], order[n_val : n_val + n_train]
+        self.test_indices = torch.arange(len(source.test_labels))
+        mean, square = source.moments[self.train_indices].mean(0)
+        std = (square - mean**2).clamp_min(1e-12).sqrt()
+        if config.normalise == "unit":
+            mean, std = torch.zeros_like(mean), torch.full_like(std, 255.0)
+        self.transforms = Transforms(config, source.train_images.shape[2:], mean, std)  # type: ignore[arg-type]
+        self._source = source
+
+    def batches(self, split: Split) -> Batches:
+        """The split's batches, on the trainer's device if there is one."""
+        source, size = self.source, self.config.batch_size
+        images, labels = (
+            (source.test_images, source.test_labels) if split == "test" else (source.train_images, source.train_labels)
+        )
+        shuffled = split == "train"
+        return Batches(
+            (images, labels, getattr(self, f"{split}_indices")),
+            size if shuffled else max(size, EVALUATED // math.prod(self.shape)),
+            lambda pixels, indices, epoch: self.transformed(pixels, indices, split, epoch),
+            self._order if shuffled else None,
+            lambda: self.trainer.current_epoch if self.trainer else 0,
+            self._place,
+        )
+
+    def _order(self, epoch: int) -> int:
+        """The seed of an epoch's order; with Trainer(overfit_batches=n) the first n batches are always the same."""
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0
+        return mixed_seed(self.seed, 0 if overfits else epoch)
+
+    def _place(self) -> Place:
+        trainer = self.trainer
+        if trainer is None:
+            return Place()
+        if self.config.batch_size < trainer.world_size:
+            raise ConfigError(
+                "data.batch_size",
+                f"got {self.config.batch_size}, which is over all processes; expected at least one image for each of "
+                f"the {trainer.world_size}",
+            )
+        return Place(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
+
+    def train_dataloader(self) -> Batches:
+        return self.batches("train")
+
+    def val_dataloader(self) -> Batches:
+        return self.batches("val")
+
+    def test_dataloader(self) -> Batches:
+        return self.batches("test")
+
+    def predict_dataloader(self) -> Batches:
+        """The test images."""
+        return self.batches("test")
+
+    def transformed(self, pixels: Tensor, indices: Tensor, split: Split, epoch: int = 0) -> Tensor:
+        """uint8 images (B, C, H, W) as the network sees them in a split (and, for training, an epoch): float32
+        channels_last. `indices` (B,) are those of the images in the dataset."""
+        key = (self.seed, epoch + 1) if split == "train" else (self.config.seed, 0)
+        return self.transforms(pixels, indices, split, *key)

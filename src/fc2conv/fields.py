@@ -1,0 +1,40 @@
+"""What every config dataclass needs: checks that name the key, and values that go to several layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fc2conv.errors import ConfigError
+
+
+def require(condition: bool, key: str, got: object, want: str) -> None:
+    """Raise ConfigError naming `key` unless `condition` holds."""
+    if not condition:
+        raise ConfigError(key, f"got {written(got)}, expected {want}")
+
+
+def require_probability(key: str, value: float) -> None:
+    """Raise ConfigError unless 0 <= value < 1."""
+    require(0 <= value < 1, key, value, "a probability from 0 up to, not including, 1")
+
+
+def written(value: object) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(written(v) for v in value) + "]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def per_layer(key: str, value: Any, n: int, layers: str) -> list[Any]:
+    """One value for each of `n` layers: a single value goes to all, a short list goes on with its last one."""
+    if not isinstance(value, tuple):
+        return [value] * n
+    require(
+        0 < len(value) <= n or (n == 0 and not value),
+        key,
+        value,
+        f"one value, or at most one for each of the {n} {layers}",
+    )
+    return [*value, *[value[-1]] * (n - len(value))] if value else []

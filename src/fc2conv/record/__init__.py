@@ -1,0 +1,1 @@
+"""What is kept and shown of a run: its folder, result.json, W&B, the terminal."""

@@ -1,0 +1,213 @@
+"""A run's folder: reserved once, written as the run goes, closed with how it ended.
+
+One process (rank 0) writes it; the Trainer's callback EpochRecorder (callbacks.py) feeds it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import platform
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fc2conv.architectures.trace import Geometry
+from fc2conv.config.identity import hashed, identity_of
+from fc2conv.config.schema import Config, plain
+from fc2conv.errors import ConfigError, DamagedResult
+from fc2conv.record.lock import claim
+from fc2conv.record.result import FILE, Result, Status, write_atomically
+
+log = logging.getLogger("fc2conv")
+log.addHandler(logging.NullHandler())  # what is said once train.log is closed is on the screen already
+CHECKPOINTS, LOG = "checkpoints", "train.log"
+"""In a run's folder."""
+COLUMNS = ("epoch", "step", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "seconds")
+"""Of metrics.csv; lr is that of the epoch's last step, seconds count from the start of training."""
+
+
+def check_writable(config: Config) -> None:
+    """Raise ConfigError if a run's folder cannot be made; leaves nothing behind."""
+    parent = Path(config.runs_dir)
+    if config.name and (parent / config.name / FILE).exists():
+        raise ConfigError(
+            "name", f"{parent / config.name} holds a run already; take another name, or resume={config.name}"
+        )
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise ConfigError("runs_dir", f"got {config.runs_dir}, but {parent} is a file, not a folder")
+    try:  # asking is not enough: root may write anywhere, and still not into /proc or a read-only mount
+        os.rmdir(tempfile.mkdtemp(prefix=".fc2conv-", dir=parent))
+    except OSError as error:
+        raise ConfigError(
+            "runs_dir",
+            f"got {config.runs_dir}, but nothing can be written to {parent} ({error.strerror}); choose another",
+        ) from None
+
+
+def reserve(config: Config) -> Path:
+    """Make the run's folder, a new one in any case: two runs started in the same second get two.
+
+    Raises:
+        ConfigError: it cannot be made, or `name` is taken
+    """
+    check_writable(config)
+    while True:
+        stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{config.model.family}_{secrets.token_hex(2)}"
+        folder = Path(config.runs_dir) / (config.name or stamp)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if config.name and (folder / FILE).exists():
+                check_writable(config)
+            if not config.name:
+                continue
+            if any(folder.iterdir()):
+                raise ConfigError("name", f"{folder} exists and is not empty; take another name") from None
+        except OSError as error:
+            raise ConfigError("runs_dir", f"cannot make {folder}: {error.strerror}") from error
+        (folder / CHECKPOINTS).mkdir(exist_ok=True)
+        return folder
+
+
+def find_run(config: Config) -> Path:
+    """The folder that `resume` names: a path, or a name in runs_dir."""
+    assert config.resume is not None
+    for folder in (Path(config.resume), Path(config.runs_dir) / config.resume):
+        if (folder / FILE).is_file() and (folder / "config.yaml").is_file():
+            try:
+                Result.read(folder)
+            except DamagedResult as error:
+                raise ConfigError("resume", f"{error}; start a new run") from error
+            return folder
+    raise ConfigError("resume", f"got {config.resume}, but no run lies there nor in {config.runs_dir}/")
+
+
+class Record:
+    """The writer of one run's folder.
+
+    Args:
+        folder: reserved by `reserve`, or of the run that goes on
+        resumed: keep what is there and go on
+
+    Raises:
+        ConfigError: another process is at work in the folder
+    """
+
+    def __init__(
+        self, folder: Path, config: Config, geometry: Geometry, overrides: Sequence[str], resumed: bool = False
+    ):
+        self.folder, self.started = folder, time.monotonic()
+        self._held = ExitStack()  # the lock, as long as the run goes on; a sweep's job has one of its own on the folder
+        if not self._held.enter_context(claim(folder, LOG)):
+            raise ConfigError("resume", f"{folder} is being trained by another process; let it end, or stop it")
+        self.result = (
+            Result.read(folder)
+            if resumed
+            else Result(
+                status="running",
+                identity=hashed(identity_of(config)),
+                name=folder.name,
+                model=config.model.family,
+                seed=config.seed,
+                overrides=list(overrides),
+                config=plain(config),
+                params={"total": geometry.params, "layers": geometry.layer_params()},
+                macs=geometry.macs,
+                receptive_field=geometry.receptive_field,
+                **about_the_code(),
+            )
+        )
+        self.result.status, self.result.error = "running", None
+        self._before = self.result.seconds.get("total", 0.0)
+        self._log = _LogFile(folder / LOG)
+        self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(self._log)
+        log.setLevel(logging.INFO)
+        if not resumed:
+            write_atomically(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+        log.info("%s %s", "resumed:" if resumed else "started:", " ".join(overrides) or "(defaults)")
+        self.rows = self._read_rows() if resumed else []
+        self.write()
+
+    def write(self) -> None:
+        """Bring result.json up to date."""
+        self.result.seconds["total"] = round(self._before + time.monotonic() - self.started, 3)
+        self.result.write(self.folder)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Add an epoch's row to metrics.csv; one of an epoch that is done over replaces the old."""
+        self.rows = [r for r in self.rows if int(float(r["epoch"])) < row["epoch"]]
+        self.rows.append({k: _short(row[k]) for k in COLUMNS if k in row})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.folder / "metrics.csv", text.getvalue())
+
+    def _read_rows(self) -> list[dict[str, str]]:
+        path = self.folder / "metrics.csv"
+        return list(csv.DictReader(io.StringIO(path.read_text()))) if path.exists() else []
+
+    def close(self, status: Status, error: str | None = None) -> None:
+        """How it ended."""
+        self.result.status, self.result.error = status, error
+        log.log(logging.ERROR if status == "failed" else logging.INFO, "%s%s", status, f": {error}" if error else "")
+        log.removeHandler(self._log)
+        with suppress(OSError):  # its last lines, on a full disk
+            self._log.close()
+        with self._held:  # a full disk must not keep the lock
+            self.write()
+
+
+def about_the_code() -> dict[str, Any]:
+    """Versions and commit, looked up once in a process."""
+    return {"versions": _versions(), "git": _git()}
+
+
+def _short(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written stops nothing: a full disk is told by whatever is more important."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        return
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("fc2conv", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "wandb"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _git() -> dict[str, Any] | None:
+    """Commit of the code that runs, and whether files differ from it; None outside a checkout."""
+    try:
+        where = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **where).stdout.strip()  # type: ignore[call-overload]
+        changes = subprocess.run(["git", "status", "--porcelain"], **where).stdout.strip()  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "modified": bool(changes)}

@@ -1,0 +1,118 @@
+"""What the terminal shows: the layer table before a run, its progress, its outcome. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from fc2conv.architectures.layers import Residual
+from fc2conv.architectures.trace import Geometry, Row, Shape, trace
+from fc2conv.record.result import Result
+
+console = Console(highlight=False, soft_wrap=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=100)
+
+
+def spell(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def layer_table(name: str, geometry: Geometry) -> Table:
+    """Each layer's output shape, parameters, multiply-accumulates and receptive field, and their totals."""
+    table = Table(title=f"{escape(name)} on {spell(geometry.input)}", title_justify="left", show_footer=True)
+    table.add_column("layer", footer="total", overflow="fold")
+    table.add_column("output", justify="right")
+    for heading, total in (("parameters", geometry.params), ("MACs", geometry.macs)):
+        table.add_column(heading, justify="right", footer=f"{total:,}")
+    table.add_column("receptive field", justify="right", footer=str(geometry.receptive_field))
+    for row, depth in _expanded(geometry.rows):
+        counts = [f"{n:,}" if n else "" for n in (row.params, row.macs)]
+        seen = str(row.receptive_field) if len(row.output) == 3 else ""
+        table.add_row("  " * depth + escape(row.name), spell(row.output), *counts, seen, style="dim" if depth else None)
+    return table
+
+
+def _expanded(rows: list[Row], depth: int = 0) -> Iterator[tuple[Row, int]]:
+    for row in rows:
+        yield row, depth
+        if isinstance(row.layer, Residual):
+            yield from _expanded(trace(row.layer.body, row.input).rows, depth + 1)
+
+
+def result_table(result: Result) -> Table:
+    """What came of a run."""
+    table = Table(show_header=True)
+    for column in ("", "accuracy", "loss", "images"):
+        table.add_column(column, justify="left" if not column else "right")
+    for part, label in (
+        ("train", "train (last epoch)"),
+        ("val", f"validation (epoch {result.best_epoch})"),
+        ("test", "test"),
+    ):
+        values = getattr(result, part)
+        if values:
+            table.add_row(label, *(_number(values[k]) for k in ("acc", "loss")), f"{values['n']:,.0f}")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+class EpochProgress:
+    """A bar over the epoch's steps on a terminal, a line an epoch elsewhere."""
+
+    def __init__(self, epochs: int, shown: bool):
+        self.epochs, self.shown = epochs, shown
+        self.bar: Progress | None = None
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether there will be a bar while the epochs are running."""
+        return self.shown and console.is_terminal
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Holds the bar on the screen."""
+        if not self.has_bar:
+            yield
+            return
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}")),
+            *(TextColumn("{task.fields[text]}"), TimeRemainingColumn(compact=True)),
+        )
+        with Progress(*columns, console=console, transient=True, refresh_per_second=5) as self.bar:
+            yield
+        self.bar = None
+
+    def start(self, epoch: int, steps: int, done: int = 0) -> None:
+        """Epoch `epoch` (from 1) begins, `done` of its steps behind it."""
+        if self.bar:
+            for task in self.bar.task_ids:
+                self.bar.remove_task(task)
+            self.bar.add_task(f"epoch {epoch}/{self.epochs}", total=steps, completed=done, text="")
+
+    def step(self, done: int, text: str) -> None:
+        if self.bar and self.bar.task_ids:
+            self.bar.update(self.bar.task_ids[0], completed=done, text=text)
+
+    def line(self, text: str) -> None:
+        """Something that stays on the screen."""
+        if self.shown:
+            (self.bar.console if self.bar else console).print(Text(text))
+
+
+def duration(seconds: float | None) -> str:
+    """Short: 8 s, 3 min, 2.5 h."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

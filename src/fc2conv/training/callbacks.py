@@ -1,0 +1,263 @@
+"""What happens around the steps of a run: the record of each epoch, checkpoints, progress, and how it may stop.
+
+The callbacks that need an epoch's complete metrics are `Checkpoint`s, because Lightning calls those last, in the order
+in which they are given: BestEpoch, EpochRecorder, Checkpoints, StopEarly.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from torch.optim import Optimizer
+
+from fc2conv.errors import Pruned
+from fc2conv.record.folder import CHECKPOINTS, Record, log
+from fc2conv.record.terminal import EpochProgress
+from fc2conv.training.classifier import Classifier
+from fc2conv.training.signals import Signals
+
+ShouldPrune = Callable[[int, float], bool]
+"""(epoch, its validation accuracy) -> whether the run should stop as pruned."""
+
+
+class BestEpoch(Checkpoint):
+    """Remembers the epoch with the best validation accuracy.
+
+    Attributes:
+        epoch: counted from 1; 0 before the first
+        metrics: its {loss, acc, n}
+        is_new: whether the last epoch is the best so far
+    """
+
+    def __init__(self) -> None:
+        self.epoch, self.is_new = 0, False
+        self.metrics: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "metrics": self.metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epoch, self.metrics = state_dict["epoch"], dict(state_dict["metrics"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        val = pl_module.metrics["val"]
+        self.is_new = val["acc"] > self.metrics.get("acc", -1.0)
+        if self.is_new:
+            self.epoch, self.metrics = trainer.current_epoch + 1, dict(val)
+
+
+class EpochRecorder(Checkpoint):
+    """After each epoch: its row of metrics.csv, the record's metrics, and a line on the screen.
+
+    Args:
+        record: None on ranks other than 0, which write nothing
+    """
+
+    def __init__(self, record: Record | None, progress: EpochProgress, best: BestEpoch):
+        self.record, self.progress, self.best = record, progress, best
+        self.lr = self.seconds = self._began = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self._fitted()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+    def _fitted(self) -> float:
+        """Seconds spent in training, those before a resume included."""
+        return self.seconds + (time.perf_counter() - self._began if self._began else 0.0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._began = time.perf_counter()
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        self.lr = optimizer.param_groups[0]["lr"]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        if self.record is None:
+            return
+        train, val, epoch, fitted = (
+            *(pl_module.metrics[s] for s in ("train", "val")),
+            trainer.current_epoch + 1,
+            self._fitted(),
+        )
+        metrics = {f"{split}/{k}": v for split, values in pl_module.metrics.items() for k, v in values.items()}
+        seconds = round(fitted, 3)
+        self.record.epoch({"epoch": epoch, "step": trainer.global_step, "lr": self.lr, **metrics, "seconds": seconds})
+        result = self.record.result
+        result.epochs, result.best_epoch = epoch, self.best.epoch
+        result.train, result.val = dict(train), dict(self.best.metrics)
+        result.seconds["fit"] = seconds
+        result.images_per_second = round(epoch * train["n"] / fitted, 1)
+        line = (
+            f"epoch {epoch:>{len(str(self.progress.epochs))}}/{self.progress.epochs}"
+            f"  train loss {train['loss']:.4f} acc {train['acc']:.4f}"
+            f"  val loss {val['loss']:.4f} acc {val['acc']:.4f}"
+            f"{' *' if self.best.is_new else '  '}  {fitted:6.1f} s"
+        )
+        log.info(line)
+        self.progress.line(line)
+
+
+class Checkpoints(Checkpoint):
+    """After each epoch: checkpoints/last.ckpt and, if validation accuracy grew, best.ckpt; then result.json. Each file
+    is replaced in one go, so that a run killed at any moment can go on from its folder.
+
+    Args:
+        folder: the run's; the first rank's is taken
+    """
+
+    def __init__(self, record: Record | None, folder: Path, best: BestEpoch):
+        self.record, self.folder, self.best = record, folder, best
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["wandb_id"] = self.record.result.wandb_id if self.record else None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # under torchrun only the first rank knows the folder it has reserved
+        self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.save(trainer, is_best=self.best.is_new)
+        if self.record:
+            self.record.write()
+
+    def save(self, trainer: Trainer, is_best: bool = False) -> None:
+        """Save last.ckpt, and best.ckpt as the same file. Every rank must call it."""
+        folder = self.folder / CHECKPOINTS
+        aside = folder / ".saving.ckpt"
+        try:
+            trainer.save_checkpoint(aside)
+        except OSError:  # a full disk: what was written of it is of no use, and the record needs the space
+            aside.unlink(missing_ok=True)
+            raise
+        if self.record:
+            if is_best:
+                _link(aside, folder / "best.ckpt")
+            os.replace(aside, folder / "last.ckpt")
+        trainer.strategy.barrier("saved")  # the other ranks read best.ckpt too
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make `target` another name of `source`, or where there is no such thing a copy, in one go."""
+    aside = target.with_name(f".{target.name}")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(source, aside)
+    except OSError:
+        shutil.copyfile(source, aside)
+    os.replace(aside, target)
+
+
+class StopEarly(Checkpoint):
+    """Ends a run that does not get better, or that others of its sweep have left behind.
+
+    Args:
+        patience: stop after so many epochs without a better validation accuracy; None: never
+        should_prune: asked on rank 0 after each epoch but the last
+    """
+
+    def __init__(self, best: BestEpoch, patience: int | None = None, should_prune: ShouldPrune | None = None):
+        self.best, self.patience, self.should_prune = best, patience, should_prune
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop(trainer, trainer.current_epoch)  # it had run out of patience, and was interrupted after that
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        epoch, accuracy = trainer.current_epoch + 1, pl_module.metrics["val"]["acc"]
+        self._stop(trainer, epoch)
+        if self.should_prune and epoch < (trainer.max_epochs or 0):
+            prune = self.should_prune(epoch, accuracy) if trainer.is_global_zero else False
+            if trainer.strategy.broadcast(prune):
+                raise Pruned(f"stopped after epoch {epoch} with validation accuracy {accuracy:.4f}: others do better")
+
+    def _stop(self, trainer: Trainer, epochs: int) -> None:
+        if self.patience is not None and self.best.epoch:
+            trainer.should_stop |= epochs - self.best.epoch >= self.patience
+
+
+class StopOnSignal(Callback):
+    """Ends training after a whole step once a signal came, with last.ckpt saved within the epoch."""
+
+    def __init__(self, signals: Signals, checkpoints: Checkpoints):
+        self.signals, self.checkpoints = signals, checkpoints
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.install()
+        self.signals.deferred = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        # the epoch's last batch is saved with its validation
+        if stepped and batch_idx + 1 < trainer.num_training_batches and self._asked(trainer):
+            self.checkpoints.save(trainer)
+            self._raise()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A signal during validation, when the epoch before has been saved."""
+        if self._asked(trainer):
+            self._raise()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.deferred = False
+        self.signals.raise_if_received()
+
+    def _asked(self, trainer: Trainer) -> bool:
+        """Whether any rank got a signal: all must stop at the same step."""
+        stop = self.signals.received is not None
+        return stop if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(stop, all=False)
+
+    def _raise(self) -> None:
+        self.signals.received = self.signals.received or signal.SIGTERM  # another rank got it
+        self.signals.raise_if_received()
+
+
+class ShowProgress(Callback):
+    """Feeds the progress bar."""
+
+    def __init__(self, progress: EpochProgress):
+        self.progress = progress
+        self._stack = ExitStack()
+        self._epoch = -1
+        self._next = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stack.enter_context(self.progress.running())
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._epoch != trainer.current_epoch:  # here, since an epoch that goes on in its middle has no start
+            self._epoch = trainer.current_epoch
+            self.progress.start(self._epoch + 1, int(trainer.num_training_batches), batch_idx)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        if now < self._next:
+            return
+        self._next = now + 0.2
+        accuracy = trainer.callback_metrics.get("val/acc")
+        text = f"loss {outputs['loss'].item():.3f}" + (
+            f"  val acc {accuracy.item():.4f}" if accuracy is not None else ""
+        )
+        self.progress.step(batch_idx + 1, text)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stack.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stack.close()

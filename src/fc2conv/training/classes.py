@@ -1,0 +1,79 @@
+"""The architectures as LightningModules: `LeNet(kernel_size=3)`, one class for each that is registered."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+
+from fc2conv.architectures import ARCHITECTURES, ModelConfig
+from fc2conv.architectures.registry import Architecture
+from fc2conv.training.classifier import Classifier
+
+
+def class_of(config: ModelConfig) -> type[Classifier]:
+    """The LightningModule of an architecture, by its config."""
+    return _made(ARCHITECTURES[config.family])
+
+
+def class_named(name: str) -> type[Classifier]:
+    """The LightningModule called `name`.
+
+    Raises:
+        AttributeError: no architecture has such a class
+    """
+    for architecture in ARCHITECTURES.values():
+        if architecture.name == name:
+            return _made(architecture)
+    raise AttributeError(f"module 'fc2conv' has no attribute {name!r}")
+
+
+@cache
+def _made(architecture: Architecture) -> type[Classifier]:
+    def __init__(self: Classifier, *args: Any, **more: Any) -> None:
+        Classifier.__init__(self, *args, **more)
+
+    init: Any = __init__
+    init.__signature__ = _signature(architecture)
+    body: dict[str, Any] = {
+        "__doc__": _doc(architecture),
+        "__module__": "fc2conv",  # where pickle finds it again
+        "__init__": init,
+        "config_class": architecture.config,
+    }
+    if architecture.loss is not None:
+        own = architecture.loss
+
+        def loss(self: Classifier, outputs: Tensor, labels: Tensor) -> Tensor:
+            return own(self.config, outputs, labels)
+
+        loss.__doc__ = own.__doc__
+        body["loss"] = loss
+    return type(architecture.name, (Classifier,), body)
+
+
+def _signature(architecture: Architecture) -> inspect.Signature:
+    """Of Classifier, with the config's fields in place of **fields."""
+    general = inspect.signature(Classifier.__init__, eval_str=True)
+    mine = inspect.signature(architecture.config, eval_str=True).parameters
+    names = [f.name for f in fields(architecture.config) if f.name != "family"]
+    given = [p for p in general.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own = [mine[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in names]
+    return inspect.Signature([*given, *own])
+
+
+def _doc(architecture: Architecture) -> str:
+    shown = inspect.getdoc(architecture.config) or ""
+    name = architecture.name
+    return f"""{shown}
+
+Takes the fields of its config as keywords, or the config itself, and what every Classifier takes.
+
+Example:
+    >>> from lightning.pytorch import Trainer
+    >>> from fc2conv import {name}, ImageData
+    >>> Trainer(max_epochs=1).fit({name}(), datamodule=ImageData())  # doctest: +SKIP
+"""

@@ -1,0 +1,266 @@
+"""Classifier: step, loss, metrics, optimiser and schedule of every architecture, once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Self, cast
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from fc2conv.architectures import ModelConfig, plan
+from fc2conv.architectures.trace import Geometry, Shape
+from fc2conv.config.parsing import parse, parse_model
+from fc2conv.config.schema import OptimConfig, plain
+from fc2conv.data.transforms import mixed_seed
+from fc2conv.errors import NonFiniteLoss
+from fc2conv.nets.build import build, xavier_
+from fc2conv.training.metrics import Confusion, Totals
+from fc2conv.training.schedule import Schedule, schedule_for
+
+Batch = tuple[Tensor, Tensor]
+"""Images (B, C, H, W), labels (B,)."""
+CHECK_EVERY = 50
+"""Steps between two looks at the loss on a device other than the CPU, as looking means waiting for it."""
+
+
+class Classifier(LightningModule):
+    """A network made of an architecture's layers, and how it learns. It takes any batches of (images, labels).
+
+    LeNet, MLP and the others are subclasses that name their config class.
+
+    Args:
+        model: the architecture's config, or its plain values
+        input_shape: (C, H, W) of an image
+        classes: number of classes
+        optim: optimiser and schedule, or their plain values
+        seed: of dropout; the initial weights follow from torch's generator as usual
+        extra: anything plain that belongs into the checkpoint
+        fields: of the config, in place of `model`
+
+    Attributes:
+        net: the network itself, a plain nn.Sequential: (B, C, H, W) -> (B, classes)
+        geometry: its shapes, parameters, MACs and receptive fields
+        metrics: {loss, acc, n} of each split (train, val, test) when it was last gone through
+        confusion: (classes, classes) images of each true class by predicted class, of the last test
+
+    Example:
+        >>> from fc2conv import LeNet
+        >>> LeNet(channels=[8, 16], activation="relu").net(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+
+    config_class: ClassVar[type[Any] | None] = None
+
+    def __init__(
+        self,
+        model: ModelConfig | Mapping[str, Any] | None = None,
+        input_shape: Shape = (1, 28, 28),
+        classes: int = 10,
+        optim: OptimConfig | Mapping[str, Any] = OptimConfig(),
+        seed: int = 0,
+        extra: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ):
+        super().__init__()
+        self.config = self._config_of(model, fields)
+        self.optim = parse(OptimConfig, optim, "optim") if isinstance(optim, Mapping) else optim
+        self.seed = seed
+        # plain values only, so that checkpoints load with weights_only=True and no further argument
+        self.save_hyperparameters(
+            {
+                "model": plain(self.config),
+                "input_shape": list(input_shape),
+                "classes": classes,
+                "optim": plain(self.optim),
+                "seed": seed,
+                "extra": dict(extra or {}),
+            },
+            logger=False,  # the tracker has the whole config
+        )
+        self.geometry: Geometry = plan(self.config, tuple(input_shape), classes)
+        self.net: nn.Sequential = build(self.geometry)
+        if self.config.init == "xavier":
+            xavier_(self.net)
+        self.net.to(memory_format=torch.channels_last)
+        self.has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.net.modules())
+        self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.counts = Confusion(classes)
+        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+
+    @classmethod
+    def _config_of(cls, model: ModelConfig | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> Any:
+        if model is not None and fields:
+            raise TypeError(f"{cls.__name__} takes a config or its fields, got both: {', '.join(fields)}")
+        if model is None:
+            if cls.config_class is None:
+                raise TypeError("Classifier needs a model's config; its subclasses, as LeNet, have one of their own")
+            return parse(cls.config_class, fields, "model")
+        config = parse_model(model) if isinstance(model, Mapping) else model
+        if cls.config_class is not None and not isinstance(config, cls.config_class):
+            raise TypeError(f"{cls.__name__} takes a {cls.config_class.__name__}, got {type(config).__name__}")
+        return config
+
+    @classmethod
+    def load(cls, path: str, map_location: str | torch.device = "cpu") -> Classifier:
+        """The classifier of a checkpoint, of whatever class it was. Reads plain values and tensors only."""
+        from fc2conv.training.classes import class_of
+
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        hyper = checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY]
+        module = class_of(parse_model(hyper["model"]))(**hyper)
+        module.load_state_dict(checkpoint["state_dict"])
+        return module
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
+        """As Lightning's, with weights_only=True unless told otherwise."""
+        kwargs.setdefault("weights_only", True)
+        return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+
+    @property
+    def lr(self) -> float:
+        """The configured (peak) learning rate; setting it changes the configuration, as Lightning's lr_find does."""
+        return self.optim.lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.optim = replace(self.optim, lr=float(value))
+        self.hparams["optim"]["lr"] = float(value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, classes); the largest output is the prediction."""
+        return cast(Tensor, self.net(x))
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each image: (B, classes), (B,) -> (B,). Cross-entropy in nats."""
+        smoothing = self.optim.label_smoothing if self.training else 0.0
+        return F.cross_entropy(outputs, labels, reduction="none", label_smoothing=smoothing)
+
+    # -------------------------------------------------------------------------------------------------------- the steps
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a batch, its mean over the images of all ranks."""
+        images, labels = batch
+        self._seed_dropout(batch_idx)
+        outputs: Tensor = self(images)
+        total = self.loss(outputs, labels).sum()
+        if total.device.type == "cpu" or batch_idx % CHECK_EVERY == 0:
+            self._check_finite("training", total.item())
+        self.train_totals.update(total.detach(), (outputs.detach().argmax(1) == labels).sum(), len(labels))
+        return total / self._loss_divisor(len(labels))
+
+    def _seed_dropout(self, batch_idx: int) -> None:
+        """What is random in a batch depends on the seed, the batch and the rank only, so a resumed run repeats it."""
+        if self.has_dropout and self._trainer is not None:
+            seed = mixed_seed(self.seed, self.global_rank, self.current_epoch, batch_idx)
+            # torch.manual_seed goes through all devices, and keeps a stack trace for each that is not in use
+            (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)
+
+    def _loss_divisor(self, n: int) -> float:
+        """Divide the summed loss of this rank's `n` images by it, and DDP's average over the ranks is the mean over
+        the global batch, however unevenly that is dealt out."""
+        world_size = self._trainer.world_size if self._trainer is not None else 1
+        if world_size == 1:
+            return n
+        count = torch.tensor(float(n), device=self.device)
+        return cast(Tensor, self.trainer.strategy.reduce(count, reduce_op="sum")).item() / world_size
+
+    def _check_finite(self, what: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+            raise NonFiniteLoss(
+                f"the {what} loss became {loss} at step {self.global_step} with learning rate {lr:.3g}; "
+                f"try a smaller optim.lr (it was {self.lr:g}), or trainer.gradient_clip=1"
+            )
+
+    def on_train_start(self) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, Schedule):
+                config.scheduler.begin()
+
+    def on_train_epoch_end(self) -> None:
+        self._report("train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.counts.update(self._evaluate("test", batch), batch[1])
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+        self.confusion = self.counts.compute()
+        self.counts.reset()
+
+    def predict_step(self, batch: Batch | list[Tensor] | Tensor, batch_idx: int) -> Tensor:
+        """Probabilities of the classes, (B, classes), for a batch with or without labels."""
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        return cast(Tensor, self(images)).softmax(1)
+
+    def _evaluate(self, split: str, batch: Batch) -> Tensor:
+        images, labels = batch
+        outputs: Tensor = self(images)
+        self._totals(split).update(self.loss(outputs, labels), (outputs.argmax(1) == labels).sum(), len(labels))
+        return outputs
+
+    def _totals(self, split: str) -> Totals:
+        return cast(Totals, getattr(self, f"{split}_totals"))
+
+    def _report(self, split: str) -> None:
+        """Reduce a split's totals over the ranks, and log them."""
+        metric = self._totals(split)
+        if not metric.update_called:
+            return
+        values = metric.compute()
+        metric.reset()
+        if split != "test":
+            self._check_finite({"train": "training", "val": "validation"}[split], values["loss"])
+        self.metrics[split] = values
+        # Lightning counts epochs from 0 here, and metrics.csv from 1; a validation's step would be the one before
+        at = {"epoch": float(self.current_epoch + (split != "test")), "step": float(self.global_step)}
+        self.log_dict({f"{split}/{k}": float(v) for k, v in values.items()} | at, sync_dist=True)
+
+    # ------------------------------------------------------------------------------------------ checkpoints, optimiser
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what was counted of the epoch so far, over all ranks."""
+        reduce = self.trainer.strategy.reduce
+        checkpoint["train_totals"] = {k: reduce(v, reduce_op="sum") for k, v in self.train_totals.sums().items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        sums = checkpoint.get("train_totals")
+        if sums and self.global_rank == 0 and sums["n"] > 0:  # they are those of all ranks
+            self.train_totals.reset()
+            self.train_totals.update(**sums)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        o = self.optim
+        norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
+        owned = [(m, name, p) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)]
+        decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
+        others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
+        groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [g for g in groups if g["params"]]
+        optimizer: torch.optim.Optimizer
+        # a fused step undoes a loss's scaling itself, too late for a clipping; Lightning refuses the two together
+        fused = not (self._trainer and self._trainer.precision.endswith("mixed"))
+        if o.name == "sgd":
+            nesterov = o.nesterov and o.momentum > 0
+            optimizer = torch.optim.SGD(groups, lr=o.lr, momentum=o.momentum, nesterov=nesterov, fused=fused)
+        else:
+            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o.name]
+            optimizer = kind(groups, lr=o.lr, fused=fused)
+        schedule = schedule_for(optimizer, o, lambda: self.trainer)
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,79 @@
+"""Which processes train together, as whoever started them (torchrun, srun, or launch.py) says in the environment."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fc2conv.config.schema import TrainerConfig
+from fc2conv.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that train together, and this one's place among them."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_size: int = 1
+    """Processes on this node."""
+    slurm: bool = False
+
+    @property
+    def nodes(self) -> int:
+        return self.world_size // self.local_size
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    @classmethod
+    def of_environment(cls, config: TrainerConfig) -> Processes:
+        """Those that the environment describes; one process where it describes none.
+
+        Raises:
+            ConfigError: the environment and trainer.* contradict each other
+        """
+        get = os.environ.get
+        if config.cluster == "slurm":
+            if "SLURM_PROCID" not in os.environ:
+                raise ConfigError("trainer", "slurm was asked for, but SLURM_PROCID is not set; start it with srun")
+            size, nodes = int(os.environ["SLURM_NTASKS"]), int(get("SLURM_NNODES", "1"))
+            processes = cls(int(os.environ["SLURM_PROCID"]), size, size // nodes, slurm=True)
+            started = f"srun with {size} tasks on {nodes} nodes"
+        elif "TORCHELASTIC_RUN_ID" in os.environ:
+            size = int(os.environ["WORLD_SIZE"])
+            processes = cls(int(os.environ["RANK"]), size, int(os.environ["LOCAL_WORLD_SIZE"]))
+            started = f"torchrun with {size} processes on {processes.nodes} nodes"
+        else:
+            if config.num_nodes > 1:
+                raise ConfigError(
+                    "trainer.num_nodes", f"got {config.num_nodes}; start it with torchrun or srun on each node"
+                )
+            return cls()
+        if config.num_nodes not in (1, processes.nodes):
+            raise ConfigError("trainer.num_nodes", f"got {config.num_nodes}, but started by {started}; leave it out")
+        if config.strategy == "single" and processes.world_size > 1:
+            raise ConfigError("trainer.strategy", f"got single, but started by {started}; use trainer=ddp")
+        if config.devices not in ("auto", processes.local_size):
+            raise ConfigError("trainer.devices", f"got {config.devices}, but started by {started}; leave it out")
+        return processes
+
+
+def rank() -> int:
+    """This process's rank by the environment alone, for what only the first should print."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_process() -> None:
+    """Set what belongs to a process, before torch is loaded, if the optional folder speed/ is there."""
+    with suppress(ImportError):
+        from fc2conv import speed
+
+        speed.process()

@@ -1,0 +1,109 @@
+"""The learning rate over a run, as a function of how far the run has come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from fc2conv.config.schema import OptimConfig
+from fc2conv.errors import ConfigError
+
+Span = tuple[float, float, float]
+"""(where we are, where the run ends, what one step takes): steps of the optimiser, or seconds, where a step takes 0."""
+INITIAL, FINAL = 1 / 25, 1 / 25e4
+"""Of the peak rate: where one cycle begins and ends, as in torch.optim.lr_scheduler.OneCycleLR."""
+
+
+def cosine(span: Span) -> float:
+    """From 1 to 0, which it would reach one step after the last."""
+    at, end, _ = span
+    return (1 + math.cos(math.pi * min(at / end, 1.0))) / 2
+
+
+def one_cycle(span: Span, warmup: float) -> float:
+    """Up to 1 for the `warmup` fraction of the run, then down to almost 0 at the last step (Smith 2018)."""
+    at, end, step = span
+    last, peak = end - step, max(0.0, warmup * end - step)
+    if last <= 0:  # a single step, which is to be of use
+        return 1.0
+    if at < peak:
+        return _between(INITIAL, 1.0, at / peak)
+    return _between(1.0, FINAL, min((at - peak) / (last - peak), 1.0))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def span_of(trainer: Trainer, step: int) -> Span:
+    """Where `step` lies in the trainer's run, by max_steps or max_epochs, or else by max_time.
+
+    Not by `trainer.estimated_stepping_batches`: it sets the loader up before a checkpoint's state reaches it, so that a
+    run resumed within an epoch would start that epoch's images anew.
+
+    Raises:
+        ConfigError: the run has no end
+    """
+    ends: list[float] = []
+    if trainer.max_steps >= 0:
+        ends.append(trainer.max_steps)
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        ends.append(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
+    if ends and math.isfinite(min(ends)):
+        return step, min(ends), 1.0
+    timer = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
+    if timer is None or (left := timer.time_remaining()) is None:
+        raise ConfigError(
+            "optim.schedule", "needs to know when the run ends: max_epochs, max_steps or max_time; or use constant"
+        )
+    elapsed = timer.time_elapsed()
+    return elapsed, elapsed + left, 0.0
+
+
+class Schedule(LRScheduler):
+    """Multiplies each group's rate by a factor that depends on the step.
+
+    Args:
+        factor: step -> factor, called from `begin` on
+        first: factor of step 0, before anything is known of the run's length
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float], first: float):
+        self.factor, self.first = factor, first
+        self.begun = False
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:  # type: ignore[override]
+        if not self.begun and self.last_epoch == 0:
+            return [float(rate) * self.first for rate in self.base_lrs]
+        factor = self.factor(self.last_epoch)
+        return [float(rate) * factor for rate in self.base_lrs]
+
+    def begin(self) -> None:
+        """The run's length is known: set the rate of the first step accordingly."""
+        self.begun = True
+        if self.last_epoch == 0:
+            for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+                group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"last_epoch": self.last_epoch, "base_lrs": self.base_lrs, "_last_lr": self._last_lr}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.__dict__.update(state_dict)
+
+
+def schedule_for(optimizer: Optimizer, config: OptimConfig, trainer: Callable[[], Trainer]) -> Schedule | None:
+    """The schedule that `config` names; None where the rate is constant."""
+    if config.schedule == "constant":
+        return None
+    if config.schedule == "cosine":
+        return Schedule(optimizer, lambda step: cosine(span_of(trainer(), step)), 1.0)
+    first = INITIAL if config.warmup else 1.0
+    return Schedule(optimizer, lambda step: one_cycle(span_of(trainer(), step), config.warmup), first)

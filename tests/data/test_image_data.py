@@ -1,0 +1,407 @@
+"""module.py: the split, what the network sees of Fashion-MNIST, and batches that deal every image exactly once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from itertools import chain
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from fc2conv.errors import ConfigError
+from fc2conv.config.schema import DataConfig
+from fc2conv.data import image_data
+from fc2conv.data.image_data import Batch, Batches, Executions, ImageData
+from fc2conv.data.sources import Images, load
+
+
+@pytest.fixture(scope="module")
+def source(data_dir: str) -> Images:
+    return load(DataConfig(dir=data_dir))
+
+
+@pytest.fixture(autouse=True)
+def opened_once(source: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tests here are about one dataset; opening it checks 55 MB."""
+    monkeypatch.setattr(module, "load", lambda config: source)
+
+
+@pytest.fixture
+def data(data_dir: str) -> ImageData:
+    return split(data_dir)
+
+
+def split(data_dir: str, run_seed: int = 0, **settings: Any) -> ImageData:
+    data = ImageData(DataConfig(dir=data_dir, **settings), run_seed)
+    data.setup()
+    return data
+
+
+def training_images(data: ImageData) -> tuple[Tensor, npt.NDArray[np.uint8]]:
+    """The training part as the network sees it, and the same images' raw pixels."""
+    seen = [data.view(batch, "train") for batch in chain.from_iterable(data.train_dataloader())]
+    raw = np.load(f"{data.config.dir}/fashion_mnist/train_images.npy", mmap_mode="r")
+    return torch.cat([b.images for b in seen]), raw[torch.cat([b.numbers for b in seen]).numpy()]
+
+
+# --- the split
+
+
+def test_the_official_test_set_is_untouched(data: ImageData) -> None:
+    assert torch.equal(data.test_index, torch.arange(10_000))
+    batches = list(data.test_dataloader())
+    assert list(chain(*numbers(batches))) == list(range(10_000))
+    labels = torch.cat([batch.labels for batch in batches])
+    assert labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]  # as published
+    assert labels.bincount().tolist() == [1000] * 10
+    # the header of an IDX file of 10,000 bytes, and the published file's SHA-256
+    file = bytes([0, 0, 8, 1]) + (10_000).to_bytes(4, "big") + bytes(labels.tolist())
+    assert hashlib.sha256(file).hexdigest() == "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
+
+
+def test_the_parts_share_no_image_and_are_balanced(data: ImageData) -> None:
+    assert len(data.val_index) == 5_000
+    assert len(data.train_index) == 55_000
+    assert sorted([*data.train_index.tolist(), *data.val_index.tolist()]) == list(range(60_000))
+    assert data.source.train_labels[data.val_index].bincount().tolist() == [500] * 10
+
+
+def test_subsets_are_balanced_and_nested(data: ImageData, data_dir: str) -> None:
+    sizes = (10, 1_000, 2_000, 55_000)
+    subsets = [split(data_dir, train_size=n) for n in sizes]
+    for n, subset in zip(sizes[:3], subsets[:3], strict=True):
+        assert data.source.train_labels[subset.train_index].bincount().tolist() == [n // 10] * 10
+    sets = [set(subset.train_index.tolist()) for subset in subsets]
+    assert [len(s) for s in sets] == list(sizes)
+    assert sets[0] < sets[1] < sets[2] < sets[3]
+    assert all(torch.equal(subset.val_index, data.val_index) for subset in subsets)
+
+
+def test_data_seed_draws_the_split_and_the_runs_seed_does_not(data: ImageData, data_dir: str) -> None:
+    same, other = split(data_dir, run_seed=1), split(data_dir, seed=1)
+    assert torch.equal(same.val_index, data.val_index)
+    assert torch.equal(same.train_index, data.train_index)
+    assert set(other.val_index.tolist()) != set(data.val_index.tolist())
+    assert other.source.train_labels[other.val_index].bincount().tolist() == [500] * 10
+
+
+@pytest.mark.parametrize(("val_size", "n_val"), [(0.1, 6_000), (59_990, 59_990)])
+def test_val_size_is_a_number_or_a_part(data_dir: str, val_size: float, n_val: int) -> None:
+    data = split(data_dir, val_size=val_size)
+    assert data.source.train_labels[data.val_index].bincount().tolist() == [n_val // 10] * 10
+    assert len(data.train_index) == 60_000 - n_val
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"val_size": 60_000}, "data.val_size: got 60000, expected fewer than the 60000 training images"),
+        ({"val_size": 1e-6}, "data.val_size: "),  # no image at all
+        ({"train_size": 55_001}, "data.train_size: got 55001, but data.val_size=5000 leaves 55000"),
+        ({"val_size": 0.5, "train_size": 30_001}, r"data.train_size: got 30001, but data.val_size=0.5 leaves 30000"),
+    ],
+)
+def test_parts_larger_than_the_dataset(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DataConfig(**settings)
+
+
+def test_plain_values_do_as_well(data_dir: str) -> None:
+    data = ImageData({"dir": data_dir, "train_size": 20, "shift": [1, 2]})
+    assert data.config == DataConfig(dir=data_dir, train_size=20, shift=(1, 2))
+    with pytest.raises(ConfigError, match=r"data\.train_sise: no such key"):
+        ImageData({"train_sise": 20})
+
+
+@pytest.mark.parametrize("name", ["classes", "shape"])
+def test_what_a_model_needs_can_be_asked_at_once(data_dir: str, name: str) -> None:
+    expected = {"classes": 10, "shape": 3}[name]
+    assert len(getattr(ImageData(DataConfig(dir=data_dir)), name)) == expected
+
+
+def test_shape(data: ImageData, data_dir: str) -> None:
+    assert data.shape == (1, 28, 28)
+    assert split(data_dir, canvas=40, bands=3).shape == (3, 40, 40)
+
+
+# --- what the network sees
+
+
+@pytest.mark.parametrize("settings", [{"train_size": 500}, {"val_size": 0.95, "seed": 3}])
+def test_standard_is_mean_0_and_std_1_over_the_training_part(data_dir: str, settings: dict[str, Any]) -> None:
+    data = split(data_dir, **settings)
+    images, raw = training_images(data)
+    mean, std = raw.mean(dtype=np.float64), raw.std(dtype=np.float64)
+    np.testing.assert_allclose(images[:500].numpy(), (raw[:500] - mean) / std, rtol=1e-4, atol=1e-5)
+    assert abs(images.double().mean()) < 1e-4
+    assert abs(images.double().std(correction=0) - 1) < 1e-4
+    # the other parts with the same two numbers
+    images = data.view(next(iter(data.test_dataloader())), "test").images
+    raw = np.load(f"{data_dir}/fashion_mnist/test_images.npy", mmap_mode="r")
+    np.testing.assert_allclose(images.numpy(), (raw[: len(images)] - mean) / std, rtol=1e-4, atol=1e-5)
+
+
+def test_unit_is_from_0_to_1(data_dir: str) -> None:
+    data = split(data_dir, normalise="unit", train_size=500)
+    images, raw = training_images(data)
+    np.testing.assert_allclose(images.numpy(), raw / 255, rtol=1e-6)
+    assert images.min() == 0
+    assert images.max() == pytest.approx(1)
+
+
+def test_training_images_change_with_run_and_epoch_and_the_others_never(data_dir: str) -> None:
+    settings: dict[str, Any] = {"permutation": "fresh", "canvas": 32, "place": "random", "batch_size": 20}
+    first, again, other = (split(data_dir, seed, **settings) for seed in (0, 0, 1))
+    batch = next(next(iter(first.train_dataloader())))
+    seen = first.view(batch, "train", epoch=2).images
+    assert torch.equal(again.view(batch, "train", epoch=2).images, seen)
+    assert not torch.equal(first.view(batch, "train", epoch=3).images, seen)
+    assert not torch.equal(other.view(batch, "train", epoch=2).images, seen)
+    for part in ("val", "test"):
+        batch = next(iter(getattr(first, f"{part}_dataloader")()))
+        seen = first.view(batch, part, epoch=0).images
+        assert torch.equal(first.view(batch, part, epoch=1).images, seen)
+        assert torch.equal(other.view(batch, part, epoch=0).images, seen)
+
+
+def test_a_test_image_is_seen_alike_with_any_batch_size(data_dir: str) -> None:
+    settings: dict[str, Any] = {"permutation": "fresh", "canvas": 32, "place": "random"}
+    small, large = (split(data_dir, batch_size=n, **settings) for n in (500, 1000))
+    a, b = (data.test_dataloader() for data in (small, large))
+    expected = large.view(next(iter(b)), "test").images
+    found = [small.view(batch, "test").images for _, batch in zip(range(2), a, strict=False)]
+    assert torch.equal(torch.cat(found), expected)
+
+
+class Stage(SimpleNamespace):
+    """What ImageData asks of a Trainer."""
+
+    training = testing = False
+    current_epoch, global_rank, world_size = 0, 0, 1
+
+
+@pytest.mark.parametrize(
+    ("trainer", "flipped", "shifted"),
+    [
+        (None, True, False),
+        (Stage(training=True), True, False),
+        (Stage(), False, False),  # validating, the check before training included
+        (Stage(testing=True), False, True),
+    ],
+)
+def test_the_stage_decides_on_augmentation_and_shift(data_dir: str, trainer: Any, flipped: bool, shifted: bool) -> None:
+    data = split(data_dir, normalise="unit", flip=True, shift=(3, 0), batch_size=256)
+    batch = next(iter(data.test_dataloader()))
+    assert len(batch.images) == 500
+    data.trainer = trainer
+    seen = data.transfer_batch_to_device(batch, torch.device("cpu"), 0).images
+    raw = batch.images / 255
+    moved = torch.cat([torch.zeros(len(raw), 1, 28, 3), raw[..., :-3]], dim=-1)
+    expected = moved if shifted else raw
+    mirrored = (~torch.isclose(seen, expected).flatten(1).all(1)).sum()
+    assert (205 < mirrored < 295) if flipped else (mirrored == 0)  # 250 +- 4 standard deviations of 11.2
+
+
+def test_a_batch_goes_to_the_device(data_dir: str) -> None:
+    data = split(data_dir, batch_size=30)
+    batch = next(iter(data.val_dataloader()))
+    data.views = lambda images, *key: images  # type: ignore[assignment]
+    moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert isinstance(moved, Batch)
+    assert [t.device.type for t in moved[:3]] == ["meta"] * 3
+    assert moved.size == batch.size
+    (again,) = data.transfer_batch_to_device(iter([batch]), torch.device("meta"), 0)
+    assert again.images.is_meta
+
+
+def test_loaders_follow_the_trainer(data_dir: str) -> None:
+    data = split(data_dir, train_size=100, batch_size=30)
+    trainer = Stage(world_size=3)
+    data.trainer = cast(Trainer, trainer)
+    orders = []
+    for trainer.current_epoch in (0, 1, 0):
+        ranks = []
+        for trainer.global_rank in range(3):
+            ranks.append(numbers(chain.from_iterable(data.train_dataloader())))
+        assert [len(rank) for rank in ranks] == [4] * 3  # ceil(100 / 30)
+        assert sorted(chain(*chain(*ranks))) == sorted(data.train_index.tolist())
+        orders.append(ranks)
+    assert orders[0] == orders[2] != orders[1]
+    trainer.current_epoch, loader = 0, data.train_dataloader()
+    before = numbers(chain.from_iterable(loader))
+    trainer.current_epoch = 1  # the same loader serves all epochs
+    assert numbers(chain.from_iterable(loader)) != before
+
+
+@pytest.mark.parametrize(
+    ("settings", "batches"),
+    [({"batch_size": 30}, 10), ({"batch_size": 1000}, 5), ({"canvas": 56, "batch_size": 30}, 40)],
+)
+def test_small_images_are_evaluated_512_at_a_time(data_dir: str, settings: dict[str, Any], batches: int) -> None:
+    """Or as many as are trained at a time, and larger images in proportion fewer: 5,000 by 512, 1,000 and 128."""
+    assert len(split(data_dir, **settings).val_dataloader()) == batches
+
+
+# --- batches
+
+
+def dealt(n: int, batch_size: int, world_size: int = 1, **settings: Any) -> list[Batches]:
+    """One Batches for each rank, over `n` of 2n + 1 images; each image and label tells its number."""
+    images = torch.arange(2 * n + 1)
+    index = torch.arange(n).flip(0) * 2 + 1
+    return [
+        Batches(
+            images.to(torch.uint8).view(-1, 1, 1, 1),
+            images,
+            index,
+            batch_size,
+            rank=r,
+            world_size=world_size,
+            **settings,
+        )
+        for r in range(world_size)
+    ]
+
+
+def numbers(batches: Iterable[Batch]) -> list[list[int]]:
+    return [batch.numbers.tolist() for batch in batches]
+
+
+SIZES = pytest.mark.parametrize(
+    ("n", "batch_size", "steps"), [(12, 4, 3), (13, 4, 4), (100, 32, 4), (101, 1, 101), (3, 64, 1), (1, 64, 1)]
+)
+WORLDS = pytest.mark.parametrize("world_size", [1, 2, 3])
+
+
+@SIZES
+@WORLDS
+@pytest.mark.parametrize("seed", [0, None])
+def test_every_image_exactly_once(n: int, batch_size: int, steps: int, world_size: int, seed: int | None) -> None:
+    ranks = dealt(n, batch_size, world_size, seed=seed)
+    batches = [list(rank) for rank in ranks]
+    assert [len(rank) for rank in ranks] == [steps] * world_size
+    assert [len(b) for b in batches] == [steps] * world_size
+    assert sorted(chain(*chain(*map(numbers, batches)))) == list(range(1, 2 * n, 2))  # so ranks share none
+    for step in zip(*batches, strict=True):
+        sizes = [len(batch.numbers) for batch in step]
+        assert sum(sizes) <= batch_size
+        assert max(sizes) - min(sizes) <= 1
+        for batch in step:
+            assert batch.labels.dtype == torch.int64
+            assert batch.images.dtype == torch.uint8
+            assert batch.images.shape[1:] == (1, 1, 1)
+            assert batch.labels.tolist() == batch.images.flatten().tolist() == batch.numbers.tolist()
+
+
+@SIZES
+@WORLDS
+def test_losses_average_over_the_ranks_to_the_mean(n: int, batch_size: int, steps: int, world_size: int) -> None:
+    losses = torch.rand(2 * n + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for step in zip(*dealt(n, batch_size, world_size, seed=0), strict=True):
+        mean_of_ranks = sum(losses[batch.numbers].sum() / batch.size for batch in step) / world_size
+        together = torch.cat([batch.numbers for batch in step])
+        torch.testing.assert_close(mean_of_ranks, losses[together].mean())
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_more_ranks_deal_the_same_batches(world_size: int) -> None:
+    [one] = dealt(50, 16, seed=1)
+    for alone, step in zip(numbers(one), zip(*dealt(50, 16, world_size, seed=1), strict=True), strict=True):
+        assert alone == list(chain(*numbers(step)))
+
+
+def test_order_is_drawn_by_seed_and_epoch() -> None:
+    orders = {}
+    for seed in (0, 1):
+        for epoch in (0, 1, 2):
+            a, b = (numbers(dealt(50, 16, seed=seed, epoch=lambda epoch=epoch: epoch)[0]) for _ in range(2))
+            assert a == b
+            orders[seed, epoch] = list(chain(*a))
+    assert len({tuple(order) for order in orders.values()}) == 6
+    assert all(order != list(range(1, 100, 2)) for order in orders.values())
+    # and not by the batch size
+    assert list(chain(*numbers(dealt(50, 7, seed=0)[0]))) == orders[0, 0]
+
+
+def test_without_a_seed_the_order_stays() -> None:
+    [batches] = dealt(50, 16, epoch=lambda: 1)
+    assert list(chain(*numbers(batches))) == list(range(99, 0, -2))
+
+
+def test_seeds_of_runs_do_not_meet() -> None:
+    """Neighbouring seeds and epochs up to a million give different orders."""
+    a = numbers(dealt(50, 50, seed=0, epoch=lambda: 1_000_000)[0])
+    b = numbers(dealt(50, 50, seed=1, epoch=lambda: 0)[0])
+    c = numbers(dealt(50, 50, seed=2**32 - 1, epoch=lambda: 0)[0])  # the largest seed
+    assert a != b
+    assert b != c
+
+
+@WORLDS
+@pytest.mark.parametrize("done", [0, 1, 3, 4])
+def test_goes_on_in_the_middle_of_an_epoch(done: int, world_size: int) -> None:
+    now = [0]
+    for before, after in zip(*(dealt(50, 16, world_size, seed=0, epoch=lambda: now[0]) for _ in range(2)), strict=True):
+        now[0] = 5
+        expected = numbers(before)
+        running = iter(before)
+        for _ in range(done):
+            next(running)
+        if done:
+            after.load_state_dict(before.state_dict())
+        assert numbers(after) == (expected[done:] if done < 4 else expected)
+        assert len(after) == 4
+        now[0] = 6
+        again = numbers(after)
+        assert again == numbers(before)
+        assert len(again) == 4
+        assert again != expected
+
+
+def test_state_of_a_new_and_of_a_resumed_epoch() -> None:
+    [batches] = dealt(50, 16, seed=0)
+    assert batches.state_dict() == {"next": 0}
+    batches.load_state_dict({"next": 3})
+    assert batches.state_dict() == {"next": 3}  # stopped again before its first batch
+    assert len(list(batches)) == 1
+
+
+def test_an_epoch_left_early_is_not_remembered() -> None:
+    [batches] = dealt(50, 16, seed=0)
+    next(iter(batches))
+    assert len(list(batches)) == 4
+
+
+# --- several steps at a time
+
+
+@pytest.mark.parametrize(("steps", "lengths"), [(1, [1] * 7), (3, [3, 3, 1]), (7, [7]), (16, [7])])
+def test_executions_hold_the_same_batches(steps: int, lengths: list[int]) -> None:
+    """100 images, 16 at a time: seven batches."""
+    [batches] = dealt(100, 16, seed=0)
+    executions = Executions(dealt(100, 16, seed=0)[0], steps)
+    assert len(executions) == len(lengths)
+    assert [numbers(execution) for execution in executions] == [
+        numbers(batches)[sum(lengths[:i]) :][:n] for i, n in enumerate(lengths)
+    ]
+
+
+def test_executions_go_on_where_they_were() -> None:
+    """And the next epoch is a whole one."""
+    executions = Executions(dealt(100, 16, seed=0)[0], 3)
+    first = next(iter(executions))
+    assert len(list(first)) == 3
+    state = executions.state_dict()
+    resumed = Executions(dealt(100, 16, seed=0)[0], 3)
+    resumed.load_state_dict(state)
+    whole = [numbers(execution) for execution in executions]
+    assert len(resumed) == len(whole) == 3
+    assert [numbers(execution) for execution in resumed] == whole[1:]
+    assert [numbers(execution) for execution in resumed] == whole

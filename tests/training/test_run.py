@@ -1,0 +1,499 @@
+"""One run, in this process, on real Fashion-MNIST: its record, its repetition, its endings, its resumption."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import math
+import os
+import platform
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from fc2conv.training.classes import LeNet
+from lightning.pytorch import Trainer
+
+from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.architectures.mlp import MLPConfig
+from fc2conv.cli import recorded
+from fc2conv.config.parsing import parse
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned, explain
+from fc2conv.record.folder import reserve
+from fc2conv.record.lock import claim
+from fc2conv.record.result import Result
+from fc2conv.training import classifier
+from fc2conv.training.callbacks import EpochRecorder, StopOnSignal
+from fc2conv.training.classifier import Classifier
+from fc2conv.training.distributed import Processes
+from fc2conv.training.run import config_of, run
+from fc2conv.training.run import test as run_test
+
+
+@pytest.fixture
+def config(tmp_path: Path, data_dir: str) -> Config:
+    """A LeNet with everything random in it (dropout, augmentation), small enough for a test."""
+    return Config(
+        model=LeNetConfig(activation="relu", dropout=0.2),
+        data=DataConfig(dir=data_dir, train_size=1000, val_size=500, flip=True, translate=2, batch_size=128),
+        optim=OptimConfig(name="adam", lr=0.003),
+        trainer=TrainerConfig(max_epochs=3, accelerator="cpu", threads=1, progress=False),
+        logger=LoggerConfig(name="csv"),
+        runs_dir=str(tmp_path / "runs"),
+        name="run",
+    )
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without the clock."""
+    with (folder / "metrics.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_the_record_is_complete(config: Config) -> None:
+    result = run(config, ["model=lenet", "seed=0"])
+    folder = Path(config.runs_dir) / "run"
+    values = json.loads((folder / "result.json").read_text())
+    assert result is not None
+    assert values["status"] == "done"
+    assert values["overrides"] == ["model=lenet", "seed=0"]
+    assert (
+        parse(Config, values["config"]) == config == parse(Config, yaml.safe_load((folder / "config.yaml").read_text()))
+    )
+    assert values["params"] == {
+        "total": 61706,
+        "layers": {"conv1": 156, "conv2": 2416, "linear3": 48120, "linear4": 10164, "output": 850},
+    }
+    assert (values["macs"], values["receptive_field"]) == (416520, 16)
+    assert (values["train"]["n"], values["val"]["n"], values["test"]["n"]) == (1000, 500, 10000)
+    assert (values["epochs"], values["world_size"], values["device"]) == (3, 1, "cpu")
+    assert 1 <= values["best_epoch"] <= 3
+    assert set(values["seconds"]) == {"total", "fit", "test"}
+    assert values["data_sha256"]["train_images"].startswith("c59f468a")
+    assert {"torch", "lightning", "hydra-core"} <= set(values["versions"])
+    assert "error" not in values
+    assert sorted(p.name for p in folder.iterdir()) == [
+        *("checkpoints", "config.yaml", "metrics.csv", "result.json", "train.log"),
+    ]
+    assert [r["epoch"] for r in rows(folder)] == ["1", "2", "3"]
+    best = max(rows(folder), key=lambda r: float(r["val/acc"]))
+    assert values["val"]["acc"] == pytest.approx(float(best["val/acc"]), abs=1e-6)
+    assert "epoch 3/3" in (folder / "train.log").read_text()
+
+
+def test_same_command_same_weights_and_another_seed_others(config: Config) -> None:
+    folder = Path(config.runs_dir)
+    first = run(config)
+    again = run(replace(config, name="again"))
+    other = run(replace(config, name="other", seed=1))
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert same(weights(folder / "run"), weights(folder / "again"))
+    assert first.test == again.test
+    assert not same(weights(folder / "run"), weights(folder / "other"))
+    assert first.identity == again.identity != other.identity
+
+
+def test_task_test_repeats_the_figures_exactly(config: Config) -> None:
+    result = run(config)
+    assert result is not None
+    path = Path(config.runs_dir) / "run" / "checkpoints" / "best.ckpt"
+    assert config_of(path) == plain(config)
+    assert run_test(replace(config, task="test", ckpt=str(path))) == result.test
+
+
+def test_the_best_epoch_is_tested_not_the_last(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    validated: list[float] = []
+    report = Classifier._report
+
+    def worse_and_worse(self: Classifier, part: str) -> None:
+        report(self, part)
+        if part == "val":
+            validated.append(self.figures["val"]["acc"])
+            self.figures["val"]["acc"] = 1 / len(validated)
+
+    monkeypatch.setattr(Classifier, "_report", worse_and_worse)
+    result = run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert result is not None
+    assert result.best_epoch == 1
+    assert not same(weights(folder, "best"), weights(folder, "last"))
+    module = Classifier.load(str(folder / "checkpoints" / "best.ckpt"))
+    assert run_test(replace(config, task="test", ckpt=str(folder / "checkpoints" / "best.ckpt"))) == result.test
+    assert module.config == config.model
+
+
+@pytest.mark.parametrize("step", [3, 11, 16, 24])
+def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(
+    config: Config, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 steps an epoch: the middle of the first and second epoch, the end of the second, and of the last. The whole run
+    makes them in one execution, the one that is cut one by one; it goes on so, whatever is the default then."""
+    whole = run(config)
+    ask = StopOnSignal.on_train_batch_end
+
+    def signal_at(self: StopOnSignal, trainer: Trainer, *args: Any) -> None:
+        if trainer.global_step == step:
+            signal.raise_signal(signal.SIGTERM)
+        ask(self, trainer, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnSignal, "on_train_batch_end", signal_at)
+        patch.setattr(classifier, "STEPS", 1)
+        with pytest.raises(Interrupted) as caught:
+            run(replace(config, name="cut"))
+    monkeypatch.setattr(classifier, "STEPS", 3)
+    assert caught.value.exit_code == 143
+    folder = Path(config.runs_dir)
+    stopped = Result.read(folder / "cut")
+    assert (stopped.status, stopped.error, stopped.test) == ("interrupted", "stopped by SIGTERM", None)
+
+    resumed = run(replace(config, name="cut"), folder=folder / "cut", resumed=True)
+    assert whole is not None
+    assert resumed is not None
+    assert resumed.status == "done"
+    assert same(weights(folder / "run"), weights(folder / "cut"))
+    assert rows(folder / "run") == rows(folder / "cut")
+    assert (whole.test, whole.val, whole.best_epoch) == (resumed.test, resumed.val, resumed.best_epoch)
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    whole = run(config)
+    save = EpochRecorder.save
+
+    def die_after_saving(self: EpochRecorder, trainer: Trainer, better: bool) -> None:
+        save(self, trainer, better)
+        if trainer.current_epoch == 1:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochRecorder, "save", die_after_saving)
+        with pytest.raises(Killed):
+            run(replace(config, name="cut"))
+    folder = Path(config.runs_dir)
+    resumed = run(replace(config, name="cut"), folder=folder / "cut", resumed=True)
+    assert whole is not None
+    assert resumed is not None
+    assert same(weights(folder / "run"), weights(folder / "cut"))
+    assert rows(folder / "run") == rows(folder / "cut")
+    assert whole.test == resumed.test
+
+
+def test_a_run_without_a_checkpoint_of_ours_is_not_gone_on_with(config: Config) -> None:
+    run(config)
+    folder = Path(config.runs_dir) / "run"
+    last = folder / "checkpoints" / "last.ckpt"
+    earlier = torch.load(last, weights_only=True)
+    del earlier["ImageData"]
+    torch.save(earlier, last)
+    record = (folder / "result.json").read_text()
+    with pytest.raises(ConfigError, match="an earlier version, which counted steps otherwise"):
+        run(config, folder=folder, resumed=True)
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        run(config, folder=folder, resumed=True)
+    assert (folder / "result.json").read_text() == record
+
+
+def test_a_signal_during_the_test_ends_the_run_at_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_test_start(self: Classifier) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Classifier, "on_test_start", on_test_start)
+    with pytest.raises(Interrupted):
+        run(config)
+    assert Result.read(Path(config.runs_dir) / "run").status == "interrupted"
+    monkeypatch.undo()
+    resumed = run(config, folder=Path(config.runs_dir) / "run", resumed=True)
+    assert resumed is not None
+    assert resumed.status == "done"
+    assert resumed.test is not None
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(config: Config) -> None:
+    diverging = replace(config, model=MLPConfig(init="xavier"), optim=OptimConfig(lr=1e30))
+    with pytest.raises(NonFiniteLoss, match=r"step \d+ with learning rate .*optim.lr \(it was 1e\+30\)"):
+        run(diverging)
+    result = Result.read(Path(config.runs_dir) / "run")
+    assert result.status == "failed"
+    assert "learning rate" in (result.error or "")
+
+
+def test_a_bug_is_recorded_and_raised(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Classifier, *args: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Classifier, "validation_step", broken)
+    with pytest.raises(ZeroDivisionError):
+        run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert Result.read(folder).error == "ZeroDivisionError: a bug"
+    assert "Traceback" in (folder / "train.log").read_text()
+
+
+def test_a_full_disk_ends_the_run_with_a_record(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a checkpoint goes, so that there is room to say what happened; the log may fail, too."""
+
+    def full(self: Trainer, path: Path, *args: Any, **kwargs: Any) -> None:
+        Path(path).write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert Result.read(folder).status == "failed"
+    assert list((folder / "checkpoints").iterdir()) == []
+    code, message = explain(raised.value)
+    assert code == 1
+    assert message.startswith("the disk is full (")
+    assert message.endswith("free some space, or choose another runs_dir")
+
+
+def test_whoever_watches_may_stop_the_run(config: Config) -> None:
+    """After the epoch is saved; the test set is left alone; after the last epoch there is nothing to stop."""
+    seen: list[tuple[int, float]] = []
+
+    def watch(epoch: int, accuracy: float) -> bool:
+        seen.append((epoch, accuracy))
+        return epoch == 2
+
+    with pytest.raises(Pruned, match="after epoch 2"):
+        run(replace(config, trainer=replace(config.trainer, max_epochs=4)), watch=watch)
+    result = Result.read(Path(config.runs_dir) / "run")
+    assert (result.status, result.epochs, result.test) == ("pruned", 2, None)
+    assert [epoch for epoch, _ in seen] == [1, 2]
+    assert (Path(config.runs_dir) / "run" / "checkpoints" / "last.ckpt").exists()
+    done = run(replace(config, name="whole", trainer=replace(config.trainer, max_epochs=2)), watch=watch)
+    assert done is not None
+    assert done.status == "done"
+
+
+def test_wrong_data_leaves_no_folder(config: Config, tmp_path: Path) -> None:
+    wrong = replace(config, data=DataConfig(name="folder", path=str(tmp_path / "nothing"), dir=str(tmp_path)))
+    with pytest.raises(ConfigError, match="nothing is no folder"):
+        run(wrong)
+    assert not Path(config.runs_dir).exists()
+
+
+FAULTS = """
+import resource, torch
+from fc2conv.training.run import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        blocks = [torch.ones(1000 * n) for n in (300, 1200, 75, 1200)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+before = faults()
+keep_freed_memory()
+faults()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc")
+def test_memory_that_a_step_has_freed_is_there_for_the_next() -> None:
+    """Ten times 11 MB, in a process whose C library gives blocks back at once."""
+    eager = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], env={**os.environ, **eager}, capture_output=True, text=True, check=True
+    )
+    before, after = map(int, done.stdout.split())
+    pages = 10 * 11_100_000 // 4096
+    assert before > pages * 0.9
+    assert after < pages * 0.01
+
+
+def test_early_stopping(config: Config) -> None:
+    still = OptimConfig(lr=1e-12, schedule="constant")
+    result = run(replace(config, optim=still, trainer=replace(config.trainer, max_epochs=9, patience=2)))
+    assert result is not None
+    assert (result.status, result.epochs, result.best_epoch) == ("done", 3, 1)
+
+
+def test_a_run_that_had_lost_patience_does_not_go_on(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the test, after its last epoch was saved."""
+    still = OptimConfig(lr=1e-12, schedule="constant")
+    config = replace(config, optim=still, trainer=replace(config.trainer, max_epochs=9, patience=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "on_test_epoch_end", lambda self: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(Interrupted) as caught:
+            run(config)
+    folder = Path(config.runs_dir) / "run"
+    assert caught.value.folder == folder
+    result = run(config, folder=folder, resumed=True)
+    assert result is not None
+    assert (result.status, result.epochs, result.best_epoch) == ("done", 3, 1)
+    assert [row["epoch"] for row in rows(folder)] == ["1", "2", "3"]
+
+
+def test_two_processes_do_not_train_in_one_folder(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(config.runs_dir) / "run"
+    tried: list[str] = []
+
+    def meanwhile(self: Classifier) -> None:
+        before = (folder / "result.json").read_bytes()
+        with pytest.raises(ConfigError, match="run is being trained by another process") as caught:
+            run(config, folder=folder, resumed=True)
+        tried.append(caught.value.key)
+        assert (folder / "result.json").read_bytes() == before
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "on_test_epoch_start", meanwhile)
+        result = run(config)
+    assert result is not None
+    assert (result.status, tried) == ("done", ["resume"])
+    with claim(folder, "train.log") as free:
+        assert free
+
+
+def test_the_record_says_the_rate_of_an_epochs_last_step(config: Config) -> None:
+    """Cosine over 24 steps: 0.003 (1 + cos(pi t / 24)) / 2 at step t."""
+    run(replace(config, optim=OptimConfig(name="sgd", lr=0.003, schedule="cosine")))
+    expected = [0.003 * (1 + math.cos(math.pi * t / 24)) / 2 for t in (7, 15, 23)]
+    assert [float(r["lr"]) for r in rows(Path(config.runs_dir) / "run")] == pytest.approx(expected, rel=1e-4)
+
+
+def test_large_networks_make_fewer_steps_in_an_execution() -> None:
+    """At most 16, and two thousand million multiply-accumulates: LeNet has 416,520."""
+    assert [LeNet(LeNetConfig()).steps_per_execution(n) for n in (1, 256, 1000, 4801, 10000)] == [16, 16, 4, 1, 1]
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize("steps", [3, 16])
+def test_how_many_steps_an_execution_makes_does_not_matter(
+    config: Config, precision: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a schedule, dropout, augmentation and clipping; 8 steps an epoch."""
+    trainer = replace(config.trainer, max_epochs=2, precision=precision, gradient_clip=0.5)
+    calls: list[int] = []
+    monkeypatch.setattr(StopOnSignal, "on_train_batch_end", lambda self, *args: calls.append(args[-1]))
+    for n in (1, steps):
+        monkeypatch.setattr(classifier, "STEPS", n)
+        run(replace(config, trainer=trainer, name=str(n)))
+    assert calls == [*range(8), *range(8), *range(math.ceil(8 / steps)), *range(math.ceil(8 / steps))]
+    one, several = (Path(config.runs_dir) / str(n) for n in (1, steps))
+    assert same(weights(one), weights(several))
+    assert rows(one) == rows(several)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+def test_the_gradient_is_clipped_to_its_largest_norm(config: Config, precision: Any) -> None:
+    """One step of plain SGD moves the weights by the rate times the norm."""
+    trainer = replace(config.trainer, max_epochs=1, precision=precision, gradient_clip=0.01)
+    optim = OptimConfig(name="sgd", lr=0.5, momentum=0.0, weight_decay=0.0, schedule="constant")
+    run(replace(config, data=replace(config.data, batch_size=1000), trainer=trainer, optim=optim))
+    torch.manual_seed(config.seed)
+    before = LeNet(config.model).net.state_dict()
+    after = Classifier.load(str(Path(config.runs_dir) / "run" / "checkpoints" / "last.ckpt")).net.state_dict()
+    moved = torch.stack([(after[k] - before[k]).square().sum() for k in before]).sum().sqrt()
+    assert moved.item() == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_mixed_precision_and_clipping_go_together(config: Config, name: Any) -> None:
+    trainer = replace(config.trainer, max_epochs=1, precision="bf16-mixed", gradient_clip=1.0)
+    result = run(replace(config, optim=OptimConfig(name=name, lr=0.003), trainer=trainer))
+    assert result is not None
+    assert result.status == "done"
+
+
+def test_the_cpu_has_no_half_precision(config: Config) -> None:
+    with pytest.raises(ConfigError, match="use bf16-mixed") as caught:
+        run(replace(config, trainer=replace(config.trainer, precision="16-mixed")))
+    assert caught.value.key == "trainer.precision"
+    assert not Path(config.runs_dir).exists()
+
+
+def test_weights_that_explode_in_the_last_step_stop_the_run(config: Config) -> None:
+    """One step: the training loss is that of the initial weights."""
+    data = replace(config.data, batch_size=2000)
+    optim = OptimConfig(name="sgd", lr=1e30, schedule="constant")
+    with pytest.raises(NonFiniteLoss, match="the validation loss became"):
+        run(replace(config, data=data, optim=optim, trainer=replace(config.trainer, max_epochs=1)))
+    assert Result.read(Path(config.runs_dir) / "run").status == "failed"
+
+
+def test_a_loss_that_is_looked_at_now_and_then_is_looked_at_in_the_end(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where not each step is looked at."""
+    monkeypatch.setattr(Classifier, "_check_finite", lambda self, total: None)
+    optim = OptimConfig(name="sgd", lr=1e30, schedule="constant")
+    with pytest.raises(NonFiniteLoss, match="loss became nan"):
+        run(replace(config, optim=optim))
+
+
+def test_own_images(config: Config, image_folder: Path, tmp_path: Path) -> None:
+    own = DataConfig(
+        name="folder", path=str(image_folder), dir=str(tmp_path / "cache"), val_size=0.2, size=12, batch_size=16
+    )
+    model = LeNetConfig(kernel_size=3, padding="same", activation="relu")
+    result = run(replace(config, data=own, model=model, trainer=replace(config.trainer, max_epochs=20)))
+    assert result is not None
+    assert result.test is not None
+    assert result.test["n"] == 12  # a fifth of 60
+    assert result.test["acc"] > 0.9  # brightness alone tells the classes
+
+
+def test_runs_started_at_once_get_folders_of_their_own(config: Config) -> None:
+    unnamed = replace(config, name=None)
+    assert len({reserve(unnamed) for _ in range(50)}) == 50
+    folder = reserve(config)
+    (folder / "result.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a run already"):
+        reserve(config)
+
+
+def test_checkpoints_where_files_cannot_have_two_names(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    result = run(replace(config, trainer=replace(config.trainer, max_epochs=1)))
+    folder = Path(config.runs_dir) / "run"
+    assert result is not None
+    assert same(weights(folder, "best"), weights(folder))
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_group_chosen_at_a_resume_keeps_the_other_keys(config: Config) -> None:
+    values = plain(config)
+    source = {**values, "trainer": {**values["trainer"], "max_epochs": 7, "accelerator": "auto"}}
+    resumed = replace(config, trainer=TrainerConfig(accelerator="cpu", threads=2), resume="run")
+    found = recorded(resumed, plain(resumed), ["trainer=cpu", "trainer.threads=2"], source)
+    assert (found.trainer.max_epochs, found.trainer.accelerator, found.trainer.threads) == (7, "cpu", 2)
+    assert found.model == config.model
+
+
+def test_nodes_that_nobody_started_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(key, value)
+    trainer = TrainerConfig(strategy="ddp", devices="auto")
+    assert Processes.of_environment(replace(trainer, num_nodes=2)).nodes == 2
+    with pytest.raises(ConfigError, match="got 7, but started by torchrun with 4 processes on 2 nodes"):
+        Processes.of_environment(replace(trainer, num_nodes=7))
