@@ -1,50 +1,58 @@
-"""The direction of the imports, read from the source: what a module may not know, and what may not know it; and how
-large ones are made."""
+"""The direction of the imports, read from the source: what a room may know, and that no two files know each other."""
 
 from __future__ import annotations
 
 import ast
-import gc
+import subprocess
 import sys
-from contextlib import suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import fc2conv
-from fc2conv.imports import uncollected
 
 ROOT = Path(fc2conv.__file__).parent
 FILES = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in ROOT.rglob("*.py")}
-"""Module names without the package's: config, models, models.lenet, ..."""
+"""Module names without the package's: errors, architectures, architectures.lenet, ..."""
 
-TORCH_FREE = [
-    *(
-        "config",
-        "parsing",
-        "geometry",
-        "result",
-        "show",
-        "record",
-        "signals",
-        "lock",
-        "world",
-        "imports",
-        "cli",
-        "data.folder",
-        "models",
-    ),
-    *("compose", "sweep.cells", "sweep.files", "sweep.share", "sweep.table", "sweep.board"),
-    *("sweep.sweeper", "sweep.pool", "sweep.study", "sweep.job"),
-    *(f"models.{family}" for family in ("perceptrons", "ladder", "lenet", "nin", "resnet", "convnet")),
-]
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "fields": {"errors"},
+    "architectures": {"fields"},
+    "config": {"architectures"},
+    "nets": {"architectures"},
+    "data": {"config"},
+    "record": {"config"},
+    "training": {"config", "nets", "data", "record", "speed"},
+    "instruments": {"nets", "data"},
+    "compose": {"config", "data"},
+    "sweep": {"compose", "training"},
+    "claims": {"sweep", "record"},
+    "report": {"record"},
+    "playground": {"instruments", "report", "claims"},
+    "cli": {"sweep", "report", "claims", "playground"},
+    "api": {"cli"},
+    "__init__": {"api"},
+    "speed": set(),
+}
+"""Room -> the rooms that it may import, besides all that these may. A room that does not exist yet may be named."""
+
+TORCH_FREE = ("errors", "fields", "architectures", "config", "record", "compose", "cli", "sweep", "report", "claims")
+"""Rooms whose files import no torch at their top, where a function may."""
+USES_TORCH = {"record.tracking", "sweep.warm"}
+"""Files in these rooms that do."""
 
 
-def imports(path: Path) -> set[str]:
-    """Every name that the file imports, dotted, wherever in the file: `from a.b import c` is a.b and a.b.c."""
+def imports(path: Path, everywhere: bool = True) -> set[str]:
+    """Every name that the file imports, dotted: `from a.b import c` is a.b and a.b.c.
+
+    Args:
+        everywhere: in functions, too; else at the top only, but for what type checkers alone read
+    """
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if everywhere else tree.body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -62,66 +70,52 @@ def importers(*targets: str) -> set[str]:
     return {name for name, found in IMPORTS.items() if any(f"{i}.".startswith(f"{t}.") for i in found for t in targets)}
 
 
-def rooms(modules: set[str]) -> set[str]:
-    return {name.split(".")[0] for name in modules}
+def room(module: str) -> str:
+    return module.split(".")[0]
 
 
-@pytest.mark.parametrize("name", TORCH_FREE)
+def known(name: str) -> set[str]:
+    """Our modules that a module imports, wherever in its file."""
+    return {i.removeprefix("fc2conv.") for i in IMPORTS[name]} & (set(FILES) - {name, "__init__"})
+
+
+def reachable(start: str) -> set[str]:
+    """The rooms that a room may import."""
+    found = set(ARROWS[start])
+    for other in ARROWS[start]:
+        found |= reachable(other)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_imports_flow_one_way(name: str) -> None:
+    assert {room(other) for other in known(name)} - {room(name)} <= reachable(room(name))
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Not through others either. A package's own file stands for nothing but itself."""
+    TopologicalSorter({name: known(name) for name in FILES}).prepare()
+
+
+@pytest.mark.parametrize("name", sorted(n for n in FILES if room(n) in TORCH_FREE and n not in USES_TORCH))
 def test_needs_no_torch(name: str) -> None:
-    assert name not in importers("torch", "torchvision", "torchmetrics", "lightning")
+    heavy = {"torch", "torchvision", "torchmetrics", "lightning", "wandb"}
+    assert not {room(i) for i in imports(FILES[name], everywhere=False)} & heavy
 
 
 @pytest.mark.parametrize(
     ("target", "allowed"),
     [
-        # a room that does not exist yet may be named: the house has a place for it
-        ("hydra", {"cli", "compose", "sweep"}),
-        ("omegaconf", {"cli", "compose", "sweep"}),
-        ("wandb", {"tracking", "report", "sweep"}),
-        ("fc2conv.training.run", {"cli", "launch", "sweep"}),
-        ("fc2conv.training.launch", {"cli", "sweep"}),
-        ("fc2conv.cli", {"launch", "sweep"}),  # a rank and a cell answer an error as the command line does
-        ("fc2conv.record.tracking", {"run"}),
-        ("fc2conv.training.callbacks", {"run", "launch"}),
-        ("fc2conv.report", {"report"}),
-        ("fc2conv.sweep", {"sweep", "cli"}),
+        ("hydra", {"cli", "compose", "sweep", "api"}),
+        ("omegaconf", {"cli", "compose", "sweep", "api"}),
+        ("wandb", {"record.tracking", "report", "sweep.pool"}),
+        ("fc2conv.speed", {"speed", "training.run", "training.distributed"}),
+        ("optuna", {"sweep"}),
+        ("pandas", {"api", "report", "record"}),
     ],
 )
 def test_is_known_only_to(target: str, allowed: set[str]) -> None:
-    assert rooms(importers(target)) <= allowed
-
-
-@pytest.mark.parametrize("room", ["models", "geometry", "config", "parsing", "result", "classifier", "data"])
-def test_knows_nothing_of_how_a_run_is_started(room: str) -> None:
-    for target in ("hydra", "omegaconf", "wandb", "lightning.pytorch.Trainer", "lightning.Trainer"):
-        assert room not in rooms(importers(target)), target
-
-
-# who may import whom, of the rooms that the direction is about
-ARROWS = {
-    "config": set(),
-    "parsing": {"config"},
-    "signals": set(),
-    "result": set(),
-    "geometry": {"config"},
-    "lock": set(),
-    "data": {"config", "parsing", "geometry"},
-    "models": {"config", "geometry", "classifier"},
-    "classifier": {"config", "parsing", "geometry", "data", "models"},
-    "record": {"config", "geometry", "result", "lock"},
-    "show": {"config", "geometry", "result"},
-}
-
-
-@pytest.mark.parametrize("room", ARROWS)
-def test_imports_flow_one_way(room: str) -> None:
-    ours = rooms(set(FILES) - {"__init__"})
-    found = {other for other in ours - {room} for name in importers(f"fc2conv.{other}") if name.split(".")[0] == room}
-    assert found <= ARROWS[room]
-
-
-def test_only_the_lightning_modules_of_models_know_the_classifier() -> None:
-    assert {n for n in importers("fc2conv.training.classifier") if n.startswith("models")} == {"models.modules"}
+    assert {n for n in importers(target) if not {n, room(n)} & allowed} == set()
 
 
 def test_there_is_no_drawer() -> None:
@@ -131,23 +125,17 @@ def test_there_is_no_drawer() -> None:
 
 def test_the_imports_are_found() -> None:
     """The tests above would pass on nothing."""
-    assert {"config", "models.lenet", "run", "cli"} <= set(FILES)
+    assert {"errors", "architectures.lenet", "training.run", "cli"} <= set(FILES)
     assert "cli" in importers("fc2conv.training.run") & importers("hydra")
-    assert {"classifier", "models.layers"} <= importers("torch")
-    assert "run" in importers("lightning.pytorch.Trainer")
+    assert {"training.classifier", "nets.build"} <= importers("torch")
+    assert {"training", "config"} <= {room(name) for name in known("cli")}
 
 
-@pytest.mark.parametrize("imported", [True, False])
-def test_what_was_imported_is_left_alone_and_nothing_else(imported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second run in one process imports nothing: what it finds of the first must still be collected."""
-    before = gc.get_freeze_count()
-    try:
-        with suppress(ImportError), uncollected():
-            assert not gc.isenabled()
-            if imported:
-                monkeypatch.setitem(sys.modules, "large", ModuleType("large"))
-            raise ImportError
-        assert gc.isenabled()
-        assert (gc.get_freeze_count() > before) == imported
-    finally:
-        gc.unfreeze()
+def test_the_package_costs_no_torch_and_sets_nothing() -> None:
+    script = (
+        "import os, sys; before = dict(os.environ); import fc2conv; fc2conv.__version__; dir(fc2conv)\n"
+        "assert dict(os.environ) == before\n"
+        "print(sorted({'torch', 'lightning', 'hydra', 'wandb', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

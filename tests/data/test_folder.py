@@ -277,8 +277,8 @@ def test_image_data(config: Callable[..., DataConfig]) -> None:
     data = ImageData(config(size=9, val_size=12, batch_size=10, colour=True))
     assert data.classes == CLASSES
     assert data.shape == (3, 9, 9)
-    assert [len(i) for i in (data.train_index, data.val_index, data.test_index)] == [36, 12, 12]
-    assert sum(len(b.labels) for b in chain.from_iterable(data.train_dataloader())) == 36
+    assert [len(i) for i in (data.train_indices, data.val_indices, data.test_indices)] == [36, 12, 12]
+    assert sum(len(labels) for _, labels in data.train_dataloader()) == 36
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""module.py: the split, what the network sees of Fashion-MNIST, and batches that deal every image exactly once."""
+"""image_data.py: the split, what the network sees of Fashion-MNIST, and batches that deal every image exactly once."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,8 +18,9 @@ from torch import Tensor
 from fc2conv.errors import ConfigError
 from fc2conv.config.schema import DataConfig
 from fc2conv.data import image_data
-from fc2conv.data.image_data import Batch, Batches, Executions, ImageData
+from fc2conv.data.image_data import Batches, ImageData, Place
 from fc2conv.data.sources import Images, load
+from fc2conv.data.transforms import mixed_seed
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def source(data_dir: str) -> Images:
 @pytest.fixture(autouse=True)
 def opened_once(source: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tests here are about one dataset; opening it checks 55 MB."""
-    monkeypatch.setattr(module, "load", lambda config: source)
+    monkeypatch.setattr(image_data, "load", lambda config: source)
 
 
 @pytest.fixture
@@ -45,20 +46,26 @@ def split(data_dir: str, run_seed: int = 0, **settings: Any) -> ImageData:
 
 
 def training_images(data: ImageData) -> tuple[Tensor, npt.NDArray[np.uint8]]:
-    """The training part as the network sees it, and the same images' raw pixels."""
-    seen = [data.view(batch, "train") for batch in chain.from_iterable(data.train_dataloader())]
+    """The training split as the network sees it, and the same images' raw pixels."""
+    seen = torch.cat([images for images, _ in data.train_dataloader()])
     raw = np.load(f"{data.config.dir}/fashion_mnist/train_images.npy", mmap_mode="r")
-    return torch.cat([b.images for b in seen]), raw[torch.cat([b.numbers for b in seen]).numpy()]
+    return seen, raw[order_of(data)]
+
+
+def order_of(data: ImageData, split: Any = "train") -> list[int]:
+    """Indices of the images that a split deals, in order."""
+    batches = data.batches(split)
+    batches.transform = lambda pixels, indices, epoch: indices
+    return [int(i) for indices, _ in batches for i in indices]
 
 
 # --- the split
 
 
 def test_the_official_test_set_is_untouched(data: ImageData) -> None:
-    assert torch.equal(data.test_index, torch.arange(10_000))
-    batches = list(data.test_dataloader())
-    assert list(chain(*numbers(batches))) == list(range(10_000))
-    labels = torch.cat([batch.labels for batch in batches])
+    assert torch.equal(data.test_indices, torch.arange(10_000))
+    assert order_of(data, "test") == list(range(10_000))
+    labels = torch.cat([labels for _, labels in data.test_dataloader()])
     assert labels[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]  # as published
     assert labels.bincount().tolist() == [1000] * 10
     # the header of an IDX file of 10,000 bytes, and the published file's SHA-256
@@ -67,36 +74,36 @@ def test_the_official_test_set_is_untouched(data: ImageData) -> None:
 
 
 def test_the_parts_share_no_image_and_are_balanced(data: ImageData) -> None:
-    assert len(data.val_index) == 5_000
-    assert len(data.train_index) == 55_000
-    assert sorted([*data.train_index.tolist(), *data.val_index.tolist()]) == list(range(60_000))
-    assert data.source.train_labels[data.val_index].bincount().tolist() == [500] * 10
+    assert len(data.val_indices) == 5_000
+    assert len(data.train_indices) == 55_000
+    assert sorted([*data.train_indices.tolist(), *data.val_indices.tolist()]) == list(range(60_000))
+    assert data.source.train_labels[data.val_indices].bincount().tolist() == [500] * 10
 
 
 def test_subsets_are_balanced_and_nested(data: ImageData, data_dir: str) -> None:
     sizes = (10, 1_000, 2_000, 55_000)
     subsets = [split(data_dir, train_size=n) for n in sizes]
     for n, subset in zip(sizes[:3], subsets[:3], strict=True):
-        assert data.source.train_labels[subset.train_index].bincount().tolist() == [n // 10] * 10
-    sets = [set(subset.train_index.tolist()) for subset in subsets]
+        assert data.source.train_labels[subset.train_indices].bincount().tolist() == [n // 10] * 10
+    sets = [set(subset.train_indices.tolist()) for subset in subsets]
     assert [len(s) for s in sets] == list(sizes)
     assert sets[0] < sets[1] < sets[2] < sets[3]
-    assert all(torch.equal(subset.val_index, data.val_index) for subset in subsets)
+    assert all(torch.equal(subset.val_indices, data.val_indices) for subset in subsets)
 
 
 def test_data_seed_draws_the_split_and_the_runs_seed_does_not(data: ImageData, data_dir: str) -> None:
     same, other = split(data_dir, run_seed=1), split(data_dir, seed=1)
-    assert torch.equal(same.val_index, data.val_index)
-    assert torch.equal(same.train_index, data.train_index)
-    assert set(other.val_index.tolist()) != set(data.val_index.tolist())
-    assert other.source.train_labels[other.val_index].bincount().tolist() == [500] * 10
+    assert torch.equal(same.val_indices, data.val_indices)
+    assert torch.equal(same.train_indices, data.train_indices)
+    assert set(other.val_indices.tolist()) != set(data.val_indices.tolist())
+    assert other.source.train_labels[other.val_indices].bincount().tolist() == [500] * 10
 
 
 @pytest.mark.parametrize(("val_size", "n_val"), [(0.1, 6_000), (59_990, 59_990)])
 def test_val_size_is_a_number_or_a_part(data_dir: str, val_size: float, n_val: int) -> None:
     data = split(data_dir, val_size=val_size)
-    assert data.source.train_labels[data.val_index].bincount().tolist() == [n_val // 10] * 10
-    assert len(data.train_index) == 60_000 - n_val
+    assert data.source.train_labels[data.val_indices].bincount().tolist() == [n_val // 10] * 10
+    assert len(data.train_indices) == 60_000 - n_val
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_standard_is_mean_0_and_std_1_over_the_training_part(data_dir: str, sett
     assert abs(images.double().mean()) < 1e-4
     assert abs(images.double().std(correction=0) - 1) < 1e-4
     # the other parts with the same two numbers
-    images = data.view(next(iter(data.test_dataloader())), "test").images
+    images, _ = next(iter(data.test_dataloader()))
     raw = np.load(f"{data_dir}/fashion_mnist/test_images.npy", mmap_mode="r")
     np.testing.assert_allclose(images.numpy(), (raw[: len(images)] - mean) / std, rtol=1e-4, atol=1e-5)
 
@@ -156,69 +163,61 @@ def test_unit_is_from_0_to_1(data_dir: str) -> None:
     assert images.max() == pytest.approx(1)
 
 
+def test_loaders_by_hand_give_float_images_and_labels(data: ImageData) -> None:
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        images, labels = next(iter(loader))
+        assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+        assert images.shape == (len(labels), 1, 28, 28)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_training_images_change_with_run_and_epoch_and_the_others_never(data_dir: str) -> None:
     settings: dict[str, Any] = {"permutation": "fresh", "canvas": 32, "place": "random", "batch_size": 20}
     first, again, other = (split(data_dir, seed, **settings) for seed in (0, 0, 1))
-    batch = next(next(iter(first.train_dataloader())))
-    seen = first.view(batch, "train", epoch=2).images
-    assert torch.equal(again.view(batch, "train", epoch=2).images, seen)
-    assert not torch.equal(first.view(batch, "train", epoch=3).images, seen)
-    assert not torch.equal(other.view(batch, "train", epoch=2).images, seen)
-    for part in ("val", "test"):
-        batch = next(iter(getattr(first, f"{part}_dataloader")()))
-        seen = first.view(batch, part, epoch=0).images
-        assert torch.equal(first.view(batch, part, epoch=1).images, seen)
-        assert torch.equal(other.view(batch, part, epoch=0).images, seen)
+    pixels, indices = first.source.train_images[:20], torch.arange(20)
+    seen = first.transformed(pixels, indices, "train", epoch=2)
+    assert torch.equal(again.transformed(pixels, indices, "train", epoch=2), seen)
+    assert not torch.equal(first.transformed(pixels, indices, "train", epoch=3), seen)
+    assert not torch.equal(other.transformed(pixels, indices, "train", epoch=2), seen)
+    for name in ("val", "test"):
+        seen = first.transformed(pixels, indices, name, epoch=0)
+        assert torch.equal(first.transformed(pixels, indices, name, epoch=1), seen)
+        assert torch.equal(other.transformed(pixels, indices, name, epoch=0), seen)
 
 
 def test_a_test_image_is_seen_alike_with_any_batch_size(data_dir: str) -> None:
     settings: dict[str, Any] = {"permutation": "fresh", "canvas": 32, "place": "random"}
     small, large = (split(data_dir, batch_size=n, **settings) for n in (500, 1000))
-    a, b = (data.test_dataloader() for data in (small, large))
-    expected = large.view(next(iter(b)), "test").images
-    found = [small.view(batch, "test").images for _, batch in zip(range(2), a, strict=False)]
+    expected, _ = next(iter(large.test_dataloader()))
+    found = [images for (images, _), _ in zip(small.test_dataloader(), range(2), strict=False)]
     assert torch.equal(torch.cat(found), expected)
 
 
 class Stage(SimpleNamespace):
     """What ImageData asks of a Trainer."""
 
-    training = testing = False
-    current_epoch, global_rank, world_size = 0, 0, 1
+    current_epoch, global_rank, world_size, overfit_batches = 0, 0, 1, 0
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
 
 
-@pytest.mark.parametrize(
-    ("trainer", "flipped", "shifted"),
-    [
-        (None, True, False),
-        (Stage(training=True), True, False),
-        (Stage(), False, False),  # validating, the check before training included
-        (Stage(testing=True), False, True),
-    ],
-)
-def test_the_stage_decides_on_augmentation_and_shift(data_dir: str, trainer: Any, flipped: bool, shifted: bool) -> None:
-    data = split(data_dir, normalise="unit", flip=True, shift=(3, 0), batch_size=256)
-    batch = next(iter(data.test_dataloader()))
-    assert len(batch.images) == 500
-    data.trainer = trainer
-    seen = data.transfer_batch_to_device(batch, torch.device("cpu"), 0).images
-    raw = batch.images / 255
+@pytest.mark.parametrize(("name", "flipped", "shifted"), [("train", True, False), ("val", False, False), ("test", False, True)])
+def test_the_split_decides_on_augmentation_and_shift(data_dir: str, name: Any, flipped: bool, shifted: bool) -> None:
+    data = split(data_dir, normalise="unit", flip=True, shift=(3, 0))
+    pixels = data.source.test_images[:500]
+    seen = data.transformed(pixels, torch.arange(500), name)
+    raw = pixels / 255
     moved = torch.cat([torch.zeros(len(raw), 1, 28, 3), raw[..., :-3]], dim=-1)
     expected = moved if shifted else raw
     mirrored = (~torch.isclose(seen, expected).flatten(1).all(1)).sum()
     assert (205 < mirrored < 295) if flipped else (mirrored == 0)  # 250 +- 4 standard deviations of 11.2
 
 
-def test_a_batch_goes_to_the_device(data_dir: str) -> None:
+def test_a_batch_lies_on_the_trainers_device(data_dir: str) -> None:
     data = split(data_dir, batch_size=30)
-    batch = next(iter(data.val_dataloader()))
-    data.views = lambda images, *key: images  # type: ignore[assignment]
-    moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
-    assert isinstance(moved, Batch)
-    assert [t.device.type for t in moved[:3]] == ["meta"] * 3
-    assert moved.size == batch.size
-    (again,) = data.transfer_batch_to_device(iter([batch]), torch.device("meta"), 0)
-    assert again.images.is_meta
+    data.trainer = cast(Trainer, Stage(strategy=SimpleNamespace(root_device=torch.device("meta"))))
+    images, labels = next(iter(data.train_dataloader()))
+    assert images.is_meta
+    assert labels.is_meta
 
 
 def test_loaders_follow_the_trainer(data_dir: str) -> None:
@@ -229,15 +228,25 @@ def test_loaders_follow_the_trainer(data_dir: str) -> None:
     for trainer.current_epoch in (0, 1, 0):
         ranks = []
         for trainer.global_rank in range(3):
-            ranks.append(numbers(chain.from_iterable(data.train_dataloader())))
-        assert [len(rank) for rank in ranks] == [4] * 3  # ceil(100 / 30)
-        assert sorted(chain(*chain(*ranks))) == sorted(data.train_index.tolist())
+            assert len(data.train_dataloader()) == 4  # ceil(100 / 30)
+            ranks.append(order_of(data))
+        assert sorted(chain(*ranks)) == sorted(data.train_indices.tolist())
         orders.append(ranks)
     assert orders[0] == orders[2] != orders[1]
-    trainer.current_epoch, loader = 0, data.train_dataloader()
-    before = numbers(chain.from_iterable(loader))
+    trainer.current_epoch, batches = 0, data.train_dataloader()
+    before = torch.cat([labels for _, labels in batches])
     trainer.current_epoch = 1  # the same loader serves all epochs
-    assert numbers(chain.from_iterable(loader)) != before
+    assert not torch.equal(torch.cat([labels for _, labels in batches]), before)
+
+
+def test_overfitting_repeats_the_same_images(data_dir: str) -> None:
+    data = split(data_dir, train_size=100, batch_size=30)
+    orders = {}
+    for overfit in (0, 2):
+        for epoch in (0, 1):
+            data.trainer = cast(Trainer, Stage(current_epoch=epoch, overfit_batches=overfit))
+            orders[overfit, epoch] = order_of(data)
+    assert orders[2, 0] == orders[2, 1] == orders[0, 0] != orders[0, 1]
 
 
 @pytest.mark.parametrize(
@@ -252,26 +261,33 @@ def test_small_images_are_evaluated_512_at_a_time(data_dir: str, settings: dict[
 # --- batches
 
 
-def dealt(n: int, batch_size: int, world_size: int = 1, **settings: Any) -> list[Batches]:
-    """One Batches for each rank, over `n` of 2n + 1 images; each image and label tells its number."""
+def dealt(
+    n: int, batch_size: int, world_size: int = 1, seed: int | None = None, epoch: Callable[[], int] = lambda: 0
+) -> list[Batches]:
+    """One Batches for each rank, over `n` of 2n + 1 images; each image and label tells its index."""
     images = torch.arange(2 * n + 1)
-    index = torch.arange(n).flip(0) * 2 + 1
+    indices = torch.arange(n).flip(0) * 2 + 1
+
+    def transform(pixels: Tensor, indices: Tensor, epoch: int) -> Tensor:
+        assert pixels.dtype == torch.uint8
+        assert pixels.flatten().tolist() == indices.tolist()
+        return pixels
+
     return [
         Batches(
-            images.to(torch.uint8).view(-1, 1, 1, 1),
-            images,
-            index,
+            (images.to(torch.uint8).view(-1, 1, 1, 1), images, indices),
             batch_size,
-            rank=r,
-            world_size=world_size,
-            **settings,
+            transform,
+            None if seed is None else lambda epoch: mixed_seed(seed, epoch),
+            epoch,
+            lambda r=r: Place(r, world_size),
         )
         for r in range(world_size)
     ]
 
 
-def numbers(batches: Iterable[Batch]) -> list[list[int]]:
-    return [batch.numbers.tolist() for batch in batches]
+def indices_of(batches: Iterable[tuple[Tensor, Tensor]]) -> list[list[int]]:
+    return [labels.tolist() for _, labels in batches]
 
 
 SIZES = pytest.mark.parametrize(
@@ -288,58 +304,47 @@ def test_every_image_exactly_once(n: int, batch_size: int, steps: int, world_siz
     batches = [list(rank) for rank in ranks]
     assert [len(rank) for rank in ranks] == [steps] * world_size
     assert [len(b) for b in batches] == [steps] * world_size
-    assert sorted(chain(*chain(*map(numbers, batches)))) == list(range(1, 2 * n, 2))  # so ranks share none
+    assert sorted(chain(*chain(*map(indices_of, batches)))) == list(range(1, 2 * n, 2))  # so ranks share none
     for step in zip(*batches, strict=True):
-        sizes = [len(batch.numbers) for batch in step]
+        sizes = [len(labels) for _, labels in step]
         assert sum(sizes) <= batch_size
         assert max(sizes) - min(sizes) <= 1
-        for batch in step:
-            assert batch.labels.dtype == torch.int64
-            assert batch.images.dtype == torch.uint8
-            assert batch.images.shape[1:] == (1, 1, 1)
-            assert batch.labels.tolist() == batch.images.flatten().tolist() == batch.numbers.tolist()
-
-
-@SIZES
-@WORLDS
-def test_losses_average_over_the_ranks_to_the_mean(n: int, batch_size: int, steps: int, world_size: int) -> None:
-    losses = torch.rand(2 * n + 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for step in zip(*dealt(n, batch_size, world_size, seed=0), strict=True):
-        mean_of_ranks = sum(losses[batch.numbers].sum() / batch.size for batch in step) / world_size
-        together = torch.cat([batch.numbers for batch in step])
-        torch.testing.assert_close(mean_of_ranks, losses[together].mean())
+        for images, labels in step:
+            assert labels.dtype == torch.int64
+            assert images.shape[1:] == (1, 1, 1)
+            assert labels.tolist() == images.flatten().tolist()
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_more_ranks_deal_the_same_batches(world_size: int) -> None:
     [one] = dealt(50, 16, seed=1)
-    for alone, step in zip(numbers(one), zip(*dealt(50, 16, world_size, seed=1), strict=True), strict=True):
-        assert alone == list(chain(*numbers(step)))
+    for alone, step in zip(indices_of(one), zip(*dealt(50, 16, world_size, seed=1), strict=True), strict=True):
+        assert alone == list(chain(*indices_of(step)))
 
 
 def test_order_is_drawn_by_seed_and_epoch() -> None:
     orders = {}
     for seed in (0, 1):
         for epoch in (0, 1, 2):
-            a, b = (numbers(dealt(50, 16, seed=seed, epoch=lambda epoch=epoch: epoch)[0]) for _ in range(2))
+            a, b = (indices_of(dealt(50, 16, seed=seed, epoch=lambda epoch=epoch: epoch)[0]) for _ in range(2))
             assert a == b
             orders[seed, epoch] = list(chain(*a))
     assert len({tuple(order) for order in orders.values()}) == 6
     assert all(order != list(range(1, 100, 2)) for order in orders.values())
     # and not by the batch size
-    assert list(chain(*numbers(dealt(50, 7, seed=0)[0]))) == orders[0, 0]
+    assert list(chain(*indices_of(dealt(50, 7, seed=0)[0]))) == orders[0, 0]
 
 
 def test_without_a_seed_the_order_stays() -> None:
     [batches] = dealt(50, 16, epoch=lambda: 1)
-    assert list(chain(*numbers(batches))) == list(range(99, 0, -2))
+    assert list(chain(*indices_of(batches))) == list(range(99, 0, -2))
 
 
 def test_seeds_of_runs_do_not_meet() -> None:
     """Neighbouring seeds and epochs up to a million give different orders."""
-    a = numbers(dealt(50, 50, seed=0, epoch=lambda: 1_000_000)[0])
-    b = numbers(dealt(50, 50, seed=1, epoch=lambda: 0)[0])
-    c = numbers(dealt(50, 50, seed=2**32 - 1, epoch=lambda: 0)[0])  # the largest seed
+    a = indices_of(dealt(50, 50, seed=0, epoch=lambda: 1_000_000)[0])
+    b = indices_of(dealt(50, 50, seed=1, epoch=lambda: 0)[0])
+    c = indices_of(dealt(50, 50, seed=2**32 - 1, epoch=lambda: 0)[0])  # the largest seed
     assert a != b
     assert b != c
 
@@ -350,17 +355,17 @@ def test_goes_on_in_the_middle_of_an_epoch(done: int, world_size: int) -> None:
     now = [0]
     for before, after in zip(*(dealt(50, 16, world_size, seed=0, epoch=lambda: now[0]) for _ in range(2)), strict=True):
         now[0] = 5
-        expected = numbers(before)
+        expected = indices_of(before)
         running = iter(before)
         for _ in range(done):
             next(running)
         if done:
             after.load_state_dict(before.state_dict())
-        assert numbers(after) == (expected[done:] if done < 4 else expected)
+        assert indices_of(after) == (expected[done:] if done < 4 else expected)
         assert len(after) == 4
         now[0] = 6
-        again = numbers(after)
-        assert again == numbers(before)
+        again = indices_of(after)
+        assert again == indices_of(before)
         assert len(again) == 4
         assert again != expected
 
@@ -377,31 +382,3 @@ def test_an_epoch_left_early_is_not_remembered() -> None:
     [batches] = dealt(50, 16, seed=0)
     next(iter(batches))
     assert len(list(batches)) == 4
-
-
-# --- several steps at a time
-
-
-@pytest.mark.parametrize(("steps", "lengths"), [(1, [1] * 7), (3, [3, 3, 1]), (7, [7]), (16, [7])])
-def test_executions_hold_the_same_batches(steps: int, lengths: list[int]) -> None:
-    """100 images, 16 at a time: seven batches."""
-    [batches] = dealt(100, 16, seed=0)
-    executions = Executions(dealt(100, 16, seed=0)[0], steps)
-    assert len(executions) == len(lengths)
-    assert [numbers(execution) for execution in executions] == [
-        numbers(batches)[sum(lengths[:i]) :][:n] for i, n in enumerate(lengths)
-    ]
-
-
-def test_executions_go_on_where_they_were() -> None:
-    """And the next epoch is a whole one."""
-    executions = Executions(dealt(100, 16, seed=0)[0], 3)
-    first = next(iter(executions))
-    assert len(list(first)) == 3
-    state = executions.state_dict()
-    resumed = Executions(dealt(100, 16, seed=0)[0], 3)
-    resumed.load_state_dict(state)
-    whole = [numbers(execution) for execution in executions]
-    assert len(resumed) == len(whole) == 3
-    assert [numbers(execution) for execution in resumed] == whole[1:]
-    assert [numbers(execution) for execution in resumed] == whole

@@ -1,4 +1,4 @@
-"""views.py: each view against slicing and counting by hand, and every draw a function of (seed, epoch, image) alone."""
+"""transforms.py: each transform against slicing and counting by hand, and every draw a function of (seed, epoch, image) alone."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from fc2conv.config.schema import DataConfig
-from fc2conv.data.transforms import Views, _hash, draws, place
+from fc2conv.data.transforms import Transforms, _hash, draws, place
 
 EDGE = 8
 POSITIONS = torch.arange(EDGE * EDGE)
 
 
-def views(colour: bool = False, edge: int = EDGE, **settings: Any) -> Views:
-    """Views of edge x edge images whose normalisation changes nothing, so that pixels can be followed."""
+def transforms(colour: bool = False, edge: int = EDGE, **settings: Any) -> Transforms:
+    """Transforms of edge x edge images whose normalisation changes nothing, so that pixels can be followed."""
     config = DataConfig(name="folder", path="anywhere", size=edge, colour=colour, **settings)
     one = torch.ones(3 if colour else 1)
-    return Views(config, (edge, edge), mean=0 * one, std=one)
+    return Transforms(config, (edge, edge), mean=0 * one, std=one)
 
 
 def distinct(n: int, bands: int = 1) -> Tensor:
@@ -113,40 +113,40 @@ def test_place_is_slicing() -> None:
 
 
 @pytest.mark.parametrize(("canvas", "corner"), [(8, 0), (12, 2), (13, 2)])
-@pytest.mark.parametrize("part", ["train", "val", "test"])
-def test_canvas_center(canvas: int, corner: int, part: str) -> None:
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_canvas_center(canvas: int, corner: int, split: str) -> None:
     images = distinct(4, bands=3)
-    seen = views(colour=True, canvas=canvas)(images, torch.arange(4), part, 0, 0)
+    seen = transforms(colour=True, canvas=canvas)(images, torch.arange(4), split, 0, 0)
     expected = np.zeros((4, 3, canvas, canvas), np.float32)
     expected[:, :, corner : corner + 8, corner : corner + 8] = images.numpy()
     np.testing.assert_array_equal(seen.numpy(), expected, strict=True)
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_canvas_random(part: str) -> None:
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_canvas_random(split: str) -> None:
     images, index = distinct(500), torch.arange(500)
-    view = views(canvas=12, place="random")
-    seen = view(images, index, part, 0, 0)
+    transform = transforms(canvas=12, place="random")
+    seen = transform(images, index, split, 0, 0)
     corners = [offset(i, s, range(5)) for i, s in zip(images, seen, strict=True)]
     assert set(corners) == {(top, left) for top in range(5) for left in range(5)}  # 20 +- 4 times each
-    assert torch.equal(view(images[100:103], index[100:103], part, 0, 0), seen[100:103])
-    assert not torch.equal(view(images, index, part, 0, 1), seen)
+    assert torch.equal(transform(images[100:103], index[100:103], split, 0, 0), seen[100:103])
+    assert not torch.equal(transform(images, index, split, 0, 1), seen)
 
 
 @pytest.mark.parametrize("shift", [(2, -1), (-3, 0), (0, 5), (8, 0), (-20, 20)])
 def test_shift_moves_the_test_images_only(shift: tuple[int, int]) -> None:
     images, index = distinct(3, bands=3), torch.arange(3)
-    view = views(colour=True, shift=shift)
+    transform = transforms(colour=True, shift=shift)
     expected = [naive_place(i, (8, 8), shift[1], shift[0]) for i in images.numpy()]  # (dx, dy): columns, then rows
-    np.testing.assert_array_equal(view(images, index, "test", 0, 0).numpy(), np.stack(expected))
-    for part in ("train", "val"):
-        assert torch.equal(view(images, index, part, 0, 0), images.float())
+    np.testing.assert_array_equal(transform(images, index, "test", 0, 0).numpy(), np.stack(expected))
+    for split in ("train", "val"):
+        assert torch.equal(transform(images, index, split, 0, 0), images.float())
 
 
 def test_what_enters_is_background() -> None:
-    view = views(shift=(1, 0))
-    view = Views(view.config, view.size, torch.tensor([100.0]), torch.tensor([50.0]))
-    seen = view(distinct(2), torch.arange(2), "test", 0, 0)
+    transform = transforms(shift=(1, 0))
+    transform = Transforms(transform.config, transform.size, torch.tensor([100.0]), torch.tensor([50.0]))
+    seen = transform(distinct(2), torch.arange(2), "test", 0, 0)
     assert (seen[:, :, :, 0] == -2).all()  # a black pixel: (0 - 100) / 50
 
 
@@ -155,24 +155,24 @@ def test_what_enters_is_background() -> None:
 
 def test_flip_mirrors_half_of_the_training_images() -> None:
     images, index = distinct(1000), torch.arange(1000)
-    view = views(flip=True)
-    seen = view(images, index, "train", 0, 0)
+    transform = transforms(flip=True)
+    seen = transform(images, index, "train", 0, 0)
     mirrored = (seen == images.flip(-1)).flatten(1).all(1)
     assert (mirrored ^ (seen == images).flatten(1).all(1)).all()
     assert 436 < mirrored.sum() < 564  # 500 +- 4 standard deviations of 15.8
-    assert not torch.equal(view(images, index, "train", 0, 1), seen)
+    assert not torch.equal(transform(images, index, "train", 0, 1), seen)
 
 
 def test_translate_is_bounded_and_reaches_its_bounds() -> None:
     images, index = distinct(500), torch.arange(500)
-    seen = views(translate=2)(images, index, "train", 0, 0)
+    seen = transforms(translate=2)(images, index, "train", 0, 0)
     moves = [offset(i, s, range(-3, 4)) for i, s in zip(images, seen, strict=True)]
     assert set(moves) == {(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)}
 
 
 def test_translate_on_a_canvas_loses_nothing() -> None:
     images = distinct(100)
-    seen = views(translate=2, canvas=12)(images, torch.arange(100), "train", 0, 0)
+    seen = transforms(translate=2, canvas=12)(images, torch.arange(100), "train", 0, 0)
     corners = [offset(i, s, range(-1, 6)) for i, s in zip(images, seen, strict=True)]
     assert {c for corner in corners for c in corner} == {0, 1, 2, 3, 4}
 
@@ -180,7 +180,7 @@ def test_translate_on_a_canvas_loses_nothing() -> None:
 @pytest.mark.parametrize(("probability", "low", "high"), [(0.0, 0, 0), (0.25, 195, 305), (1.0, 1000, 1000)])
 def test_erase_blanks_one_rectangle(probability: float, low: int, high: int) -> None:
     images, index = torch.full((1000, 1, 28, 28), 9, dtype=torch.uint8), torch.arange(1000)
-    blank = views(edge=28, erase=probability)(images, index, "train", 0, 0)[:, 0] != 9
+    blank = transforms(edge=28, erase=probability)(images, index, "train", 0, 0)[:, 0] != 9
     assert low <= blank.any((1, 2)).sum() <= high  # 250 +- 4 standard deviations of 13.7
     for hit in blank[blank.any((1, 2))]:
         h, w = int(hit.any(1).sum()), int(hit.any(0).sum())
@@ -195,8 +195,8 @@ def test_erase_blanks_one_rectangle(probability: float, low: int, high: int) -> 
 
 def test_erase_blanks_to_the_mean_in_every_band() -> None:
     config = DataConfig(name="folder", path="anywhere", size=8, colour=True, erase=1.0)
-    view = Views(config, (8, 8), torch.tensor([100.0, 110.0, 120.0]), torch.ones(3))
-    seen = view(torch.full((20, 3, 8, 8), 200, dtype=torch.uint8), torch.arange(20), "train", 0, 0)
+    transform = Transforms(config, (8, 8), torch.tensor([100.0, 110.0, 120.0]), torch.ones(3))
+    seen = transform(torch.full((20, 3, 8, 8), 200, dtype=torch.uint8), torch.arange(20), "train", 0, 0)
     assert set(seen[:, 0].unique().tolist()) == {0, 100}
     assert torch.equal(seen[:, 0] == 0, seen[:, 1] == 0)
     assert torch.equal(seen[:, 0] == 0, seen[:, 2] == 0)
@@ -207,10 +207,10 @@ AUGMENTED: dict[str, Any] = {"flip": True, "translate": 2, "erase": 0.5}
 
 def test_only_training_images_are_augmented() -> None:
     images, index = distinct(50), torch.arange(50)
-    view = views(**AUGMENTED)
-    assert not torch.equal(view(images, index, "train", 0, 0), images.float())
-    for part in ("val", "test"):
-        assert torch.equal(view(images, index, part, 0, 0), images.float())
+    transform = transforms(**AUGMENTED)
+    assert not torch.equal(transform(images, index, "train", 0, 0), images.float())
+    for split in ("val", "test"):
+        assert torch.equal(transform(images, index, split, 0, 0), images.float())
 
 
 @pytest.mark.parametrize(
@@ -218,45 +218,45 @@ def test_only_training_images_are_augmented() -> None:
 )
 def test_an_image_is_seen_alike_in_any_batch(settings: dict[str, Any]) -> None:
     images, index = distinct(40), torch.arange(100, 140)
-    view = views(**settings)
-    whole = view(images, index, "train", 3, 5)
+    transform = transforms(**settings)
+    whole = transform(images, index, "train", 3, 5)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(view(images[order], index[order], "train", 3, 5), whole[order])
-    assert torch.equal(view(images[7:8], index[7:8], "train", 3, 5), whole[7:8])
+    assert torch.equal(transform(images[order], index[order], "train", 3, 5), whole[order])
+    assert torch.equal(transform(images[7:8], index[7:8], "train", 3, 5), whole[7:8])
 
 
 @pytest.mark.parametrize("settings", [{"flip": True}, {"translate": 2}, {"erase": 0.5}, {"permutation": "fresh"}])
 @pytest.mark.parametrize("key", [(1, 0), (0, 1)])
 def test_draws_differ_with_seed_and_epoch(settings: dict[str, Any], key: tuple[int, int]) -> None:
     images, index = distinct(50), torch.arange(50)
-    view = views(**settings)
-    assert not torch.equal(view(images, index, "train", *key), view(images, index, "train", 0, 0))
+    transform = transforms(**settings)
+    assert not torch.equal(transform(images, index, "train", *key), transform(images, index, "train", 0, 0))
 
 
 # --- permutations
 
 
-def order_of(view: Views, part: str = "train", number: int = 0) -> Tensor:
+def order_of(transform: Transforms, split: str = "train", index: int = 0) -> Tensor:
     """(64,) the input position that each output pixel comes from."""
-    return view(POSITIONS.to(torch.uint8).view(1, 1, 8, 8), torch.tensor([number]), part, 0, 0).flatten().long()
+    return transform(POSITIONS.to(torch.uint8).view(1, 1, 8, 8), torch.tensor([index]), split, 0, 0).flatten().long()
 
 
 @pytest.mark.parametrize("permutation", ["fixed", "block"])
 def test_one_bijection_for_all_images_of_all_parts(permutation: str) -> None:
-    view = views(colour=True, permutation=permutation, block=4)
-    order = order_of(views(permutation=permutation, block=4))
+    transform = transforms(colour=True, permutation=permutation, block=4)
+    order = order_of(transforms(permutation=permutation, block=4))
     assert sorted(order.tolist()) == POSITIONS.tolist()
     assert order.tolist() != POSITIONS.tolist()
     images = distinct(10, bands=3)
     expected = images.numpy().reshape(10, 3, 64)[:, :, order.numpy()].reshape(10, 3, 8, 8)
-    for part in ("train", "val", "test"):
+    for split in ("train", "val", "test"):
         for seed, epoch in ((0, 0), (1, 0), (0, 1)):
-            np.testing.assert_array_equal(view(images, torch.arange(10), part, seed, epoch).numpy(), expected)
+            np.testing.assert_array_equal(transform(images, torch.arange(10), split, seed, epoch).numpy(), expected)
 
 
 @pytest.mark.parametrize("permutation", ["fixed", "block"])
 def test_data_seed_draws_the_permutation(permutation: str) -> None:
-    a, again, b = (order_of(views(permutation=permutation, block=4, seed=seed)) for seed in (0, 0, 1))
+    a, again, b = (order_of(transforms(permutation=permutation, block=4, seed=seed)) for seed in (0, 0, 1))
     assert torch.equal(a, again)
     assert not torch.equal(a, b)
 
@@ -264,8 +264,8 @@ def test_data_seed_draws_the_permutation(permutation: str) -> None:
 @pytest.mark.parametrize(("block", "canvas"), [(1, 8), (2, 8), (4, 8), (8, 8), (5, 10)])
 def test_a_block_keeps_its_pixels(block: int, canvas: int) -> None:
     images = distinct(5)
-    seen = views(permutation="block", block=block, canvas=canvas)(images, torch.arange(5), "test", 0, 0)
-    before = views(canvas=canvas)(images, torch.arange(5), "test", 0, 0)
+    seen = transforms(permutation="block", block=block, canvas=canvas)(images, torch.arange(5), "test", 0, 0)
+    before = transforms(canvas=canvas)(images, torch.arange(5), "test", 0, 0)
     for top in range(0, canvas, block):
         for left in range(0, canvas, block):
             here = (slice(None), 0, slice(top, top + block), slice(left, left + block))
@@ -274,16 +274,16 @@ def test_a_block_keeps_its_pixels(block: int, canvas: int) -> None:
 
 
 def test_a_permutation_takes_the_whole_canvas() -> None:
-    seen = views(permutation="fixed", canvas=16)(distinct(1), torch.arange(1), "test", 0, 0)[0, 0]
+    seen = transforms(permutation="fixed", canvas=16)(distinct(1), torch.arange(1), "test", 0, 0)[0, 0]
     border = torch.ones(16, 16, dtype=torch.bool)
     border[4:12, 4:12] = False
     assert 0 < seen[border].count_nonzero() < 64
 
 
-@pytest.mark.parametrize("part", ["train", "val", "test"])
-def test_fresh_gives_each_image_its_own_order(part: str) -> None:
-    view = views(permutation="fresh")
-    orders = [order_of(view, part, number) for number in range(50)]
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_fresh_gives_each_image_its_own_order(split: str) -> None:
+    transform = transforms(permutation="fresh")
+    orders = [order_of(transform, split, index) for index in range(50)]
     assert all(sorted(order.tolist()) == POSITIONS.tolist() for order in orders)
     assert len({tuple(order.tolist()) for order in orders}) == 50
     # over the images every pixel goes everywhere: the mean origin is 31.5 +- 18.5 / sqrt(50) = 2.6
@@ -292,7 +292,7 @@ def test_fresh_gives_each_image_its_own_order(part: str) -> None:
 
 def test_fresh_moves_the_bands_together() -> None:
     images = distinct(5, bands=3)
-    seen = views(colour=True, permutation="fresh")(images, torch.arange(5), "test", 0, 0)
+    seen = transforms(colour=True, permutation="fresh")(images, torch.arange(5), "test", 0, 0)
     assert torch.equal(seen[:, 1], seen[:, 0] + 64)
     assert torch.equal(seen[:, 2], seen[:, 0] + 128)
 
@@ -302,7 +302,7 @@ def test_fresh_moves_the_bands_together() -> None:
 
 def test_bands_repeat() -> None:
     images, index = distinct(5), torch.arange(5)
-    grey, repeated = views(permutation="fixed"), views(permutation="fixed", bands=4)
+    grey, repeated = transforms(permutation="fixed"), transforms(permutation="fixed", bands=4)
     assert grey.shape(1) == (1, 8, 8)
     assert repeated.shape(1) == (4, 8, 8)
     assert torch.equal(repeated(images, index, "test", 0, 0), torch.cat([grey(images, index, "test", 0, 0)] * 4, dim=1))
@@ -311,13 +311,13 @@ def test_bands_repeat() -> None:
 def test_each_band_has_its_own_scale() -> None:
     mean, std = np.array([10.0, 20.0, 30.0]), np.array([2.0, 3.0, 7.0])
     images = distinct(5, bands=3)
-    view = Views(views(colour=True).config, (8, 8), torch.from_numpy(mean), torch.from_numpy(std))
+    transform = Transforms(transforms(colour=True).config, (8, 8), torch.from_numpy(mean), torch.from_numpy(std))
     expected = (images.numpy() - mean[:, None, None]) / std[:, None, None]
-    np.testing.assert_allclose(view(images, torch.arange(5), "test", 0, 0).numpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(transform(images, torch.arange(5), "test", 0, 0).numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("bands", [1, 3])
-@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -330,12 +330,12 @@ def test_each_band_has_its_own_scale() -> None:
         {"bands": 3},
     ],
 )
-def test_type_and_layout(bands: int, part: str, settings: dict[str, Any]) -> None:
+def test_type_and_layout(bands: int, split: str, settings: dict[str, Any]) -> None:
     images = distinct(6, bands)
     before = images.clone()
-    view = views(colour=bands == 3, **settings)
-    seen = view(images, torch.arange(6), part, 0, 0)
+    transform = transforms(colour=bands == 3, **settings)
+    seen = transform(images, torch.arange(6), split, 0, 0)
     assert seen.dtype == torch.float32
     assert seen.is_contiguous(memory_format=torch.channels_last)
-    assert seen.shape[1:] == view.shape(bands)
+    assert seen.shape[1:] == transform.shape(bands)
     assert torch.equal(images, before)  # the dataset itself is left alone

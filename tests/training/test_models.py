@@ -6,15 +6,18 @@ import math
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from fc2conv.training.classes import CLASSES, LeNet, LeNet5, Softmax
 from lightning.pytorch import Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
-from fc2conv.architectures import ModelConfig
+import fc2conv
+from fc2conv import LeNet, LeNet5
+from fc2conv.architectures import ARCHITECTURES, ModelConfig
 from fc2conv.architectures.convnet import ConvNetConfig
 from fc2conv.architectures.ladder import LadderConfig
 from fc2conv.architectures.lenet import LeNetConfig
@@ -24,9 +27,10 @@ from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.architectures.nin import NiNConfig
 from fc2conv.architectures.resnet import ResNetConfig
 from fc2conv.architectures.softmax import SoftmaxConfig
-from fc2conv.config.schema import DataConfig, OptimConfig, plain
-from fc2conv.data.image_data import Batch, Batches, ImageData
-from fc2conv.training.classifier import Classifier, Confusion
+from fc2conv.config.schema import OptimConfig, plain
+from fc2conv.training.classes import class_of
+from fc2conv.training.classifier import Classifier
+from fc2conv.training.metrics import Confusion
 
 MODERN = LeNetConfig(activation="relu", pool="max", norm="batch", bias=False)
 CONFIGS: dict[str, ModelConfig] = {
@@ -68,7 +72,7 @@ LABELS = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
 
 def classifier(config: ModelConfig, shape: tuple[int, int, int] = (1, 28, 28), **more: Any) -> Classifier:
     torch.manual_seed(0)
-    return CLASSES[config.family](config, shape, 10, **more)
+    return class_of(config)(config, shape, 10, **more)
 
 
 def images(n: int = 8, shape: tuple[int, int, int] = (1, 28, 28)) -> Tensor:
@@ -76,10 +80,13 @@ def images(n: int = 8, shape: tuple[int, int, int] = (1, 28, 28)) -> Tensor:
 
 
 def test_every_family_is_here() -> None:
-    assert {config.family for config in CONFIGS.values()} == set(ARCHITECTURES) == set(CLASSES)
-    for name, cls in CLASSES.items():
-        assert cls.config_class is ARCHITECTURES[name].config
-        assert getattr(fc2conv, cls.__name__) is cls
+    assert {config.family for config in CONFIGS.values()} == set(ARCHITECTURES)
+    for architecture in ARCHITECTURES.values():
+        cls = getattr(fc2conv, architecture.name)
+        assert cls.config_class is architecture.config
+        assert cls is class_of(architecture.config())
+        assert pickle.loads(pickle.dumps(cls)) is cls
+        assert architecture.name in dir(fc2conv)
 
 
 @every
@@ -157,8 +164,9 @@ def test_dropout_differs_from_seed_to_seed_and_step_to_step() -> None:
     draws = []
     for seed in (0, 1, 2, 256, 4096, 2**24, 2**32 - 1):
         module = classifier(MLPConfig(hidden=(2,), dropout=0.5), seed=seed)
+        module._trainer = SimpleNamespace(global_rank=0, current_epoch=0)
         for _ in range(2):
-            module._seed_step()
+            module._seed_dropout(0)
             draws.append(torch.rand(8))
     for first, again in zip(draws[::2], draws[1::2], strict=True):
         assert torch.equal(first, again)
@@ -186,30 +194,16 @@ def test_a_model_of_another_family_is_refused() -> None:
 # --- checkpoints
 
 
-class Few(ImageData):
-    """Eight images a step, three steps in an execution."""
-
-    def __init__(self, shape: tuple[int, int, int], steps: int):
-        super().__init__(DataConfig(batch_size=8))
-        self.images, self.labels = images(8 * steps, shape), LABELS.repeat(steps)
-        self.steps_per_execution = 3
-
-    def prepare_data(self) -> None: ...
-
-    def setup(self, stage: str | None = None) -> None: ...
-
-    def _batches(self, part: str) -> Batches:
-        index = torch.arange(len(self.labels) if part == "train" else 8)
-        return Batches(self.images, self.labels, index, batch_size=8)
-
-    def view(self, batch: Batch, part: str, epoch: int = 0) -> Batch:
-        return batch
+def batches(shape: tuple[int, int, int], steps: int) -> DataLoader[tuple[Tensor, ...]]:
+    """Eight images a step."""
+    return DataLoader(TensorDataset(images(8 * steps, shape), LABELS.repeat(steps)), batch_size=8)
 
 
 def trained(module: Classifier, steps: int = 1) -> Trainer:
     """After `steps` steps of eight images."""
     trainer = untrained()
-    trainer.fit(module, datamodule=Few(tuple(module.hparams["input_shape"]), steps))
+    loader = batches(tuple(module.hparams["input_shape"]), steps)
+    trainer.fit(module, loader, loader)
     return trainer
 
 
@@ -225,17 +219,10 @@ def untrained() -> Trainer:
     )
 
 
-def test_learns_from_image_data_alone() -> None:
-    """Anything else deals batches one by one, and does not know how many steps there are."""
-    batches = Batches(images(8), LABELS, torch.arange(8), batch_size=8)
-    with pytest.raises(TypeError, match=r"fit\(module, datamodule=ImageData"):
-        untrained().fit(classifier(SoftmaxConfig()), batches, batches)
-
-
 @every
 def test_comes_back_from_its_checkpoint(config: ModelConfig, tmp_path: Path) -> None:
     shape, optim = (3, 28, 28), OptimConfig(lr=0.01, schedule="constant")
-    module = classifier(config, shape, optim=optim, seed=5, extra={"config": {"name": "x"}}, gradient_clip=2.0)
+    module = classifier(config, shape, optim=optim, seed=5, extra={"config": {"name": "x"}})
     path = str(tmp_path / "x.ckpt")
     trained(module).save_checkpoint(path)
     assert torch.load(path, weights_only=True)["hyper_parameters"]["model"] == plain(config)
@@ -244,7 +231,7 @@ def test_comes_back_from_its_checkpoint(config: ModelConfig, tmp_path: Path) -> 
     torch.manual_seed(1)  # nothing of the networks that come back is left to chance
     for loaded in (type(module).load_from_checkpoint(path), Classifier.load(path)):
         assert type(loaded) is type(module)
-        assert (loaded.config, loaded.optim, loaded.seed, loaded.gradient_clip) == (config, optim, 5, 2.0)
+        assert (loaded.config, loaded.optim, loaded.seed) == (config, optim, 5)
         assert loaded.hparams["extra"] == {"config": {"name": "x"}}
         assert torch.equal(loaded.eval()(x), want)
 
@@ -286,8 +273,10 @@ def test_kernels_lie_channels_last() -> None:
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
 def test_a_single_step_is_made_at_the_learning_rate(schedule: Any) -> None:
-    module = Softmax(optim=OptimConfig(lr=0.01, schedule=schedule))
-    module._steps = lambda: 1  # type: ignore[method-assign]
-    optimizer = module.configure_optimizers()
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    assert optimizer.param_groups[0]["lr"] == 0.01
+    """Plain SGD moves the weights by the rate times the gradient."""
+    module = classifier(SoftmaxConfig(), optim=OptimConfig(name="sgd", lr=0.01, momentum=0.0, schedule=schedule))
+    before = module.net[1].weight.detach().clone()
+    module.loss(module(images()), LABELS).mean().backward()
+    gradient = module.net[1].weight.grad.clone()
+    trained(module)
+    torch.testing.assert_close(module.net[1].weight.detach(), before - 0.01 * gradient)

@@ -25,9 +25,9 @@ from fc2conv.record.result import Result
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.distributed import Processes
 from fc2conv.training.launch import launch
-from fc2conv.training.run import config_of, trainer_for
+from fc2conv.training.run import Request, config_of, trainer_for
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SMALL = (
     *("model=lenet", "model.activation=relu", "optim=adamw", "logger=csv"),
     *("data.train_size=1100", "data.val_size=503", "data.batch_size=128", "trainer.max_epochs=2"),
@@ -102,7 +102,7 @@ def test_what_is_validated_is_what_is_saved(tmp_path: Path, data_dir: str) -> No
     config = parse(Config, config_of(tmp_path / "run" / "checkpoints" / "best.ckpt"))
     trainer = trainer_for(replace(config.trainer, strategy="single", devices=1), Processes(), [])
     trainer.validate(module, datamodule=ImageData(config.data), verbose=False)
-    found, expected = module.figures["val"], Result.read(tmp_path / "run").val
+    found, expected = module.metrics["val"], Result.read(tmp_path / "run").val
     assert expected is not None
     assert (found["n"], found["acc"]) == (expected["n"], expected["acc"])
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-6)
@@ -113,8 +113,8 @@ def test_the_test_metrics_are_exact_on_any_number_of_ranks(ranks: int, one_rank:
     """The same weights: accuracy to the last image, the loss to the last digit."""
     script = (
         "import os, sys; from pathlib import Path; from dataclasses import replace\n"
-        "from fc2conv.config import Config; from fc2conv.parsing import parse\n"
-        "from fc2conv.run import config_of, test\n"
+        "from fc2conv.config.schema import Config; from fc2conv.config.parsing import parse\n"
+        "from fc2conv.training.run import config_of, test\n"
         "config = parse(Config, config_of(Path(sys.argv[1])))\n"
         "trainer = replace(config.trainer, strategy='ddp', devices='auto')\n"
         "config = replace(config, task='test', ckpt=sys.argv[1], trainer=trainer)\n"
@@ -210,15 +210,15 @@ def test_ranks_that_are_pruned_end_without_an_error(tmp_path: Path, data_dir: st
         runs_dir=str(tmp_path),
         name="run",
     )
-    result = launch(config, [], None, False, after_the_first_epoch, 2)
+    result = launch(Request(config, should_prune=after_the_first_epoch), 2)
     assert (result.status, result.epochs, result.world_size) == ("pruned", 1, 2)
 
 
 def test_a_batch_has_an_image_for_each_rank() -> None:
     data = ImageData(DataConfig(batch_size=2))
-    data.trainer = SimpleNamespace(world_size=3, global_rank=0, current_epoch=0)  # type: ignore[assignment]
+    data.trainer = SimpleNamespace(world_size=3, global_rank=0, current_epoch=0, overfit_batches=0)  # type: ignore[assignment]
     with pytest.raises(ConfigError, match="at least one image for each of the 3") as caught:
-        data.train_dataloader()
+        next(iter(data.train_dataloader()))
     assert caught.value.key == "data.batch_size"
 
 

@@ -7,7 +7,6 @@ prepare_process()
 import torch.distributed  # noqa: E402
 import torch.optim.lr_scheduler  # noqa: E402, F401
 
-import fc2conv.cli  # noqa: E402
 import fc2conv.sweep.job  # noqa: E402
 import fc2conv.training.launch  # noqa: E402, F401
 from fc2conv.record.folder import about_the_code  # noqa: E402

@@ -171,7 +171,7 @@ class StopEarly(Checkpoint):
     def __init__(self, best: BestEpoch, patience: int | None = None, should_prune: ShouldPrune | None = None):
         self.best, self.patience, self.should_prune = best, patience, should_prune
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop(trainer, trainer.current_epoch)  # it had run out of patience, and was interrupted after that
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
