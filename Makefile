@@ -1,7 +1,7 @@
 # make train    builds .venv, installs, provides Fashion-MNIST, trains LeNet
 # make test     the same, then the tests; make check: linter and types; make test-slow: the long tests
 # make bench    speed, side by side with the usual ways; make bench-sweep: runs per hour
-.PHONY: setup train test test-slow check bench bench-sweep clean
+.PHONY: setup train test test-slow test-without-speed check bench bench-sweep clean
 .DEFAULT_GOAL := train
 
 PYTHON ?= python3
@@ -36,6 +36,13 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# The folder speed/ is optional: what is left of a clone without it installs, and passes its main tests.
+test-without-speed:
+	rm -rf build/without-speed
+	git clone --quiet . build/without-speed
+	rm -rf build/without-speed/src/fc2conv/speed build/without-speed/tests/speed
+	$(MAKE) -C build/without-speed test ARGS="tests/data tests/nets tests/training tests/test_cli.py"
 
 check: setup
 	$(BIN)/ruff check .

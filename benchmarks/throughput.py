@@ -1,9 +1,9 @@
 """Training images per second, five ways in a process each, alternating:
 
-a  a bare PyTorch loop over the suite's own network and normalised tensors in memory: no validation, no metrics, no
-   logging, and none of the suite's settings
-s  the same loop with them: of the C library's memory and of waiting threads (src/fc2conv/run.py, __init__.py)
-p  as s, over the same architecture made of torch's own layers, as the book has it
+a  a bare PyTorch loop over the suite's accelerated network and normalised tensors in memory: no validation, no metrics,
+   no logging, and none of the suite's settings of the process
+s  the same loop with them (speed.process)
+p  as s, over the same network of torch's own layers: not accelerated
 b  this suite: validation, metrics, checkpoints, metrics.csv, result.json and offline W&B on
 c  the usual way: torchvision dataset with per-image ToTensor and Normalize, DataLoader, a LightningModule with
    torchmetrics at each step, validation, checkpoints and a CSV logger; it has none of these settings
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import logging
 import multiprocessing
-import os
 import platform
 import statistics
 import tempfile
@@ -34,11 +33,11 @@ import lightning
 import torch
 import torch.nn.functional as F
 import torchmetrics
-from fc2conv.nets.build import build
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
+from fc2conv import speed
 from fc2conv.architectures import ModelConfig, layers_of
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
@@ -46,8 +45,9 @@ from fc2conv.architectures.trace import trace
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import FASHION_MNIST_FILES
+from fc2conv.nets.build import build
 from fc2conv.record.terminal import console
-from fc2conv.training.run import keep_freed_memory, run
+from fc2conv.training.run import Request, run
 
 MODELS: dict[str, ModelConfig] = {
     "lenet": LeNetConfig(),
@@ -67,25 +67,26 @@ def images() -> ImageData:
     return data
 
 
-def own_network(name: str) -> nn.Module:
+def network(name: str) -> nn.Sequential:
+    """Of torch's own layers."""
     return build(trace(layers_of(MODELS[name], 10), images().shape))
 
 
 def bare(name: str, folder: Path, threads: int) -> float:
     """a: the network of the suite and nothing else."""
-    return loop(own_network(name), threads, EPOCHS)
+    return loop(speed.accelerate(network(name)), threads, EPOCHS)
 
 
 def tuned(name: str, folder: Path, threads: int) -> float:
     """s: as `bare`, with the suite's settings."""
-    keep_freed_memory()
-    return loop(own_network(name), threads, EPOCHS)
+    speed.process()
+    return loop(speed.accelerate(network(name)), threads, EPOCHS)
 
 
 def plain(name: str, folder: Path, threads: int) -> float:
     """p: as `tuned`, with torch's layers."""
-    keep_freed_memory()
-    return loop(usual_network(name), threads, 1)
+    speed.process()
+    return loop(network(name), threads, 1)
 
 
 def loop(net: nn.Module, threads: int, epochs: int) -> float:
@@ -93,9 +94,9 @@ def loop(net: nn.Module, threads: int, epochs: int) -> float:
     torch.set_num_threads(threads)
     net = net.to(memory_format=torch.channels_last)
     data = images()
-    index = data.train_index
-    pixels = data.views(data.source.train_images[index], index, "val", 0, 0)
-    labels = data.source.train_labels[index].long()
+    indices = data.train_indices
+    pixels = data.transformed(data.source.train_images[indices], indices, "val")
+    labels = data.source.train_labels[indices].long()
     optimizer = torch.optim.SGD(net.parameters(), lr=LR, momentum=0.9, nesterov=True, fused=True)
     began = time.perf_counter()
     for _ in range(epochs):
@@ -109,16 +110,16 @@ def loop(net: nn.Module, threads: int, epochs: int) -> float:
 
 def suite(name: str, folder: Path, threads: int) -> float:
     """b: `run` as train.py calls it; the record's own figure."""
-    result = run(
-        Config(
-            model=MODELS[name],
-            data=DATA,
-            optim=OptimConfig(name="sgd", lr=LR),
-            trainer=TrainerConfig(max_epochs=EPOCHS, accelerator="cpu", threads=threads, progress=False),
-            logger=LoggerConfig(mode="offline"),
-            runs_dir=str(folder),
-        )
+    speed.process()
+    config = Config(
+        model=MODELS[name],
+        data=DATA,
+        optim=OptimConfig(name="sgd", lr=LR),
+        trainer=TrainerConfig(max_epochs=EPOCHS, accelerator="cpu", threads=threads, progress=False),
+        logger=LoggerConfig(mode="offline"),
+        runs_dir=str(folder),
     )
+    result = run(Request(config))
     assert result is not None
     assert result.images_per_second is not None
     return result.images_per_second
@@ -241,7 +242,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     arguments = parser.parse_args()
-    count = len(images().train_index)
+    count = len(images().train_indices)
     print(
         f"torch {torch.__version__}, lightning {lightning.__version__}, {platform.machine()}, batch {DATA.batch_size}"
     )
@@ -253,13 +254,10 @@ def main() -> None:
         torchvision_files(images(), folder / "torchvision")
         spawn = multiprocessing.get_context("spawn")
         ways = [(way, stack.enter_context(ProcessPoolExecutor(1, spawn, quiet))) for way in WAYS]
-        # read when a process loads torch, which it does at its first task
-        spin = os.environ.pop("GOMP_SPINCOUNT", None)
         for way, process in ways:
             if way in WITHOUT_SETTINGS:
                 process.submit(quiet).result()
-        if spin is not None:
-            os.environ["GOMP_SPINCOUNT"] = spin
+        speed.process()  # part of it is in the environment, which the processes that start from here on inherit
         for threads in arguments.threads:
             for name in arguments.models:
                 speeds: dict[Any, list[float]] = {way: [] for way in WAYS}

@@ -143,7 +143,7 @@ def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str]
 
 def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
     """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
-    inner = {f"{k}.{name}": v for k, part in values.items() if isinstance(part, Mapping) for name, v in part.items()}
+    inner = {f"{k}.{name}": v for k, group in values.items() if isinstance(group, Mapping) for name, v in group.items()}
     return {k: v for k, v in values.items() if not isinstance(v, Mapping)} | inner
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from fc2conv.nets.build import ACTIVATIONS, build
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -38,6 +37,7 @@ from fc2conv.architectures.resnet import ResNetConfig
 from fc2conv.architectures.softmax import SoftmaxConfig
 from fc2conv.architectures.trace import Layer, Row, trace
 from fc2conv.errors import ConfigError, GeometryError
+from fc2conv.nets.build import ACTIVATIONS, build
 from fc2conv.nets.modules import ScaledTanh
 
 GREY = (1, 28, 28)

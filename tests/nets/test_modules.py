@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from fc2conv.nets.build import build, xavier_
 from torch import Tensor, nn
 from torch.testing import assert_close
 from weighted import gradients
@@ -22,6 +21,7 @@ from fc2conv.architectures.lenet1 import PAIRS
 from fc2conv.architectures.lenet5 import C3
 from fc2conv.architectures.nin import NiNConfig
 from fc2conv.architectures.trace import trace
+from fc2conv.nets.build import build, xavier_
 from fc2conv.nets.modules import (
     RBF,
     Coordinates,

@@ -53,18 +53,18 @@ class DataConfig:
     colour: bool | None = None
     """For `folder`: three bands (true) or one (false). null: as its first image is."""
     test_size: float = 0.2
-    """For a `folder` without train/ and test/: the part of each class kept for the test."""
+    """For a `folder` without train/ and test/: the fraction of each class kept for the test."""
     batch_size: int = 128
     """Images in a step, over all devices together."""
     val_size: int | float = 5000
-    """Images of the official training set kept for validation: a number, or a part below 1."""
+    """Images of the official training set kept for validation: a number, or a fraction below 1."""
     train_size: int | None = None
     """Use only so many training images, class-balanced; smaller sets lie inside larger ones. null: all."""
     seed: int = 0
-    """Draws the validation part, the subsets and the fixed permutation; apart from the run's own seed, so that runs
+    """Draws the validation split, the subsets and the fixed permutation; apart from the run's own seed, so that runs
     with several seeds share one split."""
     normalise: Literal["standard", "unit"] = "standard"
-    """standard: zero mean and unit variance over the training part, per band. unit: from 0 to 1, as in the book."""
+    """standard: zero mean and unit variance over the training split, per band. unit: from 0 to 1, as in the book."""
     flip: bool = False
     """Augmentation: mirror half of the training images."""
     translate: int = 0
@@ -86,14 +86,14 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more images")
-        require(self.val_size > 0, "data.val_size", self.val_size, "a number of images, or a part between 0 and 1")
+        require(self.val_size > 0, "data.val_size", self.val_size, "a number of images, or a fraction between 0 and 1")
         require(
             self.val_size < 1 or self.val_size == int(self.val_size), "data.val_size", self.val_size, "a whole number"
         )
         require(self.train_size is None or self.train_size > 0, "data.train_size", self.train_size, "1 or more images")
         require(0 <= self.seed < 2**32, "data.seed", self.seed, "a whole number from 0 to 4294967295")
         require(self.size >= 1, "data.size", self.size, "1 or more pixels")
-        require(0 < self.test_size < 1, "data.test_size", self.test_size, "a part between 0 and 1")
+        require(0 < self.test_size < 1, "data.test_size", self.test_size, "a fraction between 0 and 1")
         require(self.translate >= 0, "data.translate", self.translate, "0 or more pixels")
         require(0 <= self.erase <= 1, "data.erase", self.erase, "a probability")
         require(self.bands is None or self.bands >= 1, "data.bands", self.bands, "1 or more bands")
@@ -148,7 +148,7 @@ class OptimConfig:
     weight_decay: float = 0.0
     """On weights of layers; never on biases and norms."""
     schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
-    """cosine: from lr to 0. onecycle: up for the `warmup` part of the steps, then down to 0 (Smith 2018)."""
+    """cosine: from lr to 0. onecycle: up for the `warmup` fraction of the steps, then down to 0 (Smith 2018)."""
     warmup: float = 0.2
     label_smoothing: float = 0.0
 
@@ -156,7 +156,7 @@ class OptimConfig:
         require(self.lr > 0, "optim.lr", self.lr, "a positive number")
         require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "0 or more")
         require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "a number from 0 up to, not including, 1")
-        require(0 <= self.warmup < 1, "optim.warmup", self.warmup, "a part of the run from 0 up to, not including, 1")
+        require(0 <= self.warmup < 1, "optim.warmup", self.warmup, "a fraction from 0 up to, not including, 1")
         require(0 <= self.label_smoothing < 1, "optim.label_smoothing", self.label_smoothing, "from 0 to below 1")
 
 

@@ -16,10 +16,10 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 def class_names(config: DataConfig) -> list[str]:
     """Class names of a user's folder, sorted: its subfolders, or those of its train/."""
-    return [p.name for p in _class_folders(_parts(config)[0])]
+    return [p.name for p in _class_folders(_split_folders(config)[0])]
 
 
-def _parts(config: DataConfig) -> list[Path]:
+def _split_folders(config: DataConfig) -> list[Path]:
     """[the folder] or [train/, test/]."""
     path = Path(config.path or "")
     if not path.is_dir():
@@ -28,26 +28,26 @@ def _parts(config: DataConfig) -> list[Path]:
     return both if all(p.is_dir() for p in both) else [path]
 
 
-def _class_folders(part: Path) -> list[Path]:
-    folders = sorted(p for p in part.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _class_folders(split: Path) -> list[Path]:
+    folders = sorted(p for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))
     if len(folders) < 2:
-        raise DataError(f"{part} needs one subfolder for each class, at least two; it has {len(folders)}")
+        raise DataError(f"{split} needs one subfolder for each class, at least two; it has {len(folders)}")
     return folders
 
 
 def listing(config: DataConfig) -> list[tuple[str, list[list[Path]]]]:
-    """[(part, [files of class 0, files of class 1, ...]), ...]"""
+    """[(split, [files of class 0, files of class 1, ...]), ...]"""
     classes = class_names(config)
     result = []
-    for part in _parts(config):
-        found = [p.name for p in _class_folders(part)]
+    for split in _split_folders(config):
+        found = [p.name for p in _class_folders(split)]
         if found != classes:
-            raise DataError(f"{part} has the classes {', '.join(found)}, but train/ has {', '.join(classes)}")
-        files = [sorted(f for f in (part / c).rglob("*") if f.suffix.lower() in SUFFIXES) for c in classes]
+            raise DataError(f"{split} has the classes {', '.join(found)}, but train/ has {', '.join(classes)}")
+        files = [sorted(f for f in (split / c).rglob("*") if f.suffix.lower() in SUFFIXES) for c in classes]
         for name, images in zip(classes, files, strict=True):
             if not images:
-                raise DataError(f"{part / name} holds no images")
-        result.append((part.name, files))
+                raise DataError(f"{split / name} holds no images")
+        result.append((split.name, files))
     return result
 
 

@@ -60,7 +60,7 @@ class Images:
     test_labels: Tensor
     moments: Tensor
     """(N_train, 2, C) float64: each training image's mean pixel and mean squared pixel, so that the mean and standard
-    deviation of any part of the training set cost nothing."""
+    deviation of any subset of the training set cost nothing."""
     classes: list[str]
     sha256: dict[str, str]
 
@@ -162,23 +162,23 @@ def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         "cifar100": lambda train: datasets.CIFAR100(root, train, download=True),
     }
     try:
-        parts = {part: makers[config.name](part == "train") for part in ("train", "test")}
+        splits = {split: makers[config.name](split == "train") for split in ("train", "test")}
     except (OSError, RuntimeError) as error:  # torchvision raises both for a mirror that does not answer
         raise DataError(_not_found(config, error)) from error
     arrays = {}
-    for part, dataset in parts.items():
+    for split, dataset in splits.items():
         images = np.asarray(dataset.data)
         if config.name == "emnist":
             images = images.transpose(0, 2, 1)  # published lying on their side
         images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-        arrays[f"{part}_images"] = np.ascontiguousarray(images, dtype=np.uint8)
-        arrays[f"{part}_labels"] = np.asarray(dataset.targets, dtype=np.int64)
+        arrays[f"{split}_images"] = np.ascontiguousarray(images, dtype=np.uint8)
+        arrays[f"{split}_labels"] = np.asarray(dataset.targets, dtype=np.int64)
     if config.name == "fashion_mnist":
         _check_fashion_mnist(
             arrays, {name: root / "FashionMNIST" / "raw" / f for name, f in FASHION_MNIST_FILES.items()}
         )
         return {n: a.astype(np.uint8) for n, a in arrays.items()}, FASHION_MNIST_CLASSES
-    names = [str(c) for c in getattr(parts["train"], "classes", range(DATASETS[config.name].classes))]
+    names = [str(c) for c in getattr(splits["train"], "classes", range(DATASETS[config.name].classes))]
     return {n: a.astype(np.uint8) for n, a in arrays.items()}, names
 
 
@@ -249,17 +249,17 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         return array.transpose(2, 0, 1) if colour else array[None]
 
     label_type = np.uint8 if len(class_names(config)) <= 256 else np.int32
-    parts = {}
-    for part, classes in listing(config):
+    splits = {}
+    for split, classes in listing(config):
         images = np.stack([pixels(f) for files in classes for f in files])
         labels = np.concatenate([np.full(len(files), c, label_type) for c, files in enumerate(classes)])
-        parts[part] = images, labels
-    if len(parts) == 2:
-        train, test = parts["train"], parts["test"]
+        splits[split] = images, labels
+    if len(splits) == 2:
+        train, test = splits["train"], splits["test"]
     else:
-        (images, labels) = next(iter(parts.values()))
+        (images, labels) = next(iter(splits.values()))
         order = stratified_order(torch.from_numpy(labels), config.seed).numpy()
-        cut = min(max(1, round(config.test_size * len(order))), len(order) - 1)  # an image at least in both parts
+        cut = min(max(1, round(config.test_size * len(order))), len(order) - 1)  # an image at least in both
         test, train = (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])
     arrays = dict(zip(ARRAYS, (*train, *test), strict=True))
     return arrays, class_names(config)
@@ -269,7 +269,7 @@ def stratified_order(labels: Tensor, seed: int) -> Tensor:
     """A random order of all images in which every prefix has the classes in proportion.
 
     The r-th of a class's n images sorts at (r + 1/2) / n. Prefixes nest by construction, so one order serves the
-    validation part and subsets of every size. (N,) -> (N,) indices.
+    validation split and subsets of every size. (N,) -> (N,) indices.
     """
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     labels = labels.long()

@@ -15,12 +15,12 @@ from fc2conv.config.schema import DataConfig
 from fc2conv.architectures.trace import Shape
 
 
-def mixed_seed(*parts: int) -> int:
-    """A generator's seed that differs wherever the parts do. The CPU's generator uses the lower 32 bits only, so they
+def mixed_seed(*numbers: int) -> int:
+    """A generator's seed that differs wherever the numbers do. The CPU's generator uses the lower 32 bits only, so they
     must be mixed, not shifted beside each other."""
     mixed = 0
-    for part in parts:
-        mixed = (mixed + part + 1) * 0x9E3779B97F4A7C15 % 2**64
+    for number in numbers:
+        mixed = (mixed + number + 1) * 0x9E3779B97F4A7C15 % 2**64
         mixed ^= mixed >> 29
     return mixed % 2**63
 
@@ -47,8 +47,8 @@ def draws(indices: Tensor, n: int, *key: int) -> Tensor:
         key: what else decides the draw, e.g. seed, epoch and the purpose
     """
     state = torch.zeros(1, dtype=torch.int64, device=indices.device)
-    for part in key:
-        state = _hash(state + part + 1) * _GOLDEN
+    for number in key:
+        state = _hash(state + number + 1) * _GOLDEN
     counter = indices.long()[:, None] * n + torch.arange(n, device=indices.device)
     bits = _hash(_hash(counter * _GOLDEN + state))
     return ((bits >> 40) & 0xFFFFFF).float() * 2.0**-24

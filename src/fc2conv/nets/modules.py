@@ -70,8 +70,8 @@ class LocallyConnected(nn.Module):
         for (a, b), block, flat in zip(self.offsets, self.blocks, torch.split(self.weight, self.sizes), strict=True):
             seen = x[:, :, max(a, 0) : h + min(a, 0), max(b, 0) : w + min(b, 0)]
             weight = flat.view(block)
-            part = seen * weight[0, 0] if block[:2] == (1, 1) else torch.einsum("bchw,ochw->bohw", seen, weight)
-            out[:, :, max(-a, 0) : h - max(a, 0), max(-b, 0) : w - max(b, 0)] += part
+            product = seen * weight[0, 0] if block[:2] == (1, 1) else torch.einsum("bchw,ochw->bohw", seen, weight)
+            out[:, :, max(-a, 0) : h - max(a, 0), max(-b, 0) : w - max(b, 0)] += product
         return out
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training stops between two executions of steps, all else at once."""
+"""Ctrl-C and SIGTERM: training stops after a whole step, all else at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Self
 from fc2conv.errors import Interrupted
 
 PATIENCE = 2.0
-"""Seconds after the first signal from which a second one stops at once. A launcher passes on what the terminal has sent
-to the whole group already, so that one Ctrl-C can arrive twice."""
+"""A second signal within so many seconds counts as a duplicate: a launcher passes on what the terminal has sent to the
+whole group already, so that one Ctrl-C can arrive twice. A later one stops at once."""
 
 
 class Signals:
