@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fc2conv import geometry as g
-from fc2conv.models.fast import BatchNorm2d, Conv2d, Sequential
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -26,7 +25,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 def build(network: g.Geometry) -> nn.Sequential:
     """The network of a plan: each row's layer under its own name."""
-    return Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in network.rows))
+    return nn.Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in network.rows))
 
 
 def xavier_(net: nn.Module) -> None:
@@ -51,7 +50,7 @@ def _module(layer: g.Layer, shape: g.Shape) -> nn.Module:
         case g.Linear():
             return nn.Linear(shape[0], layer.out_features)
         case g.NormLayer(kind="batch"):
-            return BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+            return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
         case g.NormLayer():
             return nn.LayerNorm(shape[0])
         case g.ActivationLayer():
@@ -103,7 +102,7 @@ def _conv(layer: g.Conv, channels: int) -> nn.Module:
     if layer.table:
         return TableConv(channels, layer.table, layer.kernel, **options)
     groups = channels if layer.depthwise else 1
-    return Conv2d(channels, layer.maps(channels), layer.kernel, groups=groups, **options)
+    return nn.Conv2d(channels, layer.maps(channels), layer.kernel, groups=groups, **options)
 
 
 class ScaledTanh(nn.Module):

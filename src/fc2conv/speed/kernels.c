@@ -2,18 +2,29 @@
 
    Images are float32 and channels_last: a pixel's channels lie side by side. Loops over channels are written so that the
    compiler makes vector instructions of them; images are shared out among the threads. kernels.py calls these functions
-   and says what they compute; it goes without them where there was no compiler. */
+   and says what they compute; it goes without them where there was no compiler. They return whether memory was enough.
+
+   The file is compiled twice, with AVX2 and with AVX-512 instructions; kernels.py loads the library that the processor
+   can run. With the instructions of older processors all this is slower than torch, so no library is made for them. */
 
 #include <math.h>
+#include <omp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* One version of a function for each generation of processors, chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_PROCESSOR
+#if !defined(__AVX2__) || !defined(__FMA__)
+#error "compile with -march=x86-64-v3 or -march=x86-64-v4"
 #endif
+
+/* The text of this file. kernels.py compares it with the file that lies beside it: a library that was compiled from
+   another version takes other arguments. */
+__asm__(".pushsection .rodata\n"
+        ".global kernels_source\n"
+        "kernels_source: .incbin \"" __FILE__ "\"\n"
+        ".byte 0\n"
+        ".popsection");
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* Constant numbers of channels make faster loops: those of LeNet's two convolutions have code of their own. */
@@ -25,6 +36,16 @@
   } while (0)
 
 enum { MOST_CHANNELS = 64 };
+
+/* `size` bytes for each thread, one after the other, or null. On the heap: a thread's stack can be small. */
+static char *room_for_threads(size_t size) { return aligned_alloc(64, (omp_get_max_threads() * size + 63) / 64 * 64); }
+
+/* Whether max-pooling takes `b` rather than `a`, which came before it: if it is larger, or not a number. */
+#define BEATS(b, a) (((b) > (a)) | ((b) != (b)))
+
+/* What an output is compared with to see whether its gradient passes: it does not if out <= BLOCKED(relu). Without a
+   ReLU nothing is blocked, since no comparison with NAN is true; a ReLU passes the gradient of NAN on, as torch's. */
+#define BLOCKED(relu) ((relu) ? 0 : NAN)
 
 /* 2x2 windows over a batch of images: rows x columns of them in each. */
 typedef struct {
@@ -44,23 +65,30 @@ static double total(const float *sums, ptrdiff_t images, ptrdiff_t lanes, ptrdif
 
    sums: of each image's pixels less `origin`, channel by channel, then of their squares
    statistics: (3, channels): mean and biased variance (given if `training` is 0), and the inverse of the standard
-     deviation */
-static void normaliser(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t lanes, ptrdiff_t channels, const float *sums,
-                       const float *origin, const float *weight, const float *bias, double eps, int training,
-                       float *statistics, float *slope, float *shift) {
+     deviation
+
+   Returns whether an origin lay so far from the mean that rounding shows in the variance. It is moved to the mean then,
+   and the sums are to be taken again. */
+static int normaliser(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t lanes, ptrdiff_t channels, const float *sums,
+                      float *origin, const float *weight, const float *bias, double eps, int training,
+                      float *statistics, float *slope, float *shift) {
   float *mean = statistics, *variance = mean + channels, *inverse = variance + channels;
   const double n = (double)images * pixels;
+  int far = 0;
   for (ptrdiff_t c = 0; c < channels; c++) {
     if (training) {
       const double sum = total(sums, images, lanes, 2 * channels, c) / n;
       const double square = total(sums, images, lanes, 2 * channels, channels + c) / n;
+      const double spread = square - sum * sum;
       mean[c] = (float)(sum + origin[c]);
-      variance[c] = (float)fmax(square - sum * sum, 0);
+      variance[c] = spread < 0 ? 0 : (float)spread; /* not fmax, which makes 0 of NAN */
+      if (sum * sum > 64 * spread && isfinite(mean[c])) origin[c] = mean[c], far = 1;
     }
     inverse[c] = (float)(1 / sqrt(variance[c] + eps));
     slope[c] = inverse[c] * weight[c];
     shift[c] = bias[c] - mean[c] * slope[c];
   }
+  return far;
 }
 
 /* dx = shift + tilt * x + slope * gradient.
@@ -82,17 +110,23 @@ static void normaliser_gradient(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t la
   }
 }
 
-static void signs(ptrdiff_t channels, const float *weight, float *sign) {
-  for (ptrdiff_t c = 0; c < channels; c++) sign[c] = (float)((weight[c] > 0) - (weight[c] < 0));
+/* What pixels are compared by, x * tilt + rise: by what the norm makes of them if that is known yet, in evaluation, so
+   that what is not finite comes out as torch's; else by their products with the sign of the norm's weight. */
+static void comparison(ptrdiff_t channels, int training, const float *weight, const float *slope, const float *shift,
+                       float *tilt, float *rise) {
+  for (ptrdiff_t c = 0; c < channels; c++) {
+    tilt[c] = training ? (float)((weight[c] > 0) - (weight[c] < 0)) : slope[c];
+    rise[c] = training ? 0 : shift[c];
+  }
 }
 
 /* ------------------------------------------------------------------------------------- batch norm, 2x2 maximum, ReLU */
 
-/* The first of each window's four pixels whose product with `sign` is largest, and for each channel the sum of all
+/* The first of each window's four pixels for which x * tilt + rise is largest, and for each channel the sum of all
    pixels less `origin`, and of the squares of these. */
 INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, const float *restrict x,
-                             const float *restrict sign, const float *restrict origin, float *restrict largest,
-                             float *restrict sums) {
+                             const float *restrict tilt, const float *restrict rise, const float *restrict origin,
+                             float *restrict largest, float *restrict sums) {
   float sum[MOST_CHANNELS], square[MOST_CHANNELS];
   for (ptrdiff_t c = 0; c < channels; c++) sum[c] = square[c] = 0;
   for (ptrdiff_t row = 0; row < windows->rows; row++)
@@ -102,8 +136,12 @@ INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, c
 #pragma omp simd
       for (ptrdiff_t c = 0; c < channels; c++) {
         float a = p[c], b = q[c], d = r[c], e = s[c];
-        float upper = b * sign[c] > a * sign[c] ? b : a, lower = e * sign[c] > d * sign[c] ? e : d;
-        largest[c] = lower * sign[c] > upper * sign[c] ? lower : upper;
+        const float ay = a * tilt[c] + rise[c], by = b * tilt[c] + rise[c];
+        const float dy = d * tilt[c] + rise[c], ey = e * tilt[c] + rise[c];
+        const int right = BEATS(by, ay), below_right = BEATS(ey, dy);
+        const float upper = right ? b : a, upper_y = right ? by : ay;
+        const float lower = below_right ? e : d, lower_y = below_right ? ey : dy;
+        largest[c] = BEATS(lower_y, upper_y) ? lower : upper;
         a -= origin[c], b -= origin[c], d -= origin[c], e -= origin[c];
         sum[c] += (a + b) + (d + e);
         square[c] += (a * a + b * b) + (d * d + e * e);
@@ -112,9 +150,9 @@ INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, c
   for (ptrdiff_t c = 0; c < channels; c++) sums[c] = sum[c], sums[channels + c] = square[c];
 }
 
-FOR_EACH_PROCESSOR static void largest_of(const Windows *windows, const float *x, const float *sign,
-                                          const float *origin, float *largest, float *sums) {
-#define CALL(channels) largest_of_image(channels, windows, x, sign, origin, largest, sums)
+static void largest_of(const Windows *windows, const float *x, const float *tilt, const float *rise,
+                       const float *origin, float *largest, float *sums) {
+#define CALL(channels) largest_of_image(channels, windows, x, tilt, rise, origin, largest, sums)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
@@ -130,51 +168,58 @@ INLINE void scale_image(const ptrdiff_t channels, ptrdiff_t pixels, const float 
     }
 }
 
-FOR_EACH_PROCESSOR static void scale(const Windows *windows, const float *largest, const float *slope,
+static void scale(const Windows *windows, const float *largest, const float *slope,
                                      const float *shift, float least, float *out) {
 #define CALL(channels) scale_image(channels, windows->rows *windows->columns, largest, slope, shift, least, out)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
 
-/* sums: (images, 2, channels), room for partial sums; statistics: as in `normaliser`. */
-void norm_pool_forward(const Windows *windows, const float *x, const float *weight, const float *bias, double eps,
+/* sums: (images, 2, channels), room for partial sums; statistics: as in `normaliser`. There is at least one image. */
+int norm_pool_forward(const Windows *windows, const float *x, const float *weight, const float *bias, double eps,
                        int training, int relu, float *largest, float *sums, float *statistics, float *out) {
   const ptrdiff_t channels = windows->channels, pixels = windows->rows * windows->columns, size = pixels * channels;
-  float sign[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
-  signs(channels, weight, sign);
+  const ptrdiff_t n = windows->images;
+  float origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS], tilt[MOST_CHANNELS], rise[MOST_CHANNELS];
+  for (ptrdiff_t c = 0; c < channels; c++) origin[c] = isfinite(x[c]) ? x[c] : 0;
+  if (!training) normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, 0, statistics, slope, shift);
+  comparison(channels, training, weight, slope, shift, tilt, rise);
+  for (int again = 1, passes = 0; again && passes < 2; passes++) {
 #pragma omp parallel for schedule(static)
-  for (ptrdiff_t i = 0; i < windows->images; i++)
-    largest_of(windows, x + 4 * i * size, sign, x, largest + i * size, sums + 2 * i * channels);
-  normaliser(windows->images, 4 * pixels, 1, channels, sums, x, weight, bias, eps, training, statistics, slope, shift);
+    for (ptrdiff_t i = 0; i < n; i++)
+      largest_of(windows, x + 4 * i * size, tilt, rise, origin, largest + i * size, sums + 2 * i * channels);
+    again = training && normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, 1, statistics, slope,
+                                   shift);
+  }
 #pragma omp parallel for schedule(static)
-  for (ptrdiff_t i = 0; i < windows->images; i++)
+  for (ptrdiff_t i = 0; i < n; i++)
     scale(windows, largest + i * size, slope, shift, relu ? 0 : -INFINITY, out + i * size);
+  return 1;
 }
 
-/* Sums over an image's windows, for each channel, of the gradient that passes `out > above`, and of that times the
+/* Sums over an image's windows, for each channel, of the gradient that passes (see BLOCKED), and of that times the
    normalised pixel it goes to. */
 INLINE void sums_of_image(const ptrdiff_t channels, ptrdiff_t pixels, const float *restrict largest,
                           const float *restrict out, const float *restrict grad, const float *restrict mean,
-                          const float *restrict inverse, float above, float *restrict sums) {
+                          const float *restrict inverse, float blocked, float *restrict sums) {
   float plain[MOST_CHANNELS], times[MOST_CHANNELS];
   for (ptrdiff_t c = 0; c < channels; c++) plain[c] = times[c] = 0;
   for (; pixels > 0; pixels--, largest += channels, out += channels, grad += channels)
 #pragma omp simd
     for (ptrdiff_t c = 0; c < channels; c++) {
       float g = grad[c];
-      g = out[c] > above ? g : 0.0f;
+      g = out[c] <= blocked ? 0.0f : g;
       plain[c] += g;
       times[c] += g * ((largest[c] - mean[c]) * inverse[c]);
     }
   for (ptrdiff_t c = 0; c < channels; c++) sums[c] = plain[c], sums[channels + c] = times[c];
 }
 
-FOR_EACH_PROCESSOR static void sums_of(const Windows *windows, const float *largest, const float *out,
-                                       const float *grad, const float *mean, const float *inverse, float above,
+static void sums_of(const Windows *windows, const float *largest, const float *out,
+                                       const float *grad, const float *mean, const float *inverse, float blocked,
                                        float *sums) {
 #define CALL(channels) \
-  sums_of_image(channels, windows->rows *windows->columns, largest, out, grad, mean, inverse, above, sums)
+  sums_of_image(channels, windows->rows *windows->columns, largest, out, grad, mean, inverse, blocked, sums)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
@@ -183,7 +228,7 @@ FOR_EACH_PROCESSOR static void sums_of(const Windows *windows, const float *larg
 INLINE void spread_image(const ptrdiff_t channels, const Windows *windows, const float *restrict x,
                          const float *restrict largest, const float *restrict out, const float *restrict grad,
                          const float *restrict slope, const float *restrict tilt, const float *restrict shift,
-                         float above, float *restrict dx) {
+                         float blocked, float *restrict dx) {
   for (ptrdiff_t row = 0; row < windows->rows; row++)
     for (ptrdiff_t column = 0; column < windows->columns;
          column++, largest += channels, out += channels, grad += channels) {
@@ -192,7 +237,7 @@ INLINE void spread_image(const ptrdiff_t channels, const Windows *windows, const
 #pragma omp simd
       for (ptrdiff_t c = 0; c < channels; c++) {
         float g = slope[c] * grad[c];
-        g = out[c] > above ? g : 0.0f; /* loaded in either case: no branch */
+        g = out[c] <= blocked ? 0.0f : g; /* loaded in either case: no branch */
         float a = x[i + c], b = x[j + c], d = x[k + c], e = x[l + c];
         float first = a == largest[c] ? g : 0.0f;
         g -= first;
@@ -208,32 +253,33 @@ INLINE void spread_image(const ptrdiff_t channels, const Windows *windows, const
     }
 }
 
-FOR_EACH_PROCESSOR static void spread(const Windows *windows, const float *x, const float *largest, const float *out,
+static void spread(const Windows *windows, const float *x, const float *largest, const float *out,
                                       const float *grad, const float *slope, const float *tilt, const float *shift,
-                                      float above, float *dx) {
-#define CALL(channels) spread_image(channels, windows, x, largest, out, grad, slope, tilt, shift, above, dx)
+                                      float blocked, float *dx) {
+#define CALL(channels) spread_image(channels, windows, x, largest, out, grad, slope, tilt, shift, blocked, dx)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
 
 /* dweight, dbias: (channels,); the others as in the forward pass. */
-void norm_pool_backward(const Windows *windows, const float *x, const float *weight, const float *largest,
+int norm_pool_backward(const Windows *windows, const float *x, const float *weight, const float *largest,
                         const float *statistics, const float *out, const float *grad, int relu, float *sums,
                         float *dweight, float *dbias, float *dx) {
   const ptrdiff_t channels = windows->channels, pixels = windows->rows * windows->columns, size = pixels * channels;
   const float *mean = statistics, *inverse = mean + 2 * channels;
-  const float above = relu ? 0 : -INFINITY;
+  const float blocked = BLOCKED(relu);
   float slope[MOST_CHANNELS], tilt[MOST_CHANNELS], shift[MOST_CHANNELS];
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t i = 0; i < windows->images; i++)
-    sums_of(windows, largest + i * size, out + i * size, grad + i * size, mean, inverse, above,
+    sums_of(windows, largest + i * size, out + i * size, grad + i * size, mean, inverse, blocked,
             sums + 2 * i * channels);
   normaliser_gradient(windows->images, 4 * pixels, 1, channels, sums, weight, statistics, dweight, dbias, slope, tilt,
                       shift);
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t i = 0; i < windows->images; i++)
-    spread(windows, x + 4 * i * size, largest + i * size, out + i * size, grad + i * size, slope, tilt, shift, above,
+    spread(windows, x + 4 * i * size, largest + i * size, out + i * size, grad + i * size, slope, tilt, shift, blocked,
            dx + 4 * i * size);
+  return 1;
 }
 
 /* --------------------------------------- a convolution of one-channel images, with the batch norm, maximum and ReLU */
@@ -249,16 +295,16 @@ typedef struct {
 } Stage;
 
 enum { LANES = 8, GROUP = 3 /* maps whose four pixels fit in the registers */ };
-typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
-typedef int Mask __attribute__((vector_size(LANES * sizeof(int))));
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
+typedef int Mask __attribute__((vector_size(LANES * sizeof(int)), aligned(sizeof(int))));
 
 static ptrdiff_t padded_width(const Stage *stage) { return stage->width + 2 * stage->left; }
 static ptrdiff_t padded_height(const Stage *stage) { return stage->height + 2 * stage->top; }
 static ptrdiff_t windows_wide(const Stage *stage) { return (padded_width(stage) - stage->columns + 1) / 2; }
 static ptrdiff_t windows_high(const Stage *stage) { return (padded_height(stage) - stage->rows + 1) / 2; }
 
-/* Where `mask`: a, else b. A macro, since a function of vectors needs the same instructions as who calls it. */
-#define WHERE(mask, a, b) ((Lanes)(((mask) & (Mask)(a)) | (~(mask) & (Mask)(b))))
+/* Where `mask`: a, else b. */
+INLINE Lanes where(Mask mask, Lanes a, Lanes b) { return (Lanes)((mask & (Mask)a) | (~mask & (Mask)b)); }
 
 /* Interleave `n` numbers of each of `live` images, `step` apart; the other lanes get zeros. */
 INLINE void interleave(ptrdiff_t live, ptrdiff_t n, ptrdiff_t step, const float *restrict x, Lanes *restrict lanes) {
@@ -305,10 +351,11 @@ INLINE void convolve(const ptrdiff_t count, const Stage *stage, const Lanes *res
 
 /* As `largest_of_image`, for `count` maps from `first` on: largest (windows, maps), sums (2, maps). */
 INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t first, const Lanes *restrict padded,
-                          const float *restrict weight, const float *restrict sign, const float *restrict origin,
-                          Lanes *restrict largest, Lanes *restrict sums) {
+                          const float *restrict weight, const float *restrict tilt, const float *restrict rise,
+                          const float *restrict origin, Lanes *restrict largest, Lanes *restrict sums) {
   const ptrdiff_t maps = stage->maps, high = windows_high(stage), wide = windows_wide(stage);
-  weight += first * stage->rows * stage->columns, sign += first, origin += first, largest += first, sums += first;
+  weight += first * stage->rows * stage->columns, largest += first, sums += first;
+  tilt += first, rise += first, origin += first;
   Lanes sum[GROUP], square[GROUP];
   for (ptrdiff_t c = 0; c < count; c++) sum[c] = square[c] = (Lanes){0};
   for (ptrdiff_t row = 0; row < high; row++)
@@ -317,8 +364,12 @@ INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t f
       convolve(count, stage, padded + 2 * row * padded_width(stage) + 2 * column, weight, pixel);
       for (ptrdiff_t c = 0; c < count; c++) {
         Lanes a = pixel[c][0], b = pixel[c][1], d = pixel[c][2], e = pixel[c][3];
-        const Lanes upper = WHERE(b * sign[c] > a * sign[c], b, a), lower = WHERE(e * sign[c] > d * sign[c], e, d);
-        largest[c] = WHERE(lower * sign[c] > upper * sign[c], lower, upper);
+        const Lanes ay = a * tilt[c] + rise[c], by = b * tilt[c] + rise[c];
+        const Lanes dy = d * tilt[c] + rise[c], ey = e * tilt[c] + rise[c];
+        const Mask right = BEATS(by, ay), below_right = BEATS(ey, dy);
+        const Lanes upper = where(right, b, a), upper_y = where(right, by, ay);
+        const Lanes lower = where(below_right, e, d), lower_y = where(below_right, ey, dy);
+        largest[c] = where(BEATS(lower_y, upper_y), lower, upper);
         a -= origin[c], b -= origin[c], d -= origin[c], e -= origin[c];
         sum[c] += (a + b) + (d + e);
         square[c] += (a * a + b * b) + (d * d + e * e);
@@ -327,17 +378,16 @@ INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t f
   for (ptrdiff_t c = 0; c < count; c++) sums[c] = sum[c], sums[maps + c] = square[c];
 }
 
-FOR_EACH_PROCESSOR static void stage_largest_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded,
-                                                const float *weight, const float *sign, const float *origin,
-                                                Lanes *largest, Lanes *sums) {
+static void stage_largest_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded, const float *weight,
+                             const float *tilt, const float *rise, const float *origin, Lanes *largest, Lanes *sums) {
   pad(stage, live, x, padded);
-#define CALL(count) stage_largest(count, stage, first, padded, weight, sign, origin, largest, sums)
+#define CALL(count) stage_largest(count, stage, first, padded, weight, tilt, rise, origin, largest, sums)
   IN_GROUPS(CALL);
 #undef CALL
 }
 
 /* As `scale_image`, image by image out of the lanes. */
-FOR_EACH_PROCESSOR static void stage_scale(const Stage *stage, ptrdiff_t live, const float *restrict largest,
+static void stage_scale(const Stage *stage, ptrdiff_t live, const float *restrict largest,
                                            const float *restrict slope, const float *restrict shift, float least,
                                            float *restrict out) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage);
@@ -349,7 +399,7 @@ FOR_EACH_PROCESSOR static void stage_scale(const Stage *stage, ptrdiff_t live, c
       }
 }
 
-/* One pixel of each map near the middle of the first image: about what they are. */
+/* One pixel of each map near the middle of the first image: about what they are; 0 for one that is not finite. */
 static void sample(const Stage *stage, const float *x, const float *weight, float *pixel) {
   for (ptrdiff_t c = 0; c < stage->maps; c++) pixel[c] = 0;
   for (ptrdiff_t i = 0; i < stage->rows; i++)
@@ -359,40 +409,46 @@ static void sample(const Stage *stage, const float *x, const float *weight, floa
         for (ptrdiff_t c = 0; c < stage->maps; c++)
           pixel[c] += weight[(c * stage->rows + i) * stage->columns + j] * x[row * stage->width + column];
     }
+  for (ptrdiff_t c = 0; c < stage->maps; c++) pixel[c] = isfinite(pixel[c]) ? pixel[c] : 0;
 }
 
 #define BLOCKS ((stage->images + LANES - 1) / LANES)
 #define LIVE(block) (stage->images - (block) * LANES < LANES ? stage->images - (block) * LANES : LANES)
 
 /* largest: (blocks of eight images, windows, maps, 8), sums: (blocks, 2, maps, 8); the others as above. */
-void stage_forward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
-                   const float *norm_bias, double eps, int training, int relu, Lanes *largest, Lanes *sums,
-                   float *statistics, float *out) {
+int stage_forward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
+                  const float *norm_bias, double eps, int training, int relu, Lanes *largest, Lanes *sums,
+                  float *statistics, float *out) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
-  const ptrdiff_t image = stage->height * stage->width;
-  float sign[MOST_CHANNELS], origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
-  signs(maps, norm_weight, sign);
+  const ptrdiff_t image = stage->height * stage->width, padded = padded_height(stage) * padded_width(stage);
+  float origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS], tilt[MOST_CHANNELS], rise[MOST_CHANNELS];
+  Lanes *room = (Lanes *)room_for_threads(padded * sizeof *room);
+  if (room == NULL) return 0;
   sample(stage, x, weight, origin);
-#pragma omp parallel
-  {
-    Lanes padded[padded_height(stage) * padded_width(stage)];
-#pragma omp for schedule(static)
+  if (!training)
+    normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias, eps, 0,
+               statistics, slope, shift);
+  comparison(maps, training, norm_weight, slope, shift, tilt, rise);
+  for (int again = 1, passes = 0; again && passes < 2; passes++) {
+#pragma omp parallel for schedule(static)
     for (ptrdiff_t block = 0; block < BLOCKS; block++)
-      stage_largest_of(stage, LIVE(block), x + block * LANES * image, padded, weight, sign, origin,
-                       largest + block * size, sums + block * 2 * maps);
+      stage_largest_of(stage, LIVE(block), x + block * LANES * image, room + omp_get_thread_num() * padded, weight,
+                       tilt, rise, origin, largest + block * size, sums + block * 2 * maps);
+    again = training && normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight,
+                                   norm_bias, eps, 1, statistics, slope, shift);
   }
-  normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias, eps, training,
-             statistics, slope, shift);
+  free(room);
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t block = 0; block < BLOCKS; block++)
     stage_scale(stage, LIVE(block), (float *)(largest + block * size), slope, shift, relu ? 0 : -INFINITY,
                 out + block * LANES * size);
+  return 1;
 }
 
 /* As `sums_of_image`, and in `passed` the gradient that passes. */
-FOR_EACH_PROCESSOR static void stage_sums(const Stage *stage, ptrdiff_t live, const Lanes *restrict largest,
+static void stage_sums(const Stage *stage, ptrdiff_t live, const Lanes *restrict largest,
                                           const float *out, const float *grad, const float *mean,
-                                          const float *inverse, float above, Lanes *restrict passed,
+                                          const float *inverse, float blocked, Lanes *restrict passed,
                                           Lanes *restrict sums) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
   Lanes plain[MOST_CHANNELS], times[MOST_CHANNELS];
@@ -400,7 +456,7 @@ FOR_EACH_PROCESSOR static void stage_sums(const Stage *stage, ptrdiff_t live, co
   float *p = (float *)passed;
   for (ptrdiff_t i = 0; i < size; i++)
     for (ptrdiff_t lane = 0; lane < LANES; lane++)
-      p[i * LANES + lane] = lane < live && out[lane * size + i] > above ? grad[lane * size + i] : 0;
+      p[i * LANES + lane] = lane < live && !(out[lane * size + i] <= blocked) ? grad[lane * size + i] : 0;
   for (ptrdiff_t i = 0; i < pixels; i++, largest += maps, passed += maps)
     for (ptrdiff_t c = 0; c < maps; c++) {
       plain[c] += passed[c];
@@ -427,7 +483,7 @@ INLINE void stage_weight_gradient(const ptrdiff_t count, const Stage *stage, ptr
       for (ptrdiff_t c = 0; c < count; c++) {
         Lanes g = slope[c] * passed[c];
         for (int k = 0; k < 4; k++) {
-          const Lanes hit = k < 3 ? WHERE(pixel[c][k] == largest[c], g, (Lanes){0}) : g;
+          const Lanes hit = k < 3 ? where(pixel[c][k] == largest[c], g, (Lanes){0}) : g;
           g -= hit;
           pixel[c][k] = shift[c] + tilt[c] * pixel[c][k] + hit;
         }
@@ -443,7 +499,7 @@ INLINE void stage_weight_gradient(const ptrdiff_t count, const Stage *stage, ptr
     }
 }
 
-FOR_EACH_PROCESSOR static void stage_weight_gradient_of(const Stage *stage, ptrdiff_t live, const float *x,
+static void stage_weight_gradient_of(const Stage *stage, ptrdiff_t live, const float *x,
                                                         Lanes *padded, const float *weight, const Lanes *largest,
                                                         const Lanes *passed, const float *slope, const float *tilt,
                                                         const float *shift, Lanes *dweight) {
@@ -456,30 +512,32 @@ FOR_EACH_PROCESSOR static void stage_weight_gradient_of(const Stage *stage, ptrd
 }
 
 /* passed: as largest; dweights: (blocks, maps, rows, columns, 8), room for partial sums; dweight: as weight. */
-void stage_backward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
+int stage_backward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
                     const Lanes *largest, const float *statistics, const float *out, const float *grad, int relu,
                     Lanes *passed, Lanes *sums, Lanes *dweights, float *dweight, float *norm_dweight,
                     float *norm_dbias) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
   const ptrdiff_t image = stage->height * stage->width, weights = maps * stage->rows * stage->columns;
+  const ptrdiff_t padded = padded_height(stage) * padded_width(stage);
   const float *mean = statistics, *inverse = mean + 2 * maps;
   float slope[MOST_CHANNELS], tilt[MOST_CHANNELS], shift[MOST_CHANNELS];
+  Lanes *room = (Lanes *)room_for_threads(padded * sizeof *room);
+  if (room == NULL) return 0;
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t block = 0; block < BLOCKS; block++)
     stage_sums(stage, LIVE(block), largest + block * size, out + block * LANES * size, grad + block * LANES * size,
-               mean, inverse, relu ? 0 : -INFINITY, passed + block * size, sums + block * 2 * maps);
+               mean, inverse, BLOCKED(relu), passed + block * size, sums + block * 2 * maps);
   normaliser_gradient(stage->images, 4 * pixels, LANES, maps, (float *)sums, norm_weight, statistics, norm_dweight,
                       norm_dbias, slope, tilt, shift);
-#pragma omp parallel
-  {
-    Lanes padded[padded_height(stage) * padded_width(stage)];
-#pragma omp for schedule(static)
-    for (ptrdiff_t block = 0; block < BLOCKS; block++)
-      stage_weight_gradient_of(stage, LIVE(block), x + block * LANES * image, padded, weight, largest + block * size,
-                               passed + block * size, slope, tilt, shift, dweights + block * weights);
-  }
+#pragma omp parallel for schedule(static)
+  for (ptrdiff_t block = 0; block < BLOCKS; block++)
+    stage_weight_gradient_of(stage, LIVE(block), x + block * LANES * image, room + omp_get_thread_num() * padded,
+                             weight, largest + block * size, passed + block * size, slope, tilt, shift,
+                             dweights + block * weights);
+  free(room);
   for (ptrdiff_t i = 0; i < weights; i++)
     dweight[i] = (float)total((float *)dweights, stage->images, LANES, weights, i);
+  return 1;
 }
 
 /* ------------------------------------------------------------------------------ a convolution's input, few channels */
@@ -489,24 +547,27 @@ typedef struct {
   ptrdiff_t images, height, width, channels, maps, rows, columns;
 } Convolution;
 
-typedef float Vector __attribute__((vector_size(64)));
-enum { VECTOR = sizeof(Vector) / sizeof(float), TILE = 5 /* neighbours whose sums fit in the registers */ };
+enum { TILE = 5 /* neighbours whose sums fit in the registers */ };
 
 /* Add to a row of dx what `count` neighbours of the output above it give, from the kernel's rows first to last. A pixel
-   gives its kernel row as one run of columns * channels numbers, filled up with zeros to `run`. */
+   gives its kernel row as one run of columns * channels numbers, filled up to `run`; what the filling gives is left out,
+   since it would be NAN for a gradient that is not finite. */
 INLINE void add_neighbours(const ptrdiff_t count, const Convolution *conv, ptrdiff_t run, ptrdiff_t first,
                            ptrdiff_t last, const float *restrict dy, const float *restrict weight,
                            float *restrict dx) {
   const ptrdiff_t maps = conv->maps, above = (conv->width - conv->columns + 1) * maps;
-  for (ptrdiff_t at = 0; at < run; at += 2 * VECTOR) {
-    Vector sum[TILE][2], old;
-    for (ptrdiff_t i = 0; i < count; i++) sum[i][0] = sum[i][1] = (Vector){0};
+  const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  for (ptrdiff_t at = 0; at < run; at += 2 * LANES) {
+    const int filled = (int)(conv->columns * conv->channels - at);
+    const Mask real[2] = {lane < filled, lane + LANES < filled};
+    Lanes sum[TILE][2], old;
+    for (ptrdiff_t i = 0; i < count; i++) sum[i][0] = sum[i][1] = (Lanes){0};
     for (ptrdiff_t row = first; row <= last; row++)
       for (ptrdiff_t map = 0; map < maps; map++) {
         const float *w = weight + (row * maps + map) * run + at;
-        Vector left, right;
+        Lanes left, right;
         memcpy(&left, w, sizeof left);
-        memcpy(&right, w + VECTOR, sizeof right);
+        memcpy(&right, w + LANES, sizeof right);
         for (ptrdiff_t i = 0; i < count; i++) {
           const float g = dy[i * maps + map - row * above];
           sum[i][0] += g * left;
@@ -515,21 +576,21 @@ INLINE void add_neighbours(const ptrdiff_t count, const Convolution *conv, ptrdi
       }
     for (ptrdiff_t i = 0; i < count; i++)
       for (int half = 0; half < 2; half++) {
-        float *p = dx + i * conv->channels + at + half * VECTOR;
+        float *p = dx + i * conv->channels + at + half * LANES;
         memcpy(&old, p, sizeof old);
-        old += sum[i][half];
+        old += where(real[half], sum[i][half], (Lanes){0});
         memcpy(p, &old, sizeof old);
       }
   }
 }
 
-FOR_EACH_PROCESSOR static void input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy,
-                                              const float *weight, float *dx) {
+/* row: room for a row of dx and one run. */
+static void input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy, const float *weight, float *row,
+                           float *dx) {
   const ptrdiff_t height = conv->height - conv->rows + 1, width = conv->width - conv->columns + 1;
   const ptrdiff_t size = conv->width * conv->channels;
-  float row[size + run]; /* the last runs end behind it, with zeros */
   for (ptrdiff_t y = 0; y < conv->height; y++) {
-    memset(row, 0, sizeof row);
+    memset(row, 0, (size + run) * sizeof *row);
     const ptrdiff_t first = y < height ? 0 : y - height + 1, last = y < conv->rows ? y : conv->rows - 1;
     const float *g = dy + y * width * conv->maps;
     ptrdiff_t x = 0;
@@ -541,11 +602,16 @@ FOR_EACH_PROCESSOR static void input_gradient(const Convolution *conv, ptrdiff_t
   }
 }
 
-/* weight: (rows, maps, run), run a multiple of 32. */
-void convolution_input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy, const float *weight,
-                                float *dx) {
+/* weight: (rows, maps, run), run a multiple of 16. */
+int convolution_input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy, const float *weight,
+                               float *dx) {
   const ptrdiff_t out = (conv->height - conv->rows + 1) * (conv->width - conv->columns + 1) * conv->maps;
-  const ptrdiff_t in = conv->height * conv->width * conv->channels;
+  const ptrdiff_t in = conv->height * conv->width * conv->channels, row = conv->width * conv->channels + run;
+  float *room = (float *)room_for_threads(row * sizeof *room);
+  if (room == NULL) return 0;
 #pragma omp parallel for schedule(static)
-  for (ptrdiff_t i = 0; i < conv->images; i++) input_gradient(conv, run, dy + i * out, weight, dx + i * in);
+  for (ptrdiff_t i = 0; i < conv->images; i++)
+    input_gradient(conv, run, dy + i * out, weight, room + omp_get_thread_num() * row, dx + i * in);
+  free(room);
+  return 1;
 }
