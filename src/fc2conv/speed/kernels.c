@@ -40,9 +40,6 @@ enum { MOST_CHANNELS = 64 };
 /* `size` bytes for each thread, one after the other, or null. On the heap: a thread's stack can be small. */
 static char *room_for_threads(size_t size) { return aligned_alloc(64, (omp_get_max_threads() * size + 63) / 64 * 64); }
 
-/* Whether max-pooling takes `b` rather than `a`, which came before it: if it is larger, or not a number. */
-#define BEATS(b, a) (((b) > (a)) | ((b) != (b)))
-
 /* What an output is compared with to see whether its gradient passes: it does not if out <= BLOCKED(relu). Without a
    ReLU nothing is blocked, since no comparison with NAN is true; a ReLU passes the gradient of NAN on, as torch's. */
 #define BLOCKED(relu) ((relu) ? 0 : NAN)
@@ -110,23 +107,18 @@ static void normaliser_gradient(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t la
   }
 }
 
-/* What pixels are compared by, x * tilt + rise: by what the norm makes of them if that is known yet, in evaluation, so
-   that what is not finite comes out as torch's; else by their products with the sign of the norm's weight. */
-static void comparison(ptrdiff_t channels, int training, const float *weight, const float *slope, const float *shift,
-                       float *tilt, float *rise) {
-  for (ptrdiff_t c = 0; c < channels; c++) {
-    tilt[c] = training ? (float)((weight[c] > 0) - (weight[c] < 0)) : slope[c];
-    rise[c] = training ? 0 : shift[c];
-  }
+static void signs(ptrdiff_t channels, const float *weight, float *sign) {
+  for (ptrdiff_t c = 0; c < channels; c++) sign[c] = (float)((weight[c] > 0) - (weight[c] < 0));
 }
 
 /* ------------------------------------------------------------------------------------- batch norm, 2x2 maximum, ReLU */
 
-/* The first of each window's four pixels for which x * tilt + rise is largest, and for each channel the sum of all
-   pixels less `origin`, and of the squares of these. */
+/* The first of each window's four pixels whose product with `sign` is largest, and for each channel the sum of all
+   pixels less `origin`, and of the squares of these. In training, where one pixel that is not finite makes NAN of its
+   whole channel by the mean and the variance, so that it does not matter which pixels are chosen. */
 INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, const float *restrict x,
-                             const float *restrict tilt, const float *restrict rise, const float *restrict origin,
-                             float *restrict largest, float *restrict sums) {
+                             const float *restrict sign, const float *restrict origin, float *restrict largest,
+                             float *restrict sums) {
   float sum[MOST_CHANNELS], square[MOST_CHANNELS];
   for (ptrdiff_t c = 0; c < channels; c++) sum[c] = square[c] = 0;
   for (ptrdiff_t row = 0; row < windows->rows; row++)
@@ -136,12 +128,8 @@ INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, c
 #pragma omp simd
       for (ptrdiff_t c = 0; c < channels; c++) {
         float a = p[c], b = q[c], d = r[c], e = s[c];
-        const float ay = a * tilt[c] + rise[c], by = b * tilt[c] + rise[c];
-        const float dy = d * tilt[c] + rise[c], ey = e * tilt[c] + rise[c];
-        const int right = BEATS(by, ay), below_right = BEATS(ey, dy);
-        const float upper = right ? b : a, upper_y = right ? by : ay;
-        const float lower = below_right ? e : d, lower_y = below_right ? ey : dy;
-        largest[c] = BEATS(lower_y, upper_y) ? lower : upper;
+        float upper = b * sign[c] > a * sign[c] ? b : a, lower = e * sign[c] > d * sign[c] ? e : d;
+        largest[c] = lower * sign[c] > upper * sign[c] ? lower : upper;
         a -= origin[c], b -= origin[c], d -= origin[c], e -= origin[c];
         sum[c] += (a + b) + (d + e);
         square[c] += (a * a + b * b) + (d * d + e * e);
@@ -150,9 +138,38 @@ INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, c
   for (ptrdiff_t c = 0; c < channels; c++) sums[c] = sum[c], sums[channels + c] = square[c];
 }
 
-static void largest_of(const Windows *windows, const float *x, const float *tilt, const float *rise,
-                       const float *origin, float *largest, float *sums) {
-#define CALL(channels) largest_of_image(channels, windows, x, tilt, rise, origin, largest, sums)
+static void largest_of(const Windows *windows, const float *x, const float *sign, const float *origin, float *largest,
+                       float *sums) {
+#define CALL(channels) largest_of_image(channels, windows, x, sign, origin, largest, sums)
+  WITH_CHANNELS(CALL);
+#undef CALL
+}
+
+/* What max-pooling takes of the two: NAN wins, as in torch. */
+INLINE float larger(float a, float b) { return b > a ? b : b != b ? b : a; }
+
+/* The largest of each window's four x * slope + shift, and not less than `least`: in evaluation, where slope and shift
+   are known beforehand. */
+INLINE void evaluate_image(const ptrdiff_t channels, const Windows *windows, const float *restrict x,
+                           const float *restrict slope, const float *restrict shift, float least,
+                           float *restrict out) {
+  for (ptrdiff_t row = 0; row < windows->rows; row++)
+    for (ptrdiff_t column = 0; column < windows->columns; column++, out += channels) {
+      const float *p = x + (row * 2 * windows->columns + column) * 2 * channels, *q = p + channels;
+      const float *r = p + windows->columns * 2 * channels, *s = r + channels;
+#pragma omp simd
+      for (ptrdiff_t c = 0; c < channels; c++) {
+        const float upper = larger(p[c] * slope[c] + shift[c], q[c] * slope[c] + shift[c]);
+        const float lower = larger(r[c] * slope[c] + shift[c], s[c] * slope[c] + shift[c]);
+        const float y = larger(upper, lower);
+        out[c] = y < least ? least : y;
+      }
+    }
+}
+
+static void evaluate(const Windows *windows, const float *x, const float *slope, const float *shift, float least,
+                     float *out) {
+#define CALL(channels) evaluate_image(channels, windows, x, slope, shift, least, out)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
@@ -175,25 +192,31 @@ static void scale(const Windows *windows, const float *largest, const float *slo
 #undef CALL
 }
 
-/* sums: (images, 2, channels), room for partial sums; statistics: as in `normaliser`. There is at least one image. */
+/* sums: (images, 2, channels), room for partial sums; statistics: as in `normaliser`. There is at least one image. In
+   evaluation `largest` is not written. */
 int norm_pool_forward(const Windows *windows, const float *x, const float *weight, const float *bias, double eps,
-                       int training, int relu, float *largest, float *sums, float *statistics, float *out) {
-  const ptrdiff_t channels = windows->channels, pixels = windows->rows * windows->columns, size = pixels * channels;
-  const ptrdiff_t n = windows->images;
-  float origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS], tilt[MOST_CHANNELS], rise[MOST_CHANNELS];
+                      int training, int relu, float *largest, float *sums, float *statistics, float *out) {
+  const ptrdiff_t n = windows->images, channels = windows->channels;
+  const ptrdiff_t pixels = windows->rows * windows->columns, size = pixels * channels;
+  const float least = relu ? 0 : -INFINITY;
+  float sign[MOST_CHANNELS], origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
+  signs(channels, weight, sign);
   for (ptrdiff_t c = 0; c < channels; c++) origin[c] = isfinite(x[c]) ? x[c] : 0;
-  if (!training) normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, 0, statistics, slope, shift);
-  comparison(channels, training, weight, slope, shift, tilt, rise);
-  for (int again = 1, passes = 0; again && passes < 2; passes++) {
+  if (!training) {
+    normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, training, statistics, slope, shift);
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t i = 0; i < n; i++) evaluate(windows, x + 4 * i * size, slope, shift, least, out + i * size);
+    return 1;
+  }
+  for (int passes = 0; passes < 2; passes++) {
 #pragma omp parallel for schedule(static)
     for (ptrdiff_t i = 0; i < n; i++)
-      largest_of(windows, x + 4 * i * size, tilt, rise, origin, largest + i * size, sums + 2 * i * channels);
-    again = training && normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, 1, statistics, slope,
-                                   shift);
+      largest_of(windows, x + 4 * i * size, sign, origin, largest + i * size, sums + 2 * i * channels);
+    if (!normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, training, statistics, slope, shift))
+      break;
   }
 #pragma omp parallel for schedule(static)
-  for (ptrdiff_t i = 0; i < n; i++)
-    scale(windows, largest + i * size, slope, shift, relu ? 0 : -INFINITY, out + i * size);
+  for (ptrdiff_t i = 0; i < n; i++) scale(windows, largest + i * size, slope, shift, least, out + i * size);
   return 1;
 }
 
@@ -351,11 +374,10 @@ INLINE void convolve(const ptrdiff_t count, const Stage *stage, const Lanes *res
 
 /* As `largest_of_image`, for `count` maps from `first` on: largest (windows, maps), sums (2, maps). */
 INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t first, const Lanes *restrict padded,
-                          const float *restrict weight, const float *restrict tilt, const float *restrict rise,
-                          const float *restrict origin, Lanes *restrict largest, Lanes *restrict sums) {
+                          const float *restrict weight, const float *restrict sign, const float *restrict origin,
+                          Lanes *restrict largest, Lanes *restrict sums) {
   const ptrdiff_t maps = stage->maps, high = windows_high(stage), wide = windows_wide(stage);
-  weight += first * stage->rows * stage->columns, largest += first, sums += first;
-  tilt += first, rise += first, origin += first;
+  weight += first * stage->rows * stage->columns, sign += first, origin += first, largest += first, sums += first;
   Lanes sum[GROUP], square[GROUP];
   for (ptrdiff_t c = 0; c < count; c++) sum[c] = square[c] = (Lanes){0};
   for (ptrdiff_t row = 0; row < high; row++)
@@ -364,12 +386,8 @@ INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t f
       convolve(count, stage, padded + 2 * row * padded_width(stage) + 2 * column, weight, pixel);
       for (ptrdiff_t c = 0; c < count; c++) {
         Lanes a = pixel[c][0], b = pixel[c][1], d = pixel[c][2], e = pixel[c][3];
-        const Lanes ay = a * tilt[c] + rise[c], by = b * tilt[c] + rise[c];
-        const Lanes dy = d * tilt[c] + rise[c], ey = e * tilt[c] + rise[c];
-        const Mask right = BEATS(by, ay), below_right = BEATS(ey, dy);
-        const Lanes upper = where(right, b, a), upper_y = where(right, by, ay);
-        const Lanes lower = where(below_right, e, d), lower_y = where(below_right, ey, dy);
-        largest[c] = where(BEATS(lower_y, upper_y), lower, upper);
+        const Lanes upper = where(b * sign[c] > a * sign[c], b, a), lower = where(e * sign[c] > d * sign[c], e, d);
+        largest[c] = where(lower * sign[c] > upper * sign[c], lower, upper);
         a -= origin[c], b -= origin[c], d -= origin[c], e -= origin[c];
         sum[c] += (a + b) + (d + e);
         square[c] += (a * a + b * b) + (d * d + e * e);
@@ -379,9 +397,36 @@ INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t f
 }
 
 static void stage_largest_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded, const float *weight,
-                             const float *tilt, const float *rise, const float *origin, Lanes *largest, Lanes *sums) {
+                             const float *sign, const float *origin, Lanes *largest, Lanes *sums) {
   pad(stage, live, x, padded);
-#define CALL(count) stage_largest(count, stage, first, padded, weight, tilt, rise, origin, largest, sums)
+#define CALL(count) stage_largest(count, stage, first, padded, weight, sign, origin, largest, sums)
+  IN_GROUPS(CALL);
+#undef CALL
+}
+
+INLINE Lanes larger_lanes(Lanes a, Lanes b) { return where((b > a) | (b != b), b, a); }
+
+/* As `evaluate_image`, without `least`. */
+INLINE void stage_evaluate(const ptrdiff_t count, const Stage *stage, ptrdiff_t first, const Lanes *restrict padded,
+                           const float *restrict weight, const float *restrict slope, const float *restrict shift,
+                           Lanes *restrict largest) {
+  const ptrdiff_t maps = stage->maps, high = windows_high(stage), wide = windows_wide(stage);
+  weight += first * stage->rows * stage->columns, slope += first, shift += first, largest += first;
+  for (ptrdiff_t row = 0; row < high; row++)
+    for (ptrdiff_t column = 0; column < wide; column++, largest += maps) {
+      Lanes pixel[GROUP][4];
+      convolve(count, stage, padded + 2 * row * padded_width(stage) + 2 * column, weight, pixel);
+      for (ptrdiff_t c = 0; c < count; c++) {
+        for (int k = 0; k < 4; k++) pixel[c][k] = pixel[c][k] * slope[c] + shift[c];
+        largest[c] = larger_lanes(larger_lanes(pixel[c][0], pixel[c][1]), larger_lanes(pixel[c][2], pixel[c][3]));
+      }
+    }
+}
+
+static void stage_evaluate_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded, const float *weight,
+                              const float *slope, const float *shift, Lanes *largest) {
+  pad(stage, live, x, padded);
+#define CALL(count) stage_evaluate(count, stage, first, padded, weight, slope, shift, largest)
   IN_GROUPS(CALL);
 #undef CALL
 }
@@ -421,23 +466,32 @@ int stage_forward(const Stage *stage, const float *x, const float *weight, const
                   float *statistics, float *out) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
   const ptrdiff_t image = stage->height * stage->width, padded = padded_height(stage) * padded_width(stage);
-  float origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS], tilt[MOST_CHANNELS], rise[MOST_CHANNELS];
+  float sign[MOST_CHANNELS], origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
   Lanes *room = (Lanes *)room_for_threads(padded * sizeof *room);
   if (room == NULL) return 0;
+  signs(maps, norm_weight, sign);
   sample(stage, x, weight, origin);
-  if (!training)
-    normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias, eps, 0,
-               statistics, slope, shift);
-  comparison(maps, training, norm_weight, slope, shift, tilt, rise);
-  for (int again = 1, passes = 0; again && passes < 2; passes++) {
+  for (int passes = 0; passes < (training ? 2 : 1); passes++) {
+    if (!training)
+      normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias, eps, training,
+                 statistics, slope, shift);
 #pragma omp parallel for schedule(static)
-    for (ptrdiff_t block = 0; block < BLOCKS; block++)
-      stage_largest_of(stage, LIVE(block), x + block * LANES * image, room + omp_get_thread_num() * padded, weight,
-                       tilt, rise, origin, largest + block * size, sums + block * 2 * maps);
-    again = training && normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight,
-                                   norm_bias, eps, 1, statistics, slope, shift);
+    for (ptrdiff_t block = 0; block < BLOCKS; block++) {
+      Lanes *own = room + omp_get_thread_num() * padded;
+      const float *images = x + block * LANES * image;
+      if (training)
+        stage_largest_of(stage, LIVE(block), images, own, weight, sign, origin, largest + block * size,
+                         sums + block * 2 * maps);
+      else
+        stage_evaluate_of(stage, LIVE(block), images, own, weight, slope, shift, largest + block * size);
+    }
+    if (training && !normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias,
+                                eps, training, statistics, slope, shift))
+      break;
   }
   free(room);
+  if (!training) /* `largest` is normalised already */
+    for (ptrdiff_t c = 0; c < maps; c++) slope[c] = 1, shift[c] = 0;
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t block = 0; block < BLOCKS; block++)
     stage_scale(stage, LIVE(block), (float *)(largest + block * size), slope, shift, relu ? 0 : -INFINITY,
@@ -560,27 +614,24 @@ INLINE void add_neighbours(const ptrdiff_t count, const Convolution *conv, ptrdi
   for (ptrdiff_t at = 0; at < run; at += 2 * LANES) {
     const int filled = (int)(conv->columns * conv->channels - at);
     const Mask real[2] = {lane < filled, lane + LANES < filled};
-    Lanes sum[TILE][2], old;
+    Lanes sum[TILE][2];
     for (ptrdiff_t i = 0; i < count; i++) sum[i][0] = sum[i][1] = (Lanes){0};
     for (ptrdiff_t row = first; row <= last; row++)
       for (ptrdiff_t map = 0; map < maps; map++) {
         const float *w = weight + (row * maps + map) * run + at;
-        Lanes left, right;
-        memcpy(&left, w, sizeof left);
-        memcpy(&right, w + LANES, sizeof right);
+        const Lanes left = ((const Lanes *)w)[0], right = ((const Lanes *)w)[1];
         for (ptrdiff_t i = 0; i < count; i++) {
           const float g = dy[i * maps + map - row * above];
           sum[i][0] += g * left;
           sum[i][1] += g * right;
         }
       }
-    for (ptrdiff_t i = 0; i < count; i++)
-      for (int half = 0; half < 2; half++) {
-        float *p = dx + i * conv->channels + at + half * LANES;
-        memcpy(&old, p, sizeof old);
-        old += where(real[half], sum[i][half], (Lanes){0});
-        memcpy(p, &old, sizeof old);
-      }
+#pragma GCC unroll 5 /* else the sums would lie in memory, also while they are added up */
+    for (ptrdiff_t i = 0; i < count; i++) {
+      Lanes *p = (Lanes *)(dx + i * conv->channels + at);
+      p[0] += where(real[0], sum[i][0], (Lanes){0});
+      p[1] += where(real[1], sum[i][1], (Lanes){0});
+    }
   }
 }
 
