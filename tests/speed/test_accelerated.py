@@ -1,368 +1,342 @@
-"""fast.py and kernels.c: values, gradients and state are torch's own, whether or not a layer is done by ours."""
+"""accelerate(): the same network, which steps aside for whatever needs the layers' own operations."""
 
 from __future__ import annotations
 
 import copy
-import os
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from speed.networks import BACKWARD, FORWARD, lenet
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules import module as every_module
+from torch.nn.utils import parametrize, prune
 from torch.testing import assert_close
-from weighted import gradients
+from torch.utils.flop_counter import FlopCounterMode
 
-from fc2conv.models import kernels
-from fc2conv.models.fast import BatchNorm2d, Conv2d, Sequential
+from fc2conv.speed import accelerate, described, kernels
+from fc2conv.speed.accelerated import Accelerated
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread", "instructions"),
+    pytest.mark.filterwarnings("ignore:Full backward hook is firing"),
+]
 
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-    if kernels.library is None:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(
-            "kernels.c was not compiled: make setup found no C compiler"
-        )
+IMAGES = (9, 1, 28, 28)
 
 
-@pytest.fixture(params=[True, False], ids=["kernels", "torch alone"])
-def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """With kernels.c, and as where there was no compiler."""
-    if not request.param:
-        monkeypatch.setattr(kernels, "library", None)
-    return bool(request.param)
+def images(seed: int = 1) -> Tensor:
+    return torch.randn(IMAGES, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 6, 7, 8, 16])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(("offset", "scale", "tolerance"), [(0.0, 1.0, 1e-5), (100.0, 0.1, 3e-3)])
-def test_batch_norm_is_torchs(
-    channels: int, layout: torch.memory_format, offset: float, scale: float, tolerance: float
-) -> None:
-    """Two steps of training and one of evaluation, against torch in double precision."""
-    ours, theirs = BatchNorm2d(channels), nn.BatchNorm2d(channels).double()
-    with torch.no_grad():
-        theirs.weight.copy_(ours.weight.normal_())
-        theirs.bias.copy_(ours.bias.normal_())
-    for training in (True, True, False):
-        ours.train(training)
-        theirs.train(training)
-        x = (torch.randn(5, channels, 4, 3) * scale + offset).to(memory_format=layout).requires_grad_()
-        exact = x.detach().double().requires_grad_()
-        got, want = ours(x), theirs(exact)
-        # the test is of our own arithmetic, where it is meant to be used
-        assert (type(got.grad_fn).__name__ == "_NormRowsBackward") == (training and channels < 8)
-        ours_all = (got, *gradients(got, x, ours.weight, ours.bias))
-        for a, b in zip(ours_all, (want, *gradients(want, exact, theirs.weight, theirs.bias)), strict=True):
-            assert_close(a.double(), b, atol=tolerance * b.abs().max().item(), rtol=0)
-        assert ours.state_dict().keys() == theirs.state_dict().keys()
-        for name, value in theirs.state_dict().items():
-            assert_close(ours.state_dict()[name].to(value.dtype), value, atol=1e-5, rtol=1e-5)
-    assert int(ours.num_batches_tracked) == 2  # type: ignore[arg-type]
+def train(net: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 3) -> None:
+    for step in range(steps):
+        optimizer.zero_grad()
+        net(images(step)).square().mean().backward()
+        optimizer.step()
 
 
-def test_batch_norms_state_is_torchs() -> None:
-    ours, theirs = BatchNorm2d(6), nn.BatchNorm2d(6)
-    theirs(torch.randn(4, 6, 3, 3))
-    ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(4, 6, 3, 3)
-    assert_close(ours.eval()(x), theirs.eval()(x))
+def test_it_trains_as_torchs_network(calls: list[str]) -> None:
+    """Three steps with an optimiser that was made before."""
+    plain, net = lenet(), lenet()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    parameters, state = list(net.parameters()), list(net.state_dict())
+    assert accelerate(net) is net
+    assert all(a is b for a, b in zip(net.parameters(), parameters, strict=True))
+    assert list(net.state_dict()) == state
+    assert all(a is b for a, b in zip(net, dict(net.named_children()).values(), strict=True))
+    train(net, optimizer)
+    assert calls == (FORWARD + BACKWARD) * 3
+    train(plain, torch.optim.SGD(plain.parameters(), lr=0.1))
+    for (name, a), b in zip(net.state_dict().items(), plain.state_dict().values(), strict=True):
+        assert_close(a, b, atol=1e-4, rtol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
 
 
-@pytest.mark.parametrize(
-    ("channels", "options", "ours_used"),
-    [
-        (6, {}, True),
-        (6, {"bias": False}, True),
-        (7, {"padding_mode": "reflect"}, True),
-        (8, {}, False),
-        (6, {"padding": 1}, False),
-        (6, {"padding": "same"}, False),
-        (6, {"stride": 2}, False),
-        (6, {"dilation": 2}, False),
-        (6, {"groups": 2}, False),
-    ],
-)
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_convolution_is_torchs(
-    channels: int, options: dict[str, Any], ours_used: bool, layout: torch.memory_format, compiled: bool
-) -> None:
-    ours = Conv2d(channels, 10, (3, 5), **options).to(memory_format=layout)
-    theirs = nn.Conv2d(channels, 10, (3, 5), **options).double()
-    theirs.load_state_dict(ours.state_dict())
-    x = torch.randn(5, channels, 9, 11).to(memory_format=layout)
-    out = compare(ours, theirs, x)
-    assert (type(out.grad_fn).__name__ == "_ConvBackward") == (ours_used and compiled)
-    assert type(compare(ours, theirs, x, leaf=False).grad_fn).__name__ != "_ConvBackward"
+def test_evaluation_is_torchs(calls: list[str]) -> None:
+    net = lenet()
+    train(net, torch.optim.SGD(net.parameters(), lr=0.1))
+    net.eval()
+    with torch.inference_mode():
+        want = net(images())
+        assert_close(accelerate(net)(images()), want, atol=1e-5, rtol=1e-5)
+    assert calls == FORWARD
+    assert torch.equal(net(images()), want)  # with gradients wanted: torch's
+    assert calls == FORWARD
 
 
-@pytest.mark.parametrize("kernel", [(1, 16), (3, 3), (5, 5), (4, 7), (7, 9), (2, 11)])
-@pytest.mark.parametrize(("maps", "size"), [(1, (9, 18)), (16, (14, 14)), (7, (8, 25))])
-def test_input_gradient_of_any_kernel_is_torchs(kernel: tuple[int, int], maps: int, size: tuple[int, int]) -> None:
-    """Kernels that reach over the whole image among them, and rows of more than one run of 32."""
-    if kernel[1] > size[1]:
-        kernel = (kernel[0], size[1])
-    ours = Conv2d(6, maps, kernel).to(memory_format=torch.channels_last)
-    theirs = copy.deepcopy(ours).double()
-    out = compare(ours, theirs, torch.randn(3, 6, *size).to(memory_format=torch.channels_last))
-    assert type(out.grad_fn).__name__ == "_ConvBackward"
+class Residual(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        return y + x[:, :, ::2, ::2]
 
 
-def stages(
-    channels: int, pool: nn.Module, conv: nn.Module | None = None, activation: nn.Module | None = None
-) -> tuple[Sequential, nn.Sequential]:
-    """(A convolution,) a norm, a pooling (and an activation) as ours in single and as torch's in double precision."""
-    front, back = [] if conv is None else [conv], [pool] if activation is None else [pool, activation]
-    ours, theirs = (
-        Sequential(*front, BatchNorm2d(channels), *back),
-        nn.Sequential(*front, nn.BatchNorm2d(channels), *back),
+def test_nested_networks_are_accelerated(calls: list[str]) -> None:
+    body = nn.Sequential(nn.BatchNorm2d(16), nn.MaxPool2d(2))
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(1, 16, 3)), nn.ModuleList([Residual(body)])[0])
+    want = copy.deepcopy(net).double()(images().double())
+    assert_close(accelerate(net)(images()).double(), want, atol=1e-5, rtol=1e-5)
+    assert calls == ["norm_pool_forward"]
+    assert type(body) is Accelerated
+    assert described(net) == f"{kernels.instructions}: 1.body.0+1.body.1"
+
+
+def test_only_torchs_own_classes_are_changed() -> None:
+    class Doubled(nn.Sequential):
+        def forward(self, input: Tensor) -> Tensor:
+            return 2 * super().forward(input)  # type: ignore[no-any-return, no-untyped-call]
+
+    class Shifted(nn.Conv2d):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input) + 1
+
+    def net() -> nn.Sequential:
+        torch.manual_seed(0)
+        conv = Shifted(1, 6, 5, bias=False)
+        return nn.Sequential(conv, nn.BatchNorm2d(6), nn.MaxPool2d(2), Doubled(nn.BatchNorm2d(6), nn.MaxPool2d(2)))
+
+    assert_close(accelerate(net())(images()), net()(images()), atol=1e-5, rtol=1e-5)
+
+
+def test_copies_and_pickles_are_accelerated(calls: list[str]) -> None:
+    net = accelerate(lenet())
+    want = net(images())
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), copy.copy(net)):
+        assert type(other) is Accelerated
+        calls.clear()
+        assert torch.equal(other(images()), want)
+        assert calls == FORWARD
+    assert list(copy.deepcopy(net).state_dict()) == list(lenet().state_dict())
+
+
+def test_without_a_library_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = accelerate(lenet())
+    monkeypatch.setattr(kernels, "library", None)
+    net = accelerate(lenet())
+    assert type(net) is nn.Sequential
+    assert described(net) == described(before) == "none"
+    assert torch.equal(before(images()), net(images()))  # one that was accelerated where there were kernels
+
+
+def test_what_is_described() -> None:
+    name = kernels.instructions
+    assert described(lenet()) == "none"
+    assert described(accelerate(lenet())) == f"{name}: conv1+norm1+pool1+relu1, conv2, norm2+pool2+relu2"
+    assert described(accelerate(nn.Sequential(nn.Linear(3, 2)))) == "none"
+    odd = nn.Sequential(
+        *(nn.Conv2d(1, 6, 5), nn.BatchNorm2d(6), nn.MaxPool2d(2), nn.Sigmoid()),
+        *(nn.BatchNorm2d(6, affine=False), nn.MaxPool2d(2), nn.BatchNorm2d(6), nn.AvgPool2d(2)),
+        *(nn.BatchNorm2d(8), nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 5, stride=2)),
     )
-    with torch.no_grad():
-        ours[len(front)].weight.uniform_(0.5, 1.5)
-        ours[len(front)].weight[1::2].neg_()
-        ours[len(front)].bias.normal_()
-    theirs = copy.deepcopy(theirs).double()
-    theirs.load_state_dict(ours.state_dict())
-    assert ours.state_dict().keys() == theirs.state_dict().keys()
-    return ours, theirs
+    assert described(accelerate(odd)) == f"{name}: 1+2, 6"  # the convolution has a bias
 
 
-def compare(ours: nn.Module, theirs: nn.Module, x: Tensor, leaf: bool = True, exact: float = 2e-5) -> Tensor:
-    """Output, gradients and the state after it; returns our output."""
-    x, double = x.detach().requires_grad_(leaf), x.detach().double().requires_grad_(leaf)
-    got, want = ours(x), theirs(double)
-    leaves = [[t, *net.parameters()] if leaf else list(net.parameters()) for net, t in ((ours, x), (theirs, double))]
-    for a, b in zip((got, *gradients(got, *leaves[0])), (want, *gradients(want, *leaves[1])), strict=True):
-        assert_close(a.double(), b, atol=exact * max(b.abs().max().item(), 1.0), rtol=0)
-    for name, value in theirs.state_dict().items():
-        assert_close(ours.state_dict()[name].to(value.dtype), value, atol=1e-5, rtol=1e-5)
-    assert isinstance(got, Tensor)
-    return got
+# ------------------------------------------------------------------------------------------------------- stepping aside
 
 
-def is_joined(out: Tensor, conv: bool = False) -> bool:
-    """Whether the norm and the pooling, and the convolution in front of them, were one operation."""
-    return type(out.grad_fn).__name__ == ("_StageBackward" if conv else "_NormPoolBackward")
+@pytest.mark.parametrize("layer", ["conv1", "norm1", "pool1", "relu1"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+    ],
+)
+def test_a_hook_on_a_layer_is_called(layer: str, kind: str, calls: list[str]) -> None:
+    called = []
+    net = accelerate(lenet())
+    handle = getattr(net.get_submodule(layer), kind)(lambda *_: called.append(layer))
+    net(images()).sum().backward()
+    assert called == [layer]
+    assert "stage_forward" not in calls
+    handle.remove()
+    net(images())
+    assert called == [layer]
+    assert calls[-2:] == FORWARD
 
 
-@pytest.mark.parametrize("channels", [1, 3, 6, 7, 8, 16, 64, 65])
-@pytest.mark.parametrize("size", [(5, 4, 6), (1, 4, 4), (3, 7, 6), (2, 2, 3), (4, 2, 2)])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("activation", [None, nn.ReLU(), nn.Sigmoid()])
-def test_norm_and_pooling_are_torchs(
-    channels: int, size: tuple[int, int, int], layout: torch.memory_format, activation: nn.Module | None, compiled: bool
-) -> None:
-    ours, theirs = stages(channels, nn.MaxPool2d(2, 2), activation=activation)
-    b, h, w = size
-    for training in (True, True, False):
-        ours.train(training)
-        theirs.train(training)
-        x = torch.randn(b, channels, h, w).to(memory_format=layout)
-        out = compare(ours, theirs, x)
-        if not isinstance(activation, nn.Sigmoid):
-            even = h % 2 == 0 and w % 2 == 0
-            assert is_joined(out) == (compiled and training and channels <= 64 and even)
-    assert int(ours[0].num_batches_tracked) == 2
+@pytest.mark.parametrize("layer", ["conv2", "norm2"])
+def test_a_hook_on_a_single_layer_is_called(layer: str, calls: list[str]) -> None:
+    """The convolution of few channels is not joined with others, but not called by itself either."""
+    called = []
+    net = accelerate(lenet())
+    net.get_submodule(layer).register_forward_hook(lambda *_: called.append(layer))
+    net(images()).sum().backward()
+    assert called == [layer]
+    assert ("convolution_input_gradient" in calls) == (layer != "conv2")
 
 
-def test_the_first_of_equal_pixels_gets_the_gradient() -> None:
-    """All 81 windows of three levels, among them each way that two, three or four can be equal."""
-    levels = torch.cartesian_prod(*[torch.arange(3.0)] * 4).view(1, 81, 2, 2)
-    x = levels.permute(0, 2, 1, 3).reshape(1, 1, 2, 162).repeat(2, 3, 2, 1)
-    ours, theirs = stages(3, nn.MaxPool2d(2, 2))
-    for layout in (torch.contiguous_format, torch.channels_last):
-        assert is_joined(compare(ours, theirs, x.to(memory_format=layout)))
-
-
-@pytest.mark.parametrize("kernel_size", [None, 4, 5])
-@pytest.mark.parametrize("weight", [0.5, -0.5])
-@pytest.mark.parametrize("evaluating", [True, False])
-def test_norm_and_pooling_of_a_trained_network_are_torchs(
-    kernel_size: int | None, weight: float, evaluating: bool
-) -> None:
-    """By the running statistics; as one operation where no gradient is wanted and windows are whole."""
-    conv = None if kernel_size is None else Conv2d(1, 6, kernel_size, padding=2, bias=False)
-    pooled: list[nn.Module] = []
-    ours, theirs = stages(6, nn.MaxPool2d(2, 2), conv)
-    ours[-1].register_forward_hook(lambda module, *_: pooled.append(module))
-    x = torch.randn(4, 6 if conv is None else 1, 12, 8)
-    for net in (ours, theirs):
-        norm = net[-2]
-        norm.running_mean.copy_(torch.linspace(-1, 1, 6))  # type: ignore[operator, union-attr]
-        norm.running_var.copy_(torch.linspace(0.5, 2, 6))  # type: ignore[operator, union-attr]
-        nn.init.constant_(norm.weight[3:4], weight)  # type: ignore[index]
-        net.train(not evaluating)
-    with torch.no_grad():
-        assert_close(ours(x).double(), theirs(x.double()), atol=2e-5, rtol=0)
-    assert (not pooled) == (kernel_size != 4)
-
-
-@pytest.mark.parametrize("weight", [-1.0, 0.0, 1e-20, -1e-20])
-def test_pooling_first_with_weights_of_any_sign(weight: float) -> None:
-    """The maximum of the scaled pixels is the scaled minimum under a negative weight, and their first under none."""
-    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
-    for net in (ours, theirs):
-        nn.init.constant_(net[0].weight[2:3], weight)
-    x = torch.randn(4, 6, 6, 6)
-    if abs(weight) == 1e-20:  # all pixels of torch's output are the bias, so that it takes the first for the largest
-        assert_close(ours(x).double(), theirs(x.double()), atol=1e-5, rtol=0)
-    else:
-        assert is_joined(compare(ours, theirs, x))
-
-
-@pytest.mark.parametrize("offset", [0.0, 100.0])
-def test_norm_and_pooling_far_from_zero(offset: float) -> None:
-    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
-    x = torch.randn(8, 6, 6, 8) * 0.1 + offset
-    assert is_joined(compare(ours, theirs, x, exact=3e-3 if offset else 2e-5))
+def test_a_hook_on_a_lone_norm_is_called() -> None:
+    called = []
+    net = accelerate(nn.Sequential(nn.BatchNorm2d(6)))
+    x = torch.randn(4, 6, 5, 5, requires_grad=True)
+    assert type(net(x).grad_fn).__name__ == "_NormRowsBackward"
+    net[0].register_forward_hook(lambda *_: called.append("norm"))
+    assert type(net(x).grad_fn).__name__ != "_NormRowsBackward"
+    assert called == ["norm"]
 
 
 @pytest.mark.parametrize(
-    "pool",
+    "kind",
     [
-        nn.MaxPool2d(3, 2),
-        nn.MaxPool2d(2, 1),
-        nn.MaxPool2d(2, 2, padding=1),
-        nn.AvgPool2d(2),
-        nn.MaxPool2d(2, 2, ceil_mode=True),
+        "register_module_forward_hook",
+        "register_module_forward_pre_hook",
+        "register_module_full_backward_hook",
+        "register_module_full_backward_pre_hook",
     ],
 )
-def test_other_poolings_stay_torchs(pool: nn.Module) -> None:
-    ours, theirs = stages(6, pool)
-    assert not is_joined(compare(ours, theirs, torch.randn(3, 6, 8, 6)))
-
-
-def test_norm_and_pooling_in_double_precision_are_torchs_own() -> None:
-    ours, theirs = stages(6, nn.MaxPool2d(2, 2))
-    assert not is_joined(compare(ours.double(), theirs, torch.randn(3, 6, 4, 4).double(), exact=1e-12))
-
-
-@pytest.mark.parametrize(
-    ("options", "whole"),
-    [
-        ({"kernel_size": 5, "padding": 2}, True),
-        ({"kernel_size": (3, 5), "padding": (0, 1)}, True),
-        ({"kernel_size": 4, "padding": 2}, False),  # an odd number of rows
-        ({"kernel_size": 5, "padding": "same"}, False),
-        ({"kernel_size": 5, "padding": 2, "padding_mode": "reflect"}, False),
-        ({"kernel_size": 3, "padding": 1, "stride": 2}, False),
-        ({"kernel_size": 3, "padding": 2, "dilation": 2}, False),
-    ],
-)
-@pytest.mark.parametrize("leaf", [False, True])
-def test_convolution_norm_and_pooling_are_torchs(
-    options: dict[str, Any], whole: bool, leaf: bool, compiled: bool
-) -> None:
-    conv = Conv2d(1, 6, bias=False, **options)
-    ours, theirs = stages(6, nn.MaxPool2d(2, 2), conv)
+def test_a_hook_on_all_modules_is_called(kind: str, calls: list[str]) -> None:
     called: list[nn.Module] = []
-    ours[0].register_forward_hook(lambda module, *_: called.append(module))
-    x = torch.randn(4, 1, 12, 8)
-    x[:, :, :8] = 0.5  # a background, where the pixels of a window are equal
-    whole = whole and not leaf and compiled
-    out = compare(ours, theirs, x, leaf)
-    assert is_joined(out, conv=whole) == (compiled and options["kernel_size"] != 4)
-    assert (not called) == whole
+    net = accelerate(lenet())
+    handle = getattr(every_module, kind)(lambda module, *_: called.append(module))
+    try:
+        net(images()).sum().backward()
+    finally:
+        handle.remove()
+    assert set(net.children()) <= set(called)
+    assert calls == []
+
+
+def test_a_layer_that_computes_something_else_is_called(calls: list[str]) -> None:
+    """By its own forward, by a parametrization, or by a hook of torch's pruning."""
+    for change in (
+        lambda net: setattr(net.relu1, "forward", torch.abs),
+        lambda net: parametrize.register_parametrization(net.conv1, "weight", nn.Tanh()),
+        lambda net: prune.l1_unstructured(net.conv1, "weight", 0.5),
+    ):
+        nets = lenet(), accelerate(lenet())
+        for net in nets:
+            change(net)
+        assert_close(nets[1](images()), nets[0](images()), atol=1e-5, rtol=1e-5)
+        assert "stage_forward" not in calls
+
+
+def traced(net: nn.Module) -> Any:
+    return torch.jit.trace(net, images(), check_trace=False)
+
+
+def exported(net: nn.Module) -> Any:
+    return torch.export.export(net, (images(),)).module(check_guards=False)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: torch.compile(net, fullgraph=True, backend="eager"),
+        lambda net: torch.compile(net, fullgraph=True, backend="aot_eager"),
+        traced,
+        exported,
+        torch.fx.symbolic_trace,
+    ],
+    ids=["compiled", "compiled with autograd", "traced", "exported", "symbolically traced"],
+)
+def test_what_is_traced_is_torchs(change: Callable[[nn.Module], Any], calls: list[str]) -> None:
+    torch.compiler.reset()
+    net, plain = accelerate(lenet()), lenet()
+    with torch.no_grad():
+        want = plain(images())
+    assert_close(change(net)(images()), want, atol=1e-5, rtol=1e-5)
+    assert calls == []
+
+
+def weights(net: nn.Module) -> dict[str, Tensor]:
+    return {**dict(net.named_parameters()), **dict(net.named_buffers())}
+
+
+def autocast(net: nn.Module, x: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return net(x)  # type: ignore[no-any-return]
+
+
+def gradients_of_images(net: nn.Module, x: Tensor) -> Tensor:
+    net.eval()
+
+    def loss(x: Tensor) -> Tensor:
+        return net(x).square().sum()  # type: ignore[no-any-return]
+
+    return torch.func.vmap(torch.func.grad(lambda x: loss(x[None])))(x)
+
+
+def ensemble(net: nn.Module, x: Tensor) -> Tensor:
+    net.eval()
+    stacked = {name: torch.stack((t, 2 * t)) for name, t in weights(net).items() if t.is_floating_point()}
+    with torch.no_grad():
+        return torch.func.vmap(lambda w: torch.func.functional_call(net, w, x))(stacked)
+
+
+def slope_forwards(net: nn.Module, x: Tensor) -> Tensor:
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(net(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
+
+
+def second_derivative(net: nn.Module, x: Tensor) -> Tensor:
+    net.eval()
+    return torch.func.jvp(torch.func.grad(lambda x: net(x).square().sum()), (x,), (torch.ones_like(x),))[1]
+
+
+def counted(net: nn.Module, x: Tensor) -> Tensor:
+    with FlopCounterMode(display=False) as counter:
+        net(x)
+    return torch.tensor(counter.get_total_flops())
 
 
 @pytest.mark.parametrize(
-    ("kernel_size", "padding"),
-    [((1, 1), (0, 0)), ((3, 3), (1, 1)), ((4, 2), (1, 2)), ((7, 3), (5, 1)), ((9, 9), (4, 4))],
+    "how",
+    [autocast, gradients_of_images, ensemble, slope_forwards, second_derivative, counted],
+    ids=lambda f: f.__name__,
 )
-@pytest.mark.parametrize(("images", "maps"), [(1, 1), (7, 2), (8, 3), (9, 5), (17, 64), (2, 65)])
-@pytest.mark.parametrize("activation", [None, nn.ReLU()])
-def test_first_stages_of_any_shape_are_torchs(
-    kernel_size: tuple[int, int], padding: tuple[int, int], images: int, maps: int, activation: nn.Module | None
-) -> None:
-    """Kernels larger than the image among them, and images that fill no vector."""
-    conv = Conv2d(1, maps, kernel_size, padding=padding, bias=False)
-    ours, theirs = stages(maps, nn.MaxPool2d(2), conv, activation)
-    x = torch.randn(images, 1, 7 if kernel_size[0] == 4 else 6, 8 if kernel_size[1] != 2 else 9)
-    for training in (True, True, False):
-        ours.train(training)
-        theirs.train(training)
-        assert is_joined(compare(ours, theirs, x, leaf=False), conv=True) == (training and maps <= 64)
+@pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_modes_of_torch_see_its_own_operations(how: Callable[[nn.Module, Tensor], Tensor], calls: list[str]) -> None:
+    assert torch.equal(how(accelerate(lenet()), images()), how(lenet(), images()))
+    assert calls == []
 
 
-@pytest.mark.parametrize(("size", "whole"), [((90, 90), True), ((90, 92), False), ((2, 4050), True)])
-def test_large_images_are_left_to_torch(size: tuple[int, int], whole: bool) -> None:
-    """Padded, eight of them would take too much of a thread's stack."""
-    ours, theirs = stages(2, nn.MaxPool2d(2), Conv2d(1, 2, 1, bias=False))
-    assert is_joined(compare(ours, theirs, torch.randn(9, 1, *size), leaf=False, exact=1e-4), conv=whole)
-
-
-def test_first_stage_far_from_zero() -> None:
-    """Where float32 leaves torch itself no gradient of the kernels that is worth the name; the others are exact."""
-    ours, theirs = stages(6, nn.MaxPool2d(2), Conv2d(1, 6, 5, bias=False))
-    x = torch.randn(8, 1, 16, 14) * 0.1 + 100
-    got, want = ours(x), theirs(x.double())
-    assert is_joined(got, conv=True)
-    assert_close(got.double(), want, atol=3e-3, rtol=0)
-    for a, b in zip(gradients(got, *ours[1].parameters()), gradients(want, *theirs[1].parameters()), strict=True):
-        assert_close(a.double(), b, atol=3e-3 * b.abs().max().item(), rtol=0)
-
-
-def test_the_first_of_equal_pixels_gets_the_gradient_after_a_convolution_too() -> None:
-    """Pixels are equal where the kernel is its centre alone, but what the rest of it would have seen is not."""
-    conv = Conv2d(1, 6, 5, padding=2, bias=False)
+def test_weights_of_another_call_are_used(calls: list[str]) -> None:
+    """torch.func.functional_call, without a transform around it."""
+    other = lenet(seed=1)
     with torch.no_grad():
-        conv.weight[:, :, [0, 1, 3, 4]] = 0
-        conv.weight[:, :, :, [0, 1, 3, 4]] = 0
-    ours, theirs = stages(6, nn.MaxPool2d(2), conv)
-    levels = torch.cartesian_prod(*[torch.arange(3.0)] * 4).view(9, 9, 2, 2)
-    x = levels.permute(0, 2, 1, 3).reshape(1, 1, 18, 18)
-    assert is_joined(compare(ours, theirs, x, leaf=False), conv=True)
+        got = torch.func.functional_call(accelerate(lenet()), weights(other), images())
+        assert calls == FORWARD
+        assert_close(got, lenet(seed=1)(images()), atol=1e-5, rtol=1e-5)
 
 
-def test_there_is_no_second_derivative() -> None:
-    """Rather an error than a wrong one."""
-    for net in (BatchNorm2d(6), stages(6, nn.MaxPool2d(2, 2))[0]):
-        x = torch.randn(3, 6, 4, 4, requires_grad=True)
-        (dx,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
-        with pytest.raises(RuntimeError, match="once_differentiable"):
-            dx.sum().backward()  # type: ignore[no-untyped-call]
+def test_subclasses_of_tensors_are_left_to_torch(calls: list[str]) -> None:
+    class Named(Tensor):
+        pass
+
+    out = accelerate(lenet())(images().as_subclass(Named))
+    assert type(out) is Named
+    assert calls == []
 
 
-def test_the_number_of_threads_does_not_matter() -> None:
-    """To the bit: sums are taken image by image, then in the order of the images."""
-    norm, conv = stages(16, nn.MaxPool2d(2), Conv2d(6, 16, 5))[0], Conv2d(6, 16, 5)
-    start, _ = stages(6, nn.MaxPool2d(2), Conv2d(1, 6, 5, bias=False))
-    x, results = torch.randn(19, 6, 14, 14).to(memory_format=torch.channels_last), []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        leaf, pixels = x.clone().requires_grad_(), torch.randn(19, 16, 10, 10, generator=torch.manual_seed(1))
-        (dx,) = gradients(conv(leaf), leaf)
-        pixels = pixels.to(memory_format=torch.channels_last).requires_grad_()
-        out = norm[1:](pixels)
-        assert is_joined(out)
-        first = start(x[:, :1])
-        assert is_joined(first, conv=True)
-        results.append(
-            (
-                *(dx, out, first, *gradients(out, pixels, *norm[1].parameters())),
-                *gradients(first, *start.parameters()),
-            )
-        )
-    torch.set_num_threads(1)
-    for a, b in zip(*results, strict=True):
-        assert torch.equal(a, b)
+def test_what_follows_may_write_to_the_output(calls: list[str]) -> None:
+    """Pooling does not need its output for its gradient, so neither do the kernels."""
+    first = nn.Sequential(nn.Conv2d(1, 6, 5, bias=False), nn.BatchNorm2d(6), nn.MaxPool2d(2))
+    second = nn.Sequential(nn.Conv2d(6, 16, 3, bias=False), nn.BatchNorm2d(16), nn.MaxPool2d(2))
+    net = nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
+    plain = copy.deepcopy(net).double()
+    x = torch.randn(3, 1, 16, 16)
+    accelerate(net)(x).square().sum().backward()
+    plain(x.double()).square().sum().backward()
+    assert {"stage_backward", "norm_pool_backward"} < set(calls)
+    for a, b in zip(net.parameters(), plain.parameters(), strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        assert_close(a.grad.double(), b.grad, atol=1e-5 * b.grad.abs().max().item() + 1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("wrong", ["channels", "maps", "dtype"])
-def test_what_does_not_fit_is_torchs_error(wrong: str) -> None:
-    """kernels.c would read past the end of it."""
-    conv = Conv2d(1, 5 if wrong == "maps" else 6, 5, padding=2, bias=False)
-    ours, _ = stages(6, nn.MaxPool2d(2, 2))
-    if wrong == "dtype":
-        ours.double()
-    net = ours if wrong != "maps" else Sequential(conv, *ours)
-    x = torch.randn(3, {"channels": 5, "maps": 1, "dtype": 6}[wrong], 8, 8)
-    with pytest.raises(RuntimeError):
-        net(x)
-
-
-def test_no_images_are_torchs_business() -> None:
-    ours, _ = stages(6, nn.MaxPool2d(2, 2))
-    assert ours(torch.empty(0, 6, 4, 4)).shape == (0, 6, 2, 2)
+def test_a_fused_relu_in_place_is_torchs(calls: list[str]) -> None:
+    net = nn.Sequential(nn.BatchNorm2d(6), nn.MaxPool2d(2), nn.ReLU(inplace=True))
+    x = torch.randn(3, 6, 4, 4)
+    want = copy.deepcopy(net)(x)
+    assert_close(accelerate(net)(x), want, atol=1e-5, rtol=1e-5)
+    assert calls == ["norm_pool_forward"]
