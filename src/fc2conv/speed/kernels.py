@@ -190,8 +190,8 @@ def norm_pool(x: Tensor, norm: Sequence[Tensor], eps: float, relu: bool) -> Thre
           by; else they are those of the batch
 
     Returns:
-        (B, C, H/2, W/2); (3, C): the mean and (biased) variance that were used, and the inverse of the deviation; the
-        largest pixels
+        (B, C, H/2, W/2); (3, C): the mean and (biased) variance that were used, and the inverse of the deviation; in
+        training, the largest pixels
     """
     return cast(Three, torch.ops.fc2conv.norm_pool.default(x, norm, eps, relu))
 
@@ -245,17 +245,18 @@ def _statistics(norm: Sequence[Tensor]) -> Tensor:
     return statistics
 
 
-def _norm_pool_room(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Unwritten: the output, and the largest pixels."""
+def _norm_pool_room(x: Tensor, norm: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Unwritten: the output, and the largest pixels, which there are none of in evaluation."""
     b, c, h, w = x.shape
-    return _channels_last(b, c, h // 2, w // 2, x), _channels_last(b, c, h // 2, w // 2, x)
+    out = _channels_last(b, c, h // 2, w // 2, x)
+    return out, torch.empty_like(out) if len(norm) == 2 else x.new_empty(0)
 
 
 def _norm_pool(x: Tensor, norm: Sequence[Tensor], eps: float, relu: bool) -> Three:
     if len(norm) not in (2, 4) or not norm_pool_takes(x, norm):
         raise ValueError(f"norm_pool has no kernel for {tuple(x.shape)} and {[tuple(t.shape) for t in norm]}")
     (b, c, h, w), x, weight, bias = x.shape, _images(x), norm[0].contiguous(), norm[1].contiguous()
-    (out, largest), statistics, sums = _norm_pool_room(x), _statistics(norm), x.new_empty(b, 2, c)
+    (out, largest), statistics, sums = _norm_pool_room(x, norm), _statistics(norm), x.new_empty(b, 2, c)
     _call(
         "norm_pool_forward",
         ctypes.byref(_Windows(b, h // 2, w // 2, c)),
@@ -266,7 +267,7 @@ def _norm_pool(x: Tensor, norm: Sequence[Tensor], eps: float, relu: bool) -> Thr
 
 
 def _norm_pool_fake(x: Tensor, norm: Sequence[Tensor], eps: float, relu: bool) -> Three:
-    out, largest = _norm_pool_room(x)
+    out, largest = _norm_pool_room(x, norm)
     return out, x.new_empty(3, x.shape[1]), largest
 
 
@@ -309,14 +310,14 @@ def _stage(x: Tensor, weight: Tensor, padding: Sequence[int], norm: Sequence[Ten
         *(x.data_ptr(), weight.data_ptr(), norm_weight.data_ptr(), norm_bias.data_ptr(), eps, len(norm) == 2, relu),
         *(largest.data_ptr(), sums.data_ptr(), statistics.data_ptr(), out.data_ptr()),
     )
-    return out, statistics, largest
+    return out, statistics, largest if len(norm) == 2 else x.new_empty(0)
 
 
 def _stage_fake(
     x: Tensor, weight: Tensor, padding: Sequence[int], norm: Sequence[Tensor], eps: float, relu: bool
 ) -> Three:
     out, largest = _stage_room(x, weight, padding)
-    return out, x.new_empty(3, len(weight)), largest
+    return out, x.new_empty(3, len(weight)), largest if len(norm) == 2 else x.new_empty(0)
 
 
 def _stage_backward(grad: Tensor, saved: Sequence[Tensor], padding: Sequence[int]) -> Three:
