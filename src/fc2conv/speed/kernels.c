@@ -2,18 +2,29 @@
 
    Images are float32 and channels_last: a pixel's channels lie side by side. Loops over channels are written so that the
    compiler makes vector instructions of them; images are shared out among the threads. kernels.py calls these functions
-   and says what they compute; it goes without them where there was no compiler. */
+   and says what they compute; it goes without them where there was no compiler. They return whether memory was enough.
+
+   The file is compiled twice, with AVX2 and with AVX-512 instructions; kernels.py loads the library that the processor
+   can run. With the instructions of older processors all this is slower than torch, so no library is made for them. */
 
 #include <math.h>
+#include <omp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* One version of a function for each generation of processors, chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_PROCESSOR
+#if !defined(__AVX2__) || !defined(__FMA__)
+#error "compile with -march=x86-64-v3 or -march=x86-64-v4"
 #endif
+
+/* The text of this file. kernels.py compares it with the file that lies beside it: a library that was compiled from
+   another version takes other arguments. */
+__asm__(".pushsection .rodata\n"
+        ".global kernels_source\n"
+        "kernels_source: .incbin \"" __FILE__ "\"\n"
+        ".byte 0\n"
+        ".popsection");
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* Constant numbers of channels make faster loops: those of LeNet's two convolutions have code of their own. */
@@ -25,6 +36,13 @@
   } while (0)
 
 enum { MOST_CHANNELS = 64 };
+
+/* `size` bytes for each thread, one after the other, or null. On the heap: a thread's stack can be small. */
+static char *room_for_threads(size_t size) { return aligned_alloc(64, (omp_get_max_threads() * size + 63) / 64 * 64); }
+
+/* What an output is compared with to see whether its gradient passes: it does not if out <= BLOCKED(relu). Without a
+   ReLU nothing is blocked, since no comparison with NAN is true; a ReLU passes the gradient of NAN on, as torch's. */
+#define BLOCKED(relu) ((relu) ? 0 : NAN)
 
 /* 2x2 windows over a batch of images: rows x columns of them in each. */
 typedef struct {
@@ -44,23 +62,30 @@ static double total(const float *sums, ptrdiff_t images, ptrdiff_t lanes, ptrdif
 
    sums: of each image's pixels less `origin`, channel by channel, then of their squares
    statistics: (3, channels): mean and biased variance (given if `training` is 0), and the inverse of the standard
-     deviation */
-static void normaliser(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t lanes, ptrdiff_t channels, const float *sums,
-                       const float *origin, const float *weight, const float *bias, double eps, int training,
-                       float *statistics, float *slope, float *shift) {
+     deviation
+
+   Returns whether an origin lay so far from the mean that rounding shows in the variance. It is moved to the mean then,
+   and the sums are to be taken again. */
+static int normaliser(ptrdiff_t images, ptrdiff_t pixels, ptrdiff_t lanes, ptrdiff_t channels, const float *sums,
+                      float *origin, const float *weight, const float *bias, double eps, int training,
+                      float *statistics, float *slope, float *shift) {
   float *mean = statistics, *variance = mean + channels, *inverse = variance + channels;
   const double n = (double)images * pixels;
+  int far = 0;
   for (ptrdiff_t c = 0; c < channels; c++) {
     if (training) {
       const double sum = total(sums, images, lanes, 2 * channels, c) / n;
       const double square = total(sums, images, lanes, 2 * channels, channels + c) / n;
+      const double spread = square - sum * sum;
       mean[c] = (float)(sum + origin[c]);
-      variance[c] = (float)fmax(square - sum * sum, 0);
+      variance[c] = spread < 0 ? 0 : (float)spread; /* not fmax, which makes 0 of NAN */
+      if (sum * sum > 64 * spread && isfinite(mean[c])) origin[c] = mean[c], far = 1;
     }
     inverse[c] = (float)(1 / sqrt(variance[c] + eps));
     slope[c] = inverse[c] * weight[c];
     shift[c] = bias[c] - mean[c] * slope[c];
   }
+  return far;
 }
 
 /* dx = shift + tilt * x + slope * gradient.
@@ -89,7 +114,8 @@ static void signs(ptrdiff_t channels, const float *weight, float *sign) {
 /* ------------------------------------------------------------------------------------- batch norm, 2x2 maximum, ReLU */
 
 /* The first of each window's four pixels whose product with `sign` is largest, and for each channel the sum of all
-   pixels less `origin`, and of the squares of these. */
+   pixels less `origin`, and of the squares of these. In training, where one pixel that is not finite makes NAN of its
+   whole channel by the mean and the variance, so that it does not matter which pixels are chosen. */
 INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, const float *restrict x,
                              const float *restrict sign, const float *restrict origin, float *restrict largest,
                              float *restrict sums) {
@@ -112,9 +138,38 @@ INLINE void largest_of_image(const ptrdiff_t channels, const Windows *windows, c
   for (ptrdiff_t c = 0; c < channels; c++) sums[c] = sum[c], sums[channels + c] = square[c];
 }
 
-FOR_EACH_PROCESSOR static void largest_of(const Windows *windows, const float *x, const float *sign,
-                                          const float *origin, float *largest, float *sums) {
+static void largest_of(const Windows *windows, const float *x, const float *sign, const float *origin, float *largest,
+                       float *sums) {
 #define CALL(channels) largest_of_image(channels, windows, x, sign, origin, largest, sums)
+  WITH_CHANNELS(CALL);
+#undef CALL
+}
+
+/* What max-pooling takes of the two: NAN wins, as in torch. */
+INLINE float larger(float a, float b) { return b > a ? b : b != b ? b : a; }
+
+/* The largest of each window's four x * slope + shift, and not less than `least`: in evaluation, where slope and shift
+   are known beforehand. */
+INLINE void evaluate_image(const ptrdiff_t channels, const Windows *windows, const float *restrict x,
+                           const float *restrict slope, const float *restrict shift, float least,
+                           float *restrict out) {
+  for (ptrdiff_t row = 0; row < windows->rows; row++)
+    for (ptrdiff_t column = 0; column < windows->columns; column++, out += channels) {
+      const float *p = x + (row * 2 * windows->columns + column) * 2 * channels, *q = p + channels;
+      const float *r = p + windows->columns * 2 * channels, *s = r + channels;
+#pragma omp simd
+      for (ptrdiff_t c = 0; c < channels; c++) {
+        const float upper = larger(p[c] * slope[c] + shift[c], q[c] * slope[c] + shift[c]);
+        const float lower = larger(r[c] * slope[c] + shift[c], s[c] * slope[c] + shift[c]);
+        const float y = larger(upper, lower);
+        out[c] = y < least ? least : y;
+      }
+    }
+}
+
+static void evaluate(const Windows *windows, const float *x, const float *slope, const float *shift, float least,
+                     float *out) {
+#define CALL(channels) evaluate_image(channels, windows, x, slope, shift, least, out)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
@@ -130,51 +185,64 @@ INLINE void scale_image(const ptrdiff_t channels, ptrdiff_t pixels, const float 
     }
 }
 
-FOR_EACH_PROCESSOR static void scale(const Windows *windows, const float *largest, const float *slope,
+static void scale(const Windows *windows, const float *largest, const float *slope,
                                      const float *shift, float least, float *out) {
 #define CALL(channels) scale_image(channels, windows->rows *windows->columns, largest, slope, shift, least, out)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
 
-/* sums: (images, 2, channels), room for partial sums; statistics: as in `normaliser`. */
-void norm_pool_forward(const Windows *windows, const float *x, const float *weight, const float *bias, double eps,
-                       int training, int relu, float *largest, float *sums, float *statistics, float *out) {
-  const ptrdiff_t channels = windows->channels, pixels = windows->rows * windows->columns, size = pixels * channels;
-  float sign[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
+/* sums: (images, 2, channels), room for partial sums; statistics: as in `normaliser`. There is at least one image. In
+   evaluation `largest` is not written. */
+int norm_pool_forward(const Windows *windows, const float *x, const float *weight, const float *bias, double eps,
+                      int training, int relu, float *largest, float *sums, float *statistics, float *out) {
+  const ptrdiff_t n = windows->images, channels = windows->channels;
+  const ptrdiff_t pixels = windows->rows * windows->columns, size = pixels * channels;
+  const float least = relu ? 0 : -INFINITY;
+  float sign[MOST_CHANNELS], origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
   signs(channels, weight, sign);
+  for (ptrdiff_t c = 0; c < channels; c++) origin[c] = isfinite(x[c]) ? x[c] : 0;
+  if (!training) {
+    normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, training, statistics, slope, shift);
 #pragma omp parallel for schedule(static)
-  for (ptrdiff_t i = 0; i < windows->images; i++)
-    largest_of(windows, x + 4 * i * size, sign, x, largest + i * size, sums + 2 * i * channels);
-  normaliser(windows->images, 4 * pixels, 1, channels, sums, x, weight, bias, eps, training, statistics, slope, shift);
+    for (ptrdiff_t i = 0; i < n; i++) evaluate(windows, x + 4 * i * size, slope, shift, least, out + i * size);
+    return 1;
+  }
+  for (int passes = 0; passes < 2; passes++) {
 #pragma omp parallel for schedule(static)
-  for (ptrdiff_t i = 0; i < windows->images; i++)
-    scale(windows, largest + i * size, slope, shift, relu ? 0 : -INFINITY, out + i * size);
+    for (ptrdiff_t i = 0; i < n; i++)
+      largest_of(windows, x + 4 * i * size, sign, origin, largest + i * size, sums + 2 * i * channels);
+    if (!normaliser(n, 4 * pixels, 1, channels, sums, origin, weight, bias, eps, training, statistics, slope, shift))
+      break;
+  }
+#pragma omp parallel for schedule(static)
+  for (ptrdiff_t i = 0; i < n; i++) scale(windows, largest + i * size, slope, shift, least, out + i * size);
+  return 1;
 }
 
-/* Sums over an image's windows, for each channel, of the gradient that passes `out > above`, and of that times the
+/* Sums over an image's windows, for each channel, of the gradient that passes (see BLOCKED), and of that times the
    normalised pixel it goes to. */
 INLINE void sums_of_image(const ptrdiff_t channels, ptrdiff_t pixels, const float *restrict largest,
                           const float *restrict out, const float *restrict grad, const float *restrict mean,
-                          const float *restrict inverse, float above, float *restrict sums) {
+                          const float *restrict inverse, float blocked, float *restrict sums) {
   float plain[MOST_CHANNELS], times[MOST_CHANNELS];
   for (ptrdiff_t c = 0; c < channels; c++) plain[c] = times[c] = 0;
   for (; pixels > 0; pixels--, largest += channels, out += channels, grad += channels)
 #pragma omp simd
     for (ptrdiff_t c = 0; c < channels; c++) {
       float g = grad[c];
-      g = out[c] > above ? g : 0.0f;
+      g = out[c] <= blocked ? 0.0f : g;
       plain[c] += g;
       times[c] += g * ((largest[c] - mean[c]) * inverse[c]);
     }
   for (ptrdiff_t c = 0; c < channels; c++) sums[c] = plain[c], sums[channels + c] = times[c];
 }
 
-FOR_EACH_PROCESSOR static void sums_of(const Windows *windows, const float *largest, const float *out,
-                                       const float *grad, const float *mean, const float *inverse, float above,
+static void sums_of(const Windows *windows, const float *largest, const float *out,
+                                       const float *grad, const float *mean, const float *inverse, float blocked,
                                        float *sums) {
 #define CALL(channels) \
-  sums_of_image(channels, windows->rows *windows->columns, largest, out, grad, mean, inverse, above, sums)
+  sums_of_image(channels, windows->rows *windows->columns, largest, out, grad, mean, inverse, blocked, sums)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
@@ -183,7 +251,7 @@ FOR_EACH_PROCESSOR static void sums_of(const Windows *windows, const float *larg
 INLINE void spread_image(const ptrdiff_t channels, const Windows *windows, const float *restrict x,
                          const float *restrict largest, const float *restrict out, const float *restrict grad,
                          const float *restrict slope, const float *restrict tilt, const float *restrict shift,
-                         float above, float *restrict dx) {
+                         float blocked, float *restrict dx) {
   for (ptrdiff_t row = 0; row < windows->rows; row++)
     for (ptrdiff_t column = 0; column < windows->columns;
          column++, largest += channels, out += channels, grad += channels) {
@@ -192,7 +260,7 @@ INLINE void spread_image(const ptrdiff_t channels, const Windows *windows, const
 #pragma omp simd
       for (ptrdiff_t c = 0; c < channels; c++) {
         float g = slope[c] * grad[c];
-        g = out[c] > above ? g : 0.0f; /* loaded in either case: no branch */
+        g = out[c] <= blocked ? 0.0f : g; /* loaded in either case: no branch */
         float a = x[i + c], b = x[j + c], d = x[k + c], e = x[l + c];
         float first = a == largest[c] ? g : 0.0f;
         g -= first;
@@ -208,32 +276,33 @@ INLINE void spread_image(const ptrdiff_t channels, const Windows *windows, const
     }
 }
 
-FOR_EACH_PROCESSOR static void spread(const Windows *windows, const float *x, const float *largest, const float *out,
+static void spread(const Windows *windows, const float *x, const float *largest, const float *out,
                                       const float *grad, const float *slope, const float *tilt, const float *shift,
-                                      float above, float *dx) {
-#define CALL(channels) spread_image(channels, windows, x, largest, out, grad, slope, tilt, shift, above, dx)
+                                      float blocked, float *dx) {
+#define CALL(channels) spread_image(channels, windows, x, largest, out, grad, slope, tilt, shift, blocked, dx)
   WITH_CHANNELS(CALL);
 #undef CALL
 }
 
 /* dweight, dbias: (channels,); the others as in the forward pass. */
-void norm_pool_backward(const Windows *windows, const float *x, const float *weight, const float *largest,
+int norm_pool_backward(const Windows *windows, const float *x, const float *weight, const float *largest,
                         const float *statistics, const float *out, const float *grad, int relu, float *sums,
                         float *dweight, float *dbias, float *dx) {
   const ptrdiff_t channels = windows->channels, pixels = windows->rows * windows->columns, size = pixels * channels;
   const float *mean = statistics, *inverse = mean + 2 * channels;
-  const float above = relu ? 0 : -INFINITY;
+  const float blocked = BLOCKED(relu);
   float slope[MOST_CHANNELS], tilt[MOST_CHANNELS], shift[MOST_CHANNELS];
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t i = 0; i < windows->images; i++)
-    sums_of(windows, largest + i * size, out + i * size, grad + i * size, mean, inverse, above,
+    sums_of(windows, largest + i * size, out + i * size, grad + i * size, mean, inverse, blocked,
             sums + 2 * i * channels);
   normaliser_gradient(windows->images, 4 * pixels, 1, channels, sums, weight, statistics, dweight, dbias, slope, tilt,
                       shift);
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t i = 0; i < windows->images; i++)
-    spread(windows, x + 4 * i * size, largest + i * size, out + i * size, grad + i * size, slope, tilt, shift, above,
+    spread(windows, x + 4 * i * size, largest + i * size, out + i * size, grad + i * size, slope, tilt, shift, blocked,
            dx + 4 * i * size);
+  return 1;
 }
 
 /* --------------------------------------- a convolution of one-channel images, with the batch norm, maximum and ReLU */
@@ -249,16 +318,16 @@ typedef struct {
 } Stage;
 
 enum { LANES = 8, GROUP = 3 /* maps whose four pixels fit in the registers */ };
-typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
-typedef int Mask __attribute__((vector_size(LANES * sizeof(int))));
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
+typedef int Mask __attribute__((vector_size(LANES * sizeof(int)), aligned(sizeof(int))));
 
 static ptrdiff_t padded_width(const Stage *stage) { return stage->width + 2 * stage->left; }
 static ptrdiff_t padded_height(const Stage *stage) { return stage->height + 2 * stage->top; }
 static ptrdiff_t windows_wide(const Stage *stage) { return (padded_width(stage) - stage->columns + 1) / 2; }
 static ptrdiff_t windows_high(const Stage *stage) { return (padded_height(stage) - stage->rows + 1) / 2; }
 
-/* Where `mask`: a, else b. A macro, since a function of vectors needs the same instructions as who calls it. */
-#define WHERE(mask, a, b) ((Lanes)(((mask) & (Mask)(a)) | (~(mask) & (Mask)(b))))
+/* Where `mask`: a, else b. */
+INLINE Lanes where(Mask mask, Lanes a, Lanes b) { return (Lanes)((mask & (Mask)a) | (~mask & (Mask)b)); }
 
 /* Interleave `n` numbers of each of `live` images, `step` apart; the other lanes get zeros. */
 INLINE void interleave(ptrdiff_t live, ptrdiff_t n, ptrdiff_t step, const float *restrict x, Lanes *restrict lanes) {
@@ -317,8 +386,8 @@ INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t f
       convolve(count, stage, padded + 2 * row * padded_width(stage) + 2 * column, weight, pixel);
       for (ptrdiff_t c = 0; c < count; c++) {
         Lanes a = pixel[c][0], b = pixel[c][1], d = pixel[c][2], e = pixel[c][3];
-        const Lanes upper = WHERE(b * sign[c] > a * sign[c], b, a), lower = WHERE(e * sign[c] > d * sign[c], e, d);
-        largest[c] = WHERE(lower * sign[c] > upper * sign[c], lower, upper);
+        const Lanes upper = where(b * sign[c] > a * sign[c], b, a), lower = where(e * sign[c] > d * sign[c], e, d);
+        largest[c] = where(lower * sign[c] > upper * sign[c], lower, upper);
         a -= origin[c], b -= origin[c], d -= origin[c], e -= origin[c];
         sum[c] += (a + b) + (d + e);
         square[c] += (a * a + b * b) + (d * d + e * e);
@@ -327,17 +396,43 @@ INLINE void stage_largest(const ptrdiff_t count, const Stage *stage, ptrdiff_t f
   for (ptrdiff_t c = 0; c < count; c++) sums[c] = sum[c], sums[maps + c] = square[c];
 }
 
-FOR_EACH_PROCESSOR static void stage_largest_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded,
-                                                const float *weight, const float *sign, const float *origin,
-                                                Lanes *largest, Lanes *sums) {
+static void stage_largest_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded, const float *weight,
+                             const float *sign, const float *origin, Lanes *largest, Lanes *sums) {
   pad(stage, live, x, padded);
 #define CALL(count) stage_largest(count, stage, first, padded, weight, sign, origin, largest, sums)
   IN_GROUPS(CALL);
 #undef CALL
 }
 
+INLINE Lanes larger_lanes(Lanes a, Lanes b) { return where((b > a) | (b != b), b, a); }
+
+/* As `evaluate_image`, without `least`. */
+INLINE void stage_evaluate(const ptrdiff_t count, const Stage *stage, ptrdiff_t first, const Lanes *restrict padded,
+                           const float *restrict weight, const float *restrict slope, const float *restrict shift,
+                           Lanes *restrict largest) {
+  const ptrdiff_t maps = stage->maps, high = windows_high(stage), wide = windows_wide(stage);
+  weight += first * stage->rows * stage->columns, slope += first, shift += first, largest += first;
+  for (ptrdiff_t row = 0; row < high; row++)
+    for (ptrdiff_t column = 0; column < wide; column++, largest += maps) {
+      Lanes pixel[GROUP][4];
+      convolve(count, stage, padded + 2 * row * padded_width(stage) + 2 * column, weight, pixel);
+      for (ptrdiff_t c = 0; c < count; c++) {
+        for (int k = 0; k < 4; k++) pixel[c][k] = pixel[c][k] * slope[c] + shift[c];
+        largest[c] = larger_lanes(larger_lanes(pixel[c][0], pixel[c][1]), larger_lanes(pixel[c][2], pixel[c][3]));
+      }
+    }
+}
+
+static void stage_evaluate_of(const Stage *stage, ptrdiff_t live, const float *x, Lanes *padded, const float *weight,
+                              const float *slope, const float *shift, Lanes *largest) {
+  pad(stage, live, x, padded);
+#define CALL(count) stage_evaluate(count, stage, first, padded, weight, slope, shift, largest)
+  IN_GROUPS(CALL);
+#undef CALL
+}
+
 /* As `scale_image`, image by image out of the lanes. */
-FOR_EACH_PROCESSOR static void stage_scale(const Stage *stage, ptrdiff_t live, const float *restrict largest,
+static void stage_scale(const Stage *stage, ptrdiff_t live, const float *restrict largest,
                                            const float *restrict slope, const float *restrict shift, float least,
                                            float *restrict out) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage);
@@ -349,7 +444,7 @@ FOR_EACH_PROCESSOR static void stage_scale(const Stage *stage, ptrdiff_t live, c
       }
 }
 
-/* One pixel of each map near the middle of the first image: about what they are. */
+/* One pixel of each map near the middle of the first image: about what they are; 0 for one that is not finite. */
 static void sample(const Stage *stage, const float *x, const float *weight, float *pixel) {
   for (ptrdiff_t c = 0; c < stage->maps; c++) pixel[c] = 0;
   for (ptrdiff_t i = 0; i < stage->rows; i++)
@@ -359,40 +454,55 @@ static void sample(const Stage *stage, const float *x, const float *weight, floa
         for (ptrdiff_t c = 0; c < stage->maps; c++)
           pixel[c] += weight[(c * stage->rows + i) * stage->columns + j] * x[row * stage->width + column];
     }
+  for (ptrdiff_t c = 0; c < stage->maps; c++) pixel[c] = isfinite(pixel[c]) ? pixel[c] : 0;
 }
 
 #define BLOCKS ((stage->images + LANES - 1) / LANES)
 #define LIVE(block) (stage->images - (block) * LANES < LANES ? stage->images - (block) * LANES : LANES)
 
 /* largest: (blocks of eight images, windows, maps, 8), sums: (blocks, 2, maps, 8); the others as above. */
-void stage_forward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
-                   const float *norm_bias, double eps, int training, int relu, Lanes *largest, Lanes *sums,
-                   float *statistics, float *out) {
+int stage_forward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
+                  const float *norm_bias, double eps, int training, int relu, Lanes *largest, Lanes *sums,
+                  float *statistics, float *out) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
-  const ptrdiff_t image = stage->height * stage->width;
+  const ptrdiff_t image = stage->height * stage->width, padded = padded_height(stage) * padded_width(stage);
   float sign[MOST_CHANNELS], origin[MOST_CHANNELS], slope[MOST_CHANNELS], shift[MOST_CHANNELS];
+  Lanes *room = (Lanes *)room_for_threads(padded * sizeof *room);
+  if (room == NULL) return 0;
   signs(maps, norm_weight, sign);
   sample(stage, x, weight, origin);
-#pragma omp parallel
-  {
-    Lanes padded[padded_height(stage) * padded_width(stage)];
-#pragma omp for schedule(static)
-    for (ptrdiff_t block = 0; block < BLOCKS; block++)
-      stage_largest_of(stage, LIVE(block), x + block * LANES * image, padded, weight, sign, origin,
-                       largest + block * size, sums + block * 2 * maps);
+  for (int passes = 0; passes < (training ? 2 : 1); passes++) {
+    if (!training)
+      normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias, eps, training,
+                 statistics, slope, shift);
+#pragma omp parallel for schedule(static)
+    for (ptrdiff_t block = 0; block < BLOCKS; block++) {
+      Lanes *own = room + omp_get_thread_num() * padded;
+      const float *images = x + block * LANES * image;
+      if (training)
+        stage_largest_of(stage, LIVE(block), images, own, weight, sign, origin, largest + block * size,
+                         sums + block * 2 * maps);
+      else
+        stage_evaluate_of(stage, LIVE(block), images, own, weight, slope, shift, largest + block * size);
+    }
+    if (training && !normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias,
+                                eps, training, statistics, slope, shift))
+      break;
   }
-  normaliser(stage->images, 4 * pixels, LANES, maps, (float *)sums, origin, norm_weight, norm_bias, eps, training,
-             statistics, slope, shift);
+  free(room);
+  if (!training) /* `largest` is normalised already */
+    for (ptrdiff_t c = 0; c < maps; c++) slope[c] = 1, shift[c] = 0;
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t block = 0; block < BLOCKS; block++)
     stage_scale(stage, LIVE(block), (float *)(largest + block * size), slope, shift, relu ? 0 : -INFINITY,
                 out + block * LANES * size);
+  return 1;
 }
 
 /* As `sums_of_image`, and in `passed` the gradient that passes. */
-FOR_EACH_PROCESSOR static void stage_sums(const Stage *stage, ptrdiff_t live, const Lanes *restrict largest,
+static void stage_sums(const Stage *stage, ptrdiff_t live, const Lanes *restrict largest,
                                           const float *out, const float *grad, const float *mean,
-                                          const float *inverse, float above, Lanes *restrict passed,
+                                          const float *inverse, float blocked, Lanes *restrict passed,
                                           Lanes *restrict sums) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
   Lanes plain[MOST_CHANNELS], times[MOST_CHANNELS];
@@ -400,7 +510,7 @@ FOR_EACH_PROCESSOR static void stage_sums(const Stage *stage, ptrdiff_t live, co
   float *p = (float *)passed;
   for (ptrdiff_t i = 0; i < size; i++)
     for (ptrdiff_t lane = 0; lane < LANES; lane++)
-      p[i * LANES + lane] = lane < live && out[lane * size + i] > above ? grad[lane * size + i] : 0;
+      p[i * LANES + lane] = lane < live && !(out[lane * size + i] <= blocked) ? grad[lane * size + i] : 0;
   for (ptrdiff_t i = 0; i < pixels; i++, largest += maps, passed += maps)
     for (ptrdiff_t c = 0; c < maps; c++) {
       plain[c] += passed[c];
@@ -427,7 +537,7 @@ INLINE void stage_weight_gradient(const ptrdiff_t count, const Stage *stage, ptr
       for (ptrdiff_t c = 0; c < count; c++) {
         Lanes g = slope[c] * passed[c];
         for (int k = 0; k < 4; k++) {
-          const Lanes hit = k < 3 ? WHERE(pixel[c][k] == largest[c], g, (Lanes){0}) : g;
+          const Lanes hit = k < 3 ? where(pixel[c][k] == largest[c], g, (Lanes){0}) : g;
           g -= hit;
           pixel[c][k] = shift[c] + tilt[c] * pixel[c][k] + hit;
         }
@@ -443,7 +553,7 @@ INLINE void stage_weight_gradient(const ptrdiff_t count, const Stage *stage, ptr
     }
 }
 
-FOR_EACH_PROCESSOR static void stage_weight_gradient_of(const Stage *stage, ptrdiff_t live, const float *x,
+static void stage_weight_gradient_of(const Stage *stage, ptrdiff_t live, const float *x,
                                                         Lanes *padded, const float *weight, const Lanes *largest,
                                                         const Lanes *passed, const float *slope, const float *tilt,
                                                         const float *shift, Lanes *dweight) {
@@ -456,30 +566,32 @@ FOR_EACH_PROCESSOR static void stage_weight_gradient_of(const Stage *stage, ptrd
 }
 
 /* passed: as largest; dweights: (blocks, maps, rows, columns, 8), room for partial sums; dweight: as weight. */
-void stage_backward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
+int stage_backward(const Stage *stage, const float *x, const float *weight, const float *norm_weight,
                     const Lanes *largest, const float *statistics, const float *out, const float *grad, int relu,
                     Lanes *passed, Lanes *sums, Lanes *dweights, float *dweight, float *norm_dweight,
                     float *norm_dbias) {
   const ptrdiff_t maps = stage->maps, pixels = windows_high(stage) * windows_wide(stage), size = pixels * maps;
   const ptrdiff_t image = stage->height * stage->width, weights = maps * stage->rows * stage->columns;
+  const ptrdiff_t padded = padded_height(stage) * padded_width(stage);
   const float *mean = statistics, *inverse = mean + 2 * maps;
   float slope[MOST_CHANNELS], tilt[MOST_CHANNELS], shift[MOST_CHANNELS];
+  Lanes *room = (Lanes *)room_for_threads(padded * sizeof *room);
+  if (room == NULL) return 0;
 #pragma omp parallel for schedule(static)
   for (ptrdiff_t block = 0; block < BLOCKS; block++)
     stage_sums(stage, LIVE(block), largest + block * size, out + block * LANES * size, grad + block * LANES * size,
-               mean, inverse, relu ? 0 : -INFINITY, passed + block * size, sums + block * 2 * maps);
+               mean, inverse, BLOCKED(relu), passed + block * size, sums + block * 2 * maps);
   normaliser_gradient(stage->images, 4 * pixels, LANES, maps, (float *)sums, norm_weight, statistics, norm_dweight,
                       norm_dbias, slope, tilt, shift);
-#pragma omp parallel
-  {
-    Lanes padded[padded_height(stage) * padded_width(stage)];
-#pragma omp for schedule(static)
-    for (ptrdiff_t block = 0; block < BLOCKS; block++)
-      stage_weight_gradient_of(stage, LIVE(block), x + block * LANES * image, padded, weight, largest + block * size,
-                               passed + block * size, slope, tilt, shift, dweights + block * weights);
-  }
+#pragma omp parallel for schedule(static)
+  for (ptrdiff_t block = 0; block < BLOCKS; block++)
+    stage_weight_gradient_of(stage, LIVE(block), x + block * LANES * image, room + omp_get_thread_num() * padded,
+                             weight, largest + block * size, passed + block * size, slope, tilt, shift,
+                             dweights + block * weights);
+  free(room);
   for (ptrdiff_t i = 0; i < weights; i++)
     dweight[i] = (float)total((float *)dweights, stage->images, LANES, weights, i);
+  return 1;
 }
 
 /* ------------------------------------------------------------------------------ a convolution's input, few channels */
@@ -489,47 +601,47 @@ typedef struct {
   ptrdiff_t images, height, width, channels, maps, rows, columns;
 } Convolution;
 
-typedef float Vector __attribute__((vector_size(64)));
-enum { VECTOR = sizeof(Vector) / sizeof(float), TILE = 5 /* neighbours whose sums fit in the registers */ };
+enum { TILE = 5 /* neighbours whose sums fit in the registers */ };
 
 /* Add to a row of dx what `count` neighbours of the output above it give, from the kernel's rows first to last. A pixel
-   gives its kernel row as one run of columns * channels numbers, filled up with zeros to `run`. */
+   gives its kernel row as one run of columns * channels numbers, filled up to `run`; what the filling gives is left out,
+   since it would be NAN for a gradient that is not finite. */
 INLINE void add_neighbours(const ptrdiff_t count, const Convolution *conv, ptrdiff_t run, ptrdiff_t first,
                            ptrdiff_t last, const float *restrict dy, const float *restrict weight,
                            float *restrict dx) {
   const ptrdiff_t maps = conv->maps, above = (conv->width - conv->columns + 1) * maps;
-  for (ptrdiff_t at = 0; at < run; at += 2 * VECTOR) {
-    Vector sum[TILE][2], old;
-    for (ptrdiff_t i = 0; i < count; i++) sum[i][0] = sum[i][1] = (Vector){0};
+  const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  for (ptrdiff_t at = 0; at < run; at += 2 * LANES) {
+    const int filled = (int)(conv->columns * conv->channels - at);
+    const Mask real[2] = {lane < filled, lane + LANES < filled};
+    Lanes sum[TILE][2];
+    for (ptrdiff_t i = 0; i < count; i++) sum[i][0] = sum[i][1] = (Lanes){0};
     for (ptrdiff_t row = first; row <= last; row++)
       for (ptrdiff_t map = 0; map < maps; map++) {
         const float *w = weight + (row * maps + map) * run + at;
-        Vector left, right;
-        memcpy(&left, w, sizeof left);
-        memcpy(&right, w + VECTOR, sizeof right);
+        const Lanes left = ((const Lanes *)w)[0], right = ((const Lanes *)w)[1];
         for (ptrdiff_t i = 0; i < count; i++) {
           const float g = dy[i * maps + map - row * above];
           sum[i][0] += g * left;
           sum[i][1] += g * right;
         }
       }
-    for (ptrdiff_t i = 0; i < count; i++)
-      for (int half = 0; half < 2; half++) {
-        float *p = dx + i * conv->channels + at + half * VECTOR;
-        memcpy(&old, p, sizeof old);
-        old += sum[i][half];
-        memcpy(p, &old, sizeof old);
-      }
+#pragma GCC unroll 5 /* else the sums would lie in memory, also while they are added up */
+    for (ptrdiff_t i = 0; i < count; i++) {
+      Lanes *p = (Lanes *)(dx + i * conv->channels + at);
+      p[0] += where(real[0], sum[i][0], (Lanes){0});
+      p[1] += where(real[1], sum[i][1], (Lanes){0});
+    }
   }
 }
 
-FOR_EACH_PROCESSOR static void input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy,
-                                              const float *weight, float *dx) {
+/* row: room for a row of dx and one run. */
+static void input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy, const float *weight, float *row,
+                           float *dx) {
   const ptrdiff_t height = conv->height - conv->rows + 1, width = conv->width - conv->columns + 1;
   const ptrdiff_t size = conv->width * conv->channels;
-  float row[size + run]; /* the last runs end behind it, with zeros */
   for (ptrdiff_t y = 0; y < conv->height; y++) {
-    memset(row, 0, sizeof row);
+    memset(row, 0, (size + run) * sizeof *row);
     const ptrdiff_t first = y < height ? 0 : y - height + 1, last = y < conv->rows ? y : conv->rows - 1;
     const float *g = dy + y * width * conv->maps;
     ptrdiff_t x = 0;
@@ -541,11 +653,16 @@ FOR_EACH_PROCESSOR static void input_gradient(const Convolution *conv, ptrdiff_t
   }
 }
 
-/* weight: (rows, maps, run), run a multiple of 32. */
-void convolution_input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy, const float *weight,
-                                float *dx) {
+/* weight: (rows, maps, run), run a multiple of 16. */
+int convolution_input_gradient(const Convolution *conv, ptrdiff_t run, const float *dy, const float *weight,
+                               float *dx) {
   const ptrdiff_t out = (conv->height - conv->rows + 1) * (conv->width - conv->columns + 1) * conv->maps;
-  const ptrdiff_t in = conv->height * conv->width * conv->channels;
+  const ptrdiff_t in = conv->height * conv->width * conv->channels, row = conv->width * conv->channels + run;
+  float *room = (float *)room_for_threads(row * sizeof *room);
+  if (room == NULL) return 0;
 #pragma omp parallel for schedule(static)
-  for (ptrdiff_t i = 0; i < conv->images; i++) input_gradient(conv, run, dy + i * out, weight, dx + i * in);
+  for (ptrdiff_t i = 0; i < conv->images; i++)
+    input_gradient(conv, run, dy + i * out, weight, room + omp_get_thread_num() * row, dx + i * in);
+  free(room);
+  return 1;
 }
