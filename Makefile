@@ -10,7 +10,7 @@ BIN := .venv/bin
 
 setup: .venv/installed data/fashion_mnist/meta.json
 
-.venv/installed: pyproject.toml constraints.txt src/fc2conv/speed/kernels.c
+.venv/installed: pyproject.toml constraints.txt $(wildcard src/fc2conv/speed/kernels.c)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v >= (3, 11) else "Python 3.11 or newer is needed, this is %d.%d; make PYTHON=python3.11" % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
