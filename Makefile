@@ -24,7 +24,7 @@ data/fashion_mnist/meta.json: | .venv/installed
 	  apt-get install -y -qq dataset-fashion-mnist >/dev/null 2>&1 \
 	  || { apt-get update -qq && apt-get install -y -qq dataset-fashion-mnist >/dev/null; } \
 	  || echo "dataset-fashion-mnist could not be installed; trying torchvision's download" >&2; fi
-	$(BIN)/python -c 'from fc2conv.config import DataConfig; from fc2conv.data.sources import load; load(DataConfig())'
+	$(BIN)/python -c 'from fc2conv.config.schema import DataConfig; from fc2conv.data.sources import load; load(DataConfig())'
 
 train: setup
 	$(BIN)/python train.py model=lenet $(ARGS)
