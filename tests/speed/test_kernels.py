@@ -323,10 +323,10 @@ def test_the_number_of_threads_does_not_matter() -> None:
     """To the bit: sums are taken image by image, then in the order of the images."""
     norm, conv = stages(16, nn.MaxPool2d(2), nn.Conv2d(6, 16, 5))[0], accelerated(nn.Conv2d(6, 16, 5))
     start, _ = stages(6, nn.MaxPool2d(2), nn.Conv2d(1, 6, 5, bias=False))
-    x, results = torch.randn(19, 6, 14, 14).to(memory_format=torch.channels_last), []
+    x, results = torch.randn(131, 6, 14, 14).to(memory_format=torch.channels_last), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        leaf, pixels = x.clone().requires_grad_(), torch.randn(19, 16, 10, 10, generator=torch.manual_seed(1))
+        leaf, pixels = x.clone().requires_grad_(), torch.randn(131, 16, 10, 10, generator=torch.manual_seed(1))
         (dx,) = gradients(conv(leaf), leaf)
         pixels = pixels.to(memory_format=torch.channels_last).requires_grad_()
         out = norm[1:](pixels)

@@ -236,8 +236,15 @@ def _is_few_channels_conv(conv: nn.Conv2d) -> bool:
 
 def _is_ordinary(norm: nn.BatchNorm2d) -> bool:
     """Whether it has weights, and running statistics that move by a fixed part."""
-    values = (norm.momentum, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.num_batches_tracked)
-    return all(value is not None for value in values)
+    values, state = norm._parameters, norm._buffers  # what norm.weight and so on look up, in a tenth of the time
+    return (
+        norm.momentum is not None
+        and values.get("weight") is not None
+        and values.get("bias") is not None
+        and state.get("running_mean") is not None
+        and state.get("running_var") is not None
+        and state.get("num_batches_tracked") is not None
+    )
 
 
 # -------------------------------------------------------------------------------------- which layers: by what does

@@ -193,7 +193,7 @@ def norm_pool(x: Tensor, norm: Sequence[Tensor], eps: float, relu: bool) -> Thre
         (B, C, H/2, W/2); (3, C): the mean and (biased) variance that were used, and the inverse of the deviation; in
         training, the largest pixels
     """
-    return cast(Three, torch.ops.fc2conv.norm_pool.default(x, norm, eps, relu))
+    return cast(Three, cast(Any, _NormPool).apply(x, eps, relu, *norm))
 
 
 def stage(x: Tensor, weight: Tensor, padding: Sequence[int], norm: Sequence[Tensor], eps: float, relu: bool) -> Three:
@@ -207,7 +207,7 @@ def stage(x: Tensor, weight: Tensor, padding: Sequence[int], norm: Sequence[Tens
     Returns:
         as `norm_pool`; the largest pixels lie as kernels.c likes them
     """
-    return cast(Three, torch.ops.fc2conv.stage.default(x, weight, padding, norm, eps, relu))
+    return cast(Three, cast(Any, _StageNode).apply(x, weight, padding, eps, relu, *norm))
 
 
 def conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -376,7 +376,7 @@ class _NormPool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, eps: float, relu: bool, *norm: Tensor) -> Three:
         x = _images(x)
         with torch._C._AutoDispatchBelowAutograd():
-            out, statistics, largest = norm_pool(x, norm, eps, relu)
+            out, statistics, largest = torch.ops.fc2conv.norm_pool.default(x, norm, eps, relu)
         # without a ReLU the output is not needed, and others may write to it, as to that of torch's pooling
         ctx.save_for_backward(x, norm[0], largest, statistics, *((out,) if relu else ()))
         ctx.mark_non_differentiable(statistics, largest)
@@ -397,7 +397,7 @@ class _StageNode(torch.autograd.Function):
         x = x.contiguous()
         eps, relu, *norm = rest
         with torch._C._AutoDispatchBelowAutograd():
-            out, statistics, largest = stage(x, weight, padding, norm, eps, relu)
+            out, statistics, largest = torch.ops.fc2conv.stage.default(x, weight, padding, norm, eps, relu)
         ctx.save_for_backward(x, weight, norm[0], largest, statistics, *((out,) if relu else ()))
         ctx.mark_non_differentiable(statistics, largest)
         ctx.padding, ctx.given = padding, len(norm) - 2
@@ -443,9 +443,5 @@ for _name, _kernel, _fake in (
 ):
     _operators.impl(_name, _kernel, "CPU")
     torch.library.register_fake(f"fc2conv::{_name}", _fake, lib=_operators)
-_operators.impl("norm_pool", lambda x, norm, eps, relu: cast(Any, _NormPool).apply(x, eps, relu, *norm), "Autograd")
-_operators.impl(
-    "stage",
-    lambda x, weight, padding, norm, *options: cast(Any, _StageNode).apply(x, weight, padding, *options, *norm),
-    "Autograd",
-)
+_operators.impl("norm_pool", norm_pool, "Autograd")
+_operators.impl("stage", stage, "Autograd")
