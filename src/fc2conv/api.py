@@ -56,13 +56,15 @@ def run(*overrides: str, **values: Any) -> Result | None:
         result.test["acc"]
     """
     from hydra import compose
+    from omegaconf import OmegaConf
 
     from fc2conv.cli import execute
 
     with _hydra():
         composed = compose("config", [*overrides, *written(values)], return_hydra_config=True)
-        hydra = composed.pop("hydra")
-    return execute(composed, list(hydra.overrides.task), hydra.runtime.choices.get("model") or "")
+    hydra = composed.hydra
+    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return execute(config, list(hydra.overrides.task), hydra.runtime.choices.get("model") or "")
 
 
 def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
