@@ -63,7 +63,7 @@ def changes(config: Any, default: Any) -> dict[str, Any]:
 def differing(one: Config, other: Config) -> list[str]:
     """The keys that make two configs different runs, e.g. ["optim.lr", "seed"]."""
     a, b = _dotted(identity_of(one)), _dotted(identity_of(other))
-    return [k for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k)]
+    return sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
 
 
 def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:

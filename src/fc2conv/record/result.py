@@ -110,7 +110,7 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Put it into `folder`, atomically."""
-        values = {k: v for k, v in asdict(self).items() if v is not None}
+        values = {k: v for k, v in asdict(self).items() if v is not None or k in ("macs", "receptive_field")}
         write_atomically(folder / FILE, json.dumps(finite(values), indent=2, allow_nan=False) + "\n")
 
     @classmethod
