@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fc2conv.errors import ConfigError, DamagedResult
 from fc2conv.record.result import FILE, Result
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from fc2conv.sweep.trials import Trial
 
+SPLITS = ("train", "val", "test")
 PLAIN = re.compile(r"[\w./@%+-]+")
 """Text that means itself on the command line; any other is quoted."""
 LISTED = re.compile(r"[\w.-]+(,[\w.-]+)+")
@@ -101,7 +103,7 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
     Returns:
         One row a run. Columns: every key of its config, dotted (model.kernel_size, data.train_size); status, error,
         name, model, family, seed, identity, format; train.acc, val.loss, test.acc, ...; params (their total), macs,
-        receptive_field, epochs, best_epoch, seconds (total), seconds.fit, images_per_second, peak_memory, per_class, ...
+        receptive_field, epochs, best_epoch, seconds (total), seconds.fit, images_per_second, peak_memory, per_class.
         Lists are tuples, so that they can be grouped by. A key that a run does not have is NaN.
 
     Raises:
@@ -205,7 +207,9 @@ def conf() -> Path:
     for top in (here, here.parent.parent):
         if (top / "conf" / "config.yaml").is_file():
             return top / "conf"
-    raise FileNotFoundError(f"conf/config.yaml lies neither in {here} nor in {here.parent.parent}; install fc2conv anew")
+    raise FileNotFoundError(
+        f"conf/config.yaml lies neither in {here} nor in {here.parent.parent}; install fc2conv anew"
+    )
 
 
 # --- records
@@ -221,10 +225,11 @@ def _collect(folder: Path, top: Path, found: list[Result], others: list[str]) ->
         return True
     inner = sorted(f for f in folder.iterdir() if f.is_dir() and not f.is_symlink() and not f.name.startswith("."))
     before = len(others)
-    if not any([_collect(f, top, found, others) for f in inner]) and folder != top:
-        others[before:] = [str(folder.relative_to(top))]  # its name will do
-        return False
-    return True
+    holds_runs = [_collect(f, top, found, others) for f in inner]
+    if any(holds_runs) or folder == top:
+        return True
+    others[before:] = [str(folder.relative_to(top))]  # its name stands for all in it
+    return False
 
 
 def _frame(found: Iterable[Result | None]) -> pd.DataFrame:
@@ -239,7 +244,8 @@ def _row(result: Result) -> dict[str, Any]:
     own = asdict(result)
     config, params, seconds = own.pop("config"), own.pop("params"), own.pop("seconds")
     whole = {key: own.pop(key) for key in ("per_class", "data_sha256")}
-    columns = _dotted(config) | _dotted(own) | whole
+    splits = {split: own.pop(split) or dict.fromkeys(("loss", "acc", "n"), math.nan) for split in SPLITS}
+    columns = _dotted(config) | _dotted(splits) | _dotted(own) | whole
     columns |= {"params": params.get("total"), "seconds": seconds.get("total")}
     first = ("name", "status", "model", "family", "seed")
     return {k: columns[k] for k in first} | columns | {f"seconds.{k}": v for k, v in seconds.items() if k != "total"}

@@ -65,15 +65,14 @@ def _outlives(ready: Event, end: Event) -> None:
 
 def test_a_child_inherits_no_lock(tmp_path: Path) -> None:
     """Neither from a server nor by a spawn: else a lock would be held for as long as any of the holder's children."""
-    for method in ("forkserver", "spawn"):
-        context = multiprocessing.get_context(method)
+    for context in (multiprocessing.get_context("forkserver"), multiprocessing.get_context("spawn")):
         ready, end = context.Event(), context.Event()
         with claim(tmp_path) as ours:
             assert ours
             child = context.Process(target=_outlives, args=(ready, end))
             child.start()
             assert ready.wait(60)
-        assert not claimed(tmp_path), method
+        assert not claimed(tmp_path), context
         end.set()
         child.join()
 

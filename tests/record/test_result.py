@@ -162,9 +162,7 @@ def test_a_real_run(image_folder: Path, tmp_path: Path) -> None:
     assert result.confusion is not None
     assert result.per_class is not None
     assert [sum(row) for row in result.confusion] == [4, 4, 4]
-    assert result.per_class == {
-        name: result.confusion[i][i] / 4 for i, name in enumerate(["dark", "light", "middle"])
-    }
+    assert result.per_class == {name: result.confusion[i][i] / 4 for i, name in enumerate(["dark", "light", "middle"])}
     assert (result.model, result.family, result.format) == ("lenet_modern", "lenet", FORMAT)
     assert (result.peak_memory or 0) > 2**26, "torch alone takes more than 64 MiB"
     assert Result.read(tmp_path / "runs" / result.name) == result

@@ -1,7 +1,7 @@
 """Many runs from one command: trials, their jobs, resume, sweep files. Imports torch in the jobs only.
 
-This room has the name of the call `fc2conv.sweep(...)`, whose place an import of the room takes in `fc2conv`. So the room
-can be called, too; it does what fc2conv.api.sweep does, and says there.
+An import of this room takes the place of the function fc2conv.sweep, which has the same name. So the room can be called,
+too, and does what fc2conv.api.sweep does.
 
 Example:
     fc2conv.sweep(model=["mlp", "lenet"], seed=range(3), **{"trainer.max_epochs": 2})

@@ -173,7 +173,9 @@ class Composer:
                 overrides = (*self.fixed, *point)
                 folder = self.sweep / hashed({"overrides": list(overrides)})
                 chosen = [o.removeprefix("model=") for o in overrides if o.startswith("model=")]
-                trial = Trial(overrides, tuple(point), folder, None, chosen[-1] if chosen else "", None, explain(error)[1])
+                trial = Trial(
+                    overrides, tuple(point), folder, None, chosen[-1] if chosen else "", None, explain(error)[1]
+                )
             trials.setdefault(trial.folder, trial)
         for point, problem in errors:
             some_have_it = (
