@@ -1,6 +1,6 @@
 """Many runs from one command: trials, their jobs, resume, sweep files. Imports torch in the jobs only.
 
-An import of this room takes the place of the function fc2conv.sweep, which has the same name. So the room can be called,
+An import of this room takes the place of the function fc2conv.sweep, whose name it has. So the room can be called,
 too, and does what fc2conv.api.sweep does.
 
 Example:
