@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from fc2conv.architectures.lenet import LeNetConfig
-from fc2conv.compose import planned
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TrainerConfig
 from fc2conv.sweep.pool import WANDB_SERVICE, Pool, start_wandb
 from fc2conv.sweep.trials import Trial
@@ -31,7 +30,7 @@ def timed(trial: Trial, environment: dict[str, str], began: float, out: Path) ->
         os._exit(0)
 
     Classifier.training_step = first  # type: ignore[method-assign, assignment]
-    job.process(trial, None, False, environment)
+    job.process(trial, job.Options(), environment)
 
 
 def main() -> None:
@@ -53,7 +52,7 @@ def main() -> None:
                     logger=LoggerConfig(name="csv" if logger == "csv" else "wandb", mode="offline"),
                     seed=seed,
                 )
-                trial = Trial.of((f"seed={seed}",), (f"seed={seed}",), Path(folder) / logger, config, planned(config))
+                trial = Trial.of(config, Path(folder) / logger, (f"seed={seed}",), (f"seed={seed}",))
                 out = Path(folder) / f"{logger}-{seed}"
                 process = pool.context.Process(target=timed, args=(trial, environment, time.time(), out))
                 process.start()

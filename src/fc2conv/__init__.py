@@ -15,10 +15,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fc2conv.api import results as results
+    from fc2conv.api import run as run
+    from fc2conv.api import sweep as sweep
     from fc2conv.data.image_data import ImageData as ImageData
     from fc2conv.training.classifier import Classifier as Classifier
 
-_HOMES = {"Classifier": "fc2conv.training.classifier", "ImageData": "fc2conv.data.image_data"}
+_HOMES = {
+    "Classifier": "fc2conv.training.classifier",
+    "ImageData": "fc2conv.data.image_data",
+    "results": "fc2conv.api",
+    "run": "fc2conv.api",
+    "sweep": "fc2conv.api",
+}
 
 
 def __getattr__(name: str) -> Any:

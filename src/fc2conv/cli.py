@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fc2conv.compose import explain, planned, register_schema, typed
-from fc2conv.config.identity import hashed, identity_of
+from fc2conv.config.identity import differing, hashed, identity_of
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import GROUPS, Config, plain
 from fc2conv.errors import ConfigError, guarded
@@ -70,14 +71,15 @@ def start(composed: DictConfig) -> Any:
     # Hydra must not see the exceptions: it would print a line of its own in front of the message
     os.environ[FULL] = "1" if _full else "0"
     try:
-        _guarded(lambda: _start(composed))
+        chosen = HydraConfig.get().runtime.choices.get("model") or ""
+        _guarded(lambda: execute(composed, list(HydraConfig.get().overrides.task), chosen))
     finally:
         os.environ[FULL] = "1"
 
 
 def _job(composed: DictConfig) -> str:
     """Train one trial of a sweep. Returns its status: what went wrong is in its record, and for the sweeper to tell."""
-    from fc2conv.sweep.job import work
+    from fc2conv.sweep.job import Options, work
     from fc2conv.sweep.sweeper import folder_of
     from fc2conv.sweep.trials import Trial
 
@@ -85,24 +87,31 @@ def _job(composed: DictConfig) -> str:
     config = typed(composed)
     about_the_sweep = ("name=", "sweep=", "force=", "++runs_dir=")
     overrides = tuple(o for o in HydraConfig.get().overrides.task if not o.startswith(about_the_sweep))
-    trial = Trial.of(overrides, (), folder_of(composed), config, planned(config))
-    status = work(trial, Path(config.sweep) if config.sweep else None, config.force)
+    model = HydraConfig.get().runtime.choices.get("model") or ""
+    trial = Trial.of(config, folder_of(composed), overrides, model=model)
+    status = work(trial, Options(Path(config.sweep) if config.sweep else None, config.force))
     if status == "interrupted":
         raise KeyboardInterrupt
     return status
 
 
-def _start(composed: DictConfig) -> None:
-    """Check everything that can be checked without torch, then do the task."""
-    overrides = list(HydraConfig.get().overrides.task)
+def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | None:
+    """Check everything that can be checked without torch, then do the task.
+
+    Args:
+        overrides: what `composed` was made of
+        model: the choice of conf/model/
+
+    Returns:
+        What came of it. task=plan: the counts alone, status skipped. None on the ranks that record nothing.
+    """
     config, folder = typed(composed), None
     for key in ("sweep", "force", "fail_fast"):
         if getattr(config, key):
             raise ConfigError(key, f"got {getattr(config, key)}, which is about sweeps; add -m: python train.py -m ...")
     values = plain(config)
     if config.task == "test":
-        _test(config, values, overrides)
-        return
+        return _test(config, values, overrides)
     if config.resume:
         folder = find_run(config)
         config = _resumed(config, values, overrides, folder)
@@ -111,7 +120,7 @@ def _start(composed: DictConfig) -> None:
     if processes.is_first:
         terminal.console.print(terminal.layer_table(config.model.family, geometry))
     if config.task == "plan":
-        return
+        return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
     if folder is None:
         if processes.is_first:
             check_writable(config)
@@ -121,11 +130,12 @@ def _start(composed: DictConfig) -> None:
     from fc2conv.training.launch import start as start_run
     from fc2conv.training.run import Request
 
-    result = start_run(Request(config, overrides, folder, resumed=folder is not None))
+    result = start_run(Request(config, overrides, folder, resumed=folder is not None, model=model))
     if result:
         terminal.console.print(terminal.result_table(result))
         path = folder or Path(config.runs_dir) / result.name
         terminal.console.print(f"The run's folder: {path}", markup=False, soft_wrap=True)
+    return result
 
 
 def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Config:
@@ -133,21 +143,14 @@ def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str]
     assert isinstance(source, dict)
     result = recorded(config, values, overrides, source)  # type: ignore[arg-type]
     if hashed(identity_of(result)) != Result.read(folder).identity:
-        old, new = identity_of(parse(Config, source)), identity_of(result)  # type: ignore[arg-type]
-        changed = [k for k, v in _dotted(new).items() if v != _dotted(old).get(k)]
+        changed = differing(parse(Config, source), result)  # type: ignore[arg-type]
         raise ConfigError(
             "resume", f"{folder} was started with another {' and '.join(changed)}; leave that out, or start a new run"
         )
     return result
 
 
-def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
-    inner = {f"{k}.{name}": v for k, group in values.items() if isinstance(group, Mapping) for name, v in group.items()}
-    return {k: v for k, v in values.items() if not isinstance(v, Mapping)} | inner
-
-
-def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> None:
+def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> Result | None:
     assert config.ckpt is not None
     if not Path(config.ckpt).is_file():
         raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
@@ -156,12 +159,14 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
     config = recorded(config, values, overrides, config_of(Path(config.ckpt)))
     metrics = test(config)
     if rank() > 0:
-        return
+        return None
     terminal.console.print(
         f"test accuracy {metrics['acc']}  loss {metrics['loss']}  on {metrics['n']:.0f} images  ({config.ckpt})",
         markup=False,
         soft_wrap=True,
     )
+    tested = Result.of(config, planned(config), config.name or "", overrides=overrides)
+    return replace(tested, status="done", test=metrics)
 
 
 def main(entry: Callable[[], Any]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -18,18 +17,17 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from fc2conv.config.schema import TrainerConfig
+    from fc2conv.sweep.job import Options
     from fc2conv.sweep.pool import Pool, Source
 
 
 class Sweep(Sweeper):
     """hydra/sweeper=fc2conv: grids from the command line and sweep files, planned, resumable.
 
-    Args:
-        seed: of the draws of methods random and bayes
-        batch: runs that a launcher other than ours gets at a time; None: all of a grid, one of a search
+    Its arguments are the keys of conf/hydra/sweeper/fc2conv.yaml, which has their defaults.
     """
 
-    def __init__(self, seed: int = 0, batch: int | None = None):
+    def __init__(self, seed: int, batch: int | None):
         self.seed, self.batch = seed, batch
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -41,22 +39,21 @@ class Sweep(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from fc2conv.sweep.sweeper import conduct
+        from fc2conv.sweep.sweeper import Draws, conduct
 
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
-        conduct(self.hydra_context, self.config, self.launcher, arguments, self.seed, self.batch)
+        return conduct(self.hydra_context, self.config, self.launcher, arguments, Draws(self.seed, self.batch))
 
 
 class Local(Launcher):
     """hydra/launcher=local: each job a process of its own, several side by side.
 
-    Args:
-        jobs: at once; None: as many as the GPUs, or else the cores, carry
+    Its argument is the key of conf/hydra/launcher/local.yaml, which has the default.
     """
 
-    def __init__(self, jobs: int | None = None):
+    def __init__(self, jobs: int | None):
         self.jobs = jobs
         self.pool: Pool | None = None
 
@@ -70,19 +67,14 @@ class Local(Launcher):
         self.pool = Pool(wandb, study)
 
     def drive(
-        self,
-        source: Source,
-        trainers: Sequence[TrainerConfig],
-        total: int,
-        file: Path | None = None,
-        force: bool = False,
-        fail_fast: bool = False,
+        self, source: Source, trainers: Sequence[TrainerConfig], total: int, options: Options | None = None
     ) -> int | None:
         """Train what `source` deals out, `total` trials with such `trainers` in all.
 
         Returns:
             The signal that stopped it, if one did
         """
+        from fc2conv.sweep.job import Options
         from fc2conv.sweep.live_table import LiveTable
         from fc2conv.sweep.slots import slots_for
 
@@ -92,7 +84,7 @@ class Local(Launcher):
         slots = slots_for(trainers, self.jobs, total)
         live_table = LiveTable(source.trials(), total, slots)
         with live_table.shown():
-            return self.pool.run(source, slots, live_table, file, force, fail_fast)
+            return self.pool.run(source, slots, live_table, options or Options())
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """For Hydra's other sweepers: a grid of just these jobs."""

@@ -24,11 +24,15 @@ from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig,
 from fc2conv.errors import Interrupted, NonFiniteLoss
 from fc2conv.record import tracking
 from fc2conv.record.result import Result
-from fc2conv.training import classifier
 from fc2conv.training.callbacks import StopOnSignal
-from fc2conv.training.run import run
+from fc2conv.training.run import Request
+from fc2conv.training.run import run as run_request
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+def run(config: Config, **more: Any) -> Result | None:
+    return run_request(Request(config, **more))
 
 
 @pytest.fixture
@@ -102,7 +106,6 @@ def test_an_interrupted_run_goes_on_in_the_same_wandb_run(config: Config, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(StopOnSignal, "on_train_batch_end", signal_at)
-        patch.setattr(classifier, "STEPS", 2)
         with pytest.raises(Interrupted):
             run(config)
     folder = Path(config.runs_dir) / "run"
@@ -167,11 +170,11 @@ def test_an_outage_in_the_middle_of_a_run_does_not_hold_it(
 ) -> None:
     monkeypatch.setattr(tracking, "FINISH_TIMEOUT", 1.0)
 
-    def watch(epoch: int, accuracy: float) -> bool:
+    def should_prune(epoch: int, accuracy: float) -> bool:
         server.go_away()
         return False
 
-    result = run(config, watch=watch)
+    result = run(config, should_prune=should_prune)
     assert result is not None
     assert result.status == "done"
     assert (result.test or {})["n"] == 10_000

@@ -27,7 +27,7 @@ Screen = Callable[[], str]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The board's own clock, which stands still until it is set."""
+    """The live table's own clock, which stands still until it is set."""
     found = SimpleNamespace(now=100.0)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: found.now))
     return found
@@ -62,7 +62,7 @@ def trials(tmp_path: Path, geometry: Geometry) -> list[Trial]:
         Config(SoftmaxConfig(), DataConfig(), OptimConfig(lr=lr), TrainerConfig(max_epochs=4)) for lr in range(1, 9)
     ]
     points = [(f"optim.lr={c.optim.lr:g}", "model.padding=[same,2]") for c in configs]
-    return [Trial.of(p, p, tmp_path, c, geometry) for p, c in zip(points, configs, strict=True)]
+    return [Trial.of(c, tmp_path, p, p) for p, c in zip(points, configs, strict=True)]
 
 
 def record(trial: Trial, status: Status, epochs: int = 0, acc: float | None = None, error: str | None = None) -> None:

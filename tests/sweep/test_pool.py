@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -57,8 +58,8 @@ def started(server: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
     found = Started()
     start = Pool._start
 
-    def seen(self: Pool, trial: Trial, file: Path | None, force: bool, given: Slot) -> Job:
-        new = start(self, trial, file, force, given)
+    def seen(self: Pool, trial: Trial, given: Slot, options: job.Options) -> Job:
+        new = start(self, trial, given, options)
         found.jobs.append(new)
         found.on_start(new)
         return new
@@ -94,14 +95,15 @@ def trial(sweep: Path, image_folder: Path) -> Make:
             LoggerConfig(name="csv"),
         )
         point = (f"optim.lr={lr:g}",)
-        return Trial.of(("model=mlp", *point), point, sweep, config, None)
+        return Trial.of(config, sweep, ("model=mlp", *point), point, "mlp")
 
     return make
 
 
 def drive(trials: list[Trial], jobs: int = 1, force: bool = False, fail_fast: bool = False) -> int | None:
     trainers = [trial.config.trainer for trial in trials if trial.config]
-    return local(jobs).drive(Grid(trials, force), trainers, len(trials), force=force, fail_fast=fail_fast)
+    options = job.Options(force=force, fail_fast=fail_fast)
+    return local(jobs).drive(Grid(trials, force), trainers, len(trials), options)
 
 
 def local(jobs: int) -> Local:
@@ -191,7 +193,9 @@ def test_each_job_has_a_process_a_folder_and_a_log(
 def test_a_job_that_fails_is_one_failed_job(
     started: Started, trial: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    trials = [trial(lr=0.01), trial(lr=1e30), trial(path=tmp_path / "nowhere"), trial(lr=0.02)]
+    gone = shutil.copytree(tmp_path / "images", tmp_path / "gone")
+    trials = [trial(lr=0.01), trial(lr=1e30), trial(path=gone), trial(lr=0.02)]
+    shutil.rmtree(gone)
     assert drive(trials) is None
     assert [result(c).status for c in trials] == ["done", "failed", "failed", "done"]
     assert started.codes() == [0, 1, 1, 0]
@@ -199,8 +203,8 @@ def test_a_job_that_fails_is_one_failed_job(
     # this one failed before its run had a record
     unborn = result(trials[2])
     assert unborn.error is not None
-    assert f"{tmp_path}/nowhere is no folder" in unborn.error
-    assert (unborn.identity, unborn.config["data"]["path"]) == (trials[2].folder.name, str(tmp_path / "nowhere"))
+    assert f"{gone} is no folder" in unborn.error
+    assert (unborn.identity, unborn.config["data"]["path"]) == (trials[2].folder.name, str(gone))
     assert "Traceback" in log_of(trials[2])
     assert "DataError" in log_of(trials[2])
     lines = [line.split()[0] for line in capfd.readouterr().out.splitlines() if "optim.lr" in line]
@@ -534,7 +538,7 @@ def test_a_trial_is_its_identity(trial: Make, sweep: Path) -> None:
     assert len({trial().folder, trial(2).folder, trial(lr=0.02).folder}) == 3
     one = trial().config
     assert one is not None
-    again = Trial.of((), (), sweep, replace(one, force=True, fail_fast=True, sweep="x", name="y"), None)
+    again = Trial.of(replace(one, force=True, fail_fast=True, sweep="x", name="y"), sweep, ())
     assert again.folder == trial().folder
     assert again.config is not None
     frozen = again.config
@@ -645,5 +649,5 @@ def test_the_address_of_the_wandb_service_reaches_the_job(
     monkeypatch.setenv(pool.WANDB_SERVICE, "address")
     monkeypatch.setenv("OTHER", "value")
     monkeypatch.setattr(waiting.context, "Process", Recorded)
-    waiting._start(trial(), None, False, Slot(1, ("1",)))
+    waiting._start(trial(), Slot(1, ("1",)), job.Options())
     assert seen == [{"CUDA_VISIBLE_DEVICES": "1", "WANDB_SERVICE": "address"}]

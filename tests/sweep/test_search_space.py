@@ -25,6 +25,7 @@ from wandb_server import wandb_server
 
 from fc2conv.compose import planned, register_schema, typed
 from fc2conv.errors import ConfigError
+from fc2conv.nets.build import build
 from fc2conv.record.result import Result
 from fc2conv.sweep.search_space import Hyperband, SweepFile, find, read
 

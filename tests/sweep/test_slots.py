@@ -61,7 +61,7 @@ def trainer(
         (8, "auto", None, None, 30, [1] * 8),  # all the GPUs that there are not: one process
         (1, 1, None, None, 30, [1]),
         (2, 4, None, None, 30, [1]),
-        (8, 1, None, None, 0, [8]),  # nothing is left to train; the board shows one
+        (8, 1, None, None, 0, [8]),  # nothing is left to train; the live table shows one
     ],
 )
 def test_cores_are_divided(
@@ -151,7 +151,7 @@ def test_the_driver_is_asked(printed: str, want: list[str], monkeypatch: pytest.
 
 @pytest.mark.parametrize(("own", "want"), [(None, 3), (1, 1), (5, 5)])
 def test_a_trial_keeps_the_threads_that_it_says(own: int | None, want: int, tmp_path: Path) -> None:
-    trial = Trial.of((), (), tmp_path, Config(trainer=TrainerConfig(threads=own)), None)
+    trial = Trial.of(Config(trainer=TrainerConfig(threads=own)), tmp_path, ())
     given = Slot(3).given(trial)
     assert given.config is not None
     assert given.config.trainer.threads == want
@@ -180,7 +180,7 @@ def test_what_is_finished_changes_nothing(machine: Machine, tmp_path: Path, monk
     from hydra.types import HydraContext, RunMode
 
     from fc2conv.compose import register_schema
-    from fc2conv.sweep.sweeper import conduct
+    from fc2conv.sweep.sweeper import Draws, conduct
     from hydra_plugins.fc2conv_sweep import Local
 
     machine(8, 0)
@@ -191,12 +191,12 @@ def test_what_is_finished_changes_nothing(machine: Machine, tmp_path: Path, monk
     master = loader.load_configuration(
         "config", ["model=softmax", f"runs_dir={tmp_path}", "name=sweep"], RunMode.MULTIRUN
     )
-    local = Local()
+    local = Local(None)
     monkeypatch.setattr(Local, "warm", lambda self, wandb, study: setattr(self, "pool", NoPool()))
 
     def driven() -> Driven:
         with pytest.raises(Driven) as caught:
-            conduct(context, master, local, ["seed=0,1,2,3"])
+            conduct(context, master, local, ["seed=0,1,2,3"], Draws(0, None))
         return caught.value
 
     first = driven()

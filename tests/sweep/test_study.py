@@ -45,7 +45,7 @@ def composer(sweep: Path) -> Compose:
             optim=OptimConfig(lr=float(values.get("optim.lr", 0.01))),
             data=DataConfig(batch_size=int(values["data.batch_size"])),
         )
-        return Trial.of(tuple(point), tuple(point), sweep, config, None)
+        return Trial.of(config, sweep, tuple(point), tuple(point))
 
     return compose
 
@@ -55,14 +55,14 @@ def search(sweep: Path, file: SweepFile = RANDOM, seed: int = 0) -> Search:
 
 
 def train(trial: Trial, status: Status = "done", accuracy: float | None = None) -> None:
-    """The record that a job leaves; the nearer the rate is to 0.01, the better. The test figures are of no use here."""
+    """The record that a job leaves; the nearer the rate is to 0.01, the better. The test metrics are of no use here."""
     assert trial.config is not None
     if accuracy is None:
         accuracy = 1 / (1 + abs(math.log(trial.config.optim.lr / 0.01)))
     trial.folder.mkdir(parents=True, exist_ok=True)
-    figures = {"loss": 1.0, "acc": accuracy, "n": 5000}
+    metrics = {"loss": 1.0, "acc": accuracy, "n": 5000}
     name = trial.folder.name
-    Result(status, name, name, "lenet", 0, [], {}, {}, 0, 0, val=figures, test=figures | {"acc": 1 - accuracy}).write(
+    Result(status, name, name, "lenet", 0, [], {}, {}, 0, 0, val=metrics, test=metrics | {"acc": 1 - accuracy}).write(
         trial.folder
     )
 

@@ -31,16 +31,16 @@ MLP = (784 * 20 + 20 + 20 * 10 + 10, 784 * 20 + 20 * 10)
 
 def trial(sweep: Path, config: Config, *point: str, impossible: str | None = None) -> Trial:
     """As the sweeper makes it, but for Hydra; its constants are left out."""
-    geometry = None if impossible else plan(config.model, SHAPE, 10)
-    return Trial.of(point, point, sweep, config, geometry, impossible)
+    made = Trial.of(config, sweep, point, point, dict(o.split("=", 1) for o in point).get("model", ""))
+    return replace(made, geometry=None, impossible=impossible) if impossible else made
 
 
 def train(trial: Trial, status: Status, val: float | None, test: float | None, **more: Any) -> None:
     """The record that a job leaves."""
     trial.folder.mkdir(parents=True, exist_ok=True)
-    figures = [{"loss": 1.0, "acc": a, "n": 100.0} if a is not None else None for a in (val, test)]
+    metrics = [{"loss": 1.0, "acc": a, "n": 100.0} if a is not None else None for a in (val, test)]
     name = trial.folder.name
-    record = Result(status, name, name, "", 0, [], {}, {}, 0, 0, val=figures[0], test=figures[1])
+    record = Result(status, name, name, "", 0, [], {}, {}, 0, 0, val=metrics[0], test=metrics[1])
     replace(record, **more).write(trial.folder)
 
 
@@ -68,8 +68,8 @@ def sweep_of(folder: Path, outcomes: dict[str, list[Outcome | None]]) -> list[Tr
 def rows(found: Table) -> list[dict[str, str]]:
     """Heading -> what is in the column, for each row."""
     headings = [str(column.header) for column in found.columns]
-    trials = zip(*[column.trials for column in found.columns], strict=True)
-    return [dict(zip(headings, map(str, row), strict=True)) for row in trials]
+    cells = zip(*[column.cells for column in found.columns], strict=True)
+    return [dict(zip(headings, map(str, row), strict=True)) for row in cells]
 
 
 def shown(found: Table) -> str:
@@ -281,7 +281,8 @@ def test_the_plan_of_a_single_trial(tmp_path: Path) -> None:
     ],
 )
 def test_seconds_by_multiplications(config: Config, images: int, tmp_path: Path) -> None:
-    (group,) = table.groups([trial(tmp_path, replace(config, model=SoftmaxConfig()))])
+    made = Trial((), (), tmp_path, config, geometry=plan(SoftmaxConfig(), SHAPE, 10))
+    (group,) = table.groups([made])
     assert table.seconds(group, 1e6) == pytest.approx(images * (3 * 7840 / 1e6 + 12e-6), rel=1e-12)
 
 

@@ -1,23 +1,77 @@
-"""What decides a run's outcome, and its hash."""
+"""What decides a run's outcome, and its hash.
+
+Only what differs from the defaults is hashed, so that a key that is new, and left at its default, changes no identity:
+earlier runs stay what they were, and a sweep goes on with its trials.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from fc2conv.config.schema import Config, plain
+from fc2conv.architectures.registry import source_of
+from fc2conv.config.schema import Config, DataConfig, OptimConfig, TrainerConfig, plain
+
+FORMAT = 2
+"""Of identities. Whoever changes a default, or what a value means, takes the next number: then nothing that was
+trained before counts as the same run. (1 hashed every key.)"""
+TRAINER_KEYS = ("max_epochs", "precision", "gradient_clip", "patience")
+"""Those of the trainer that change the weights; the others say where and how fast they are computed."""
+FOLDER_KEYS = ("path", "size", "colour", "test_size")
+"""Those of the data that only a folder of images reads."""
 
 
 def identity_of(config: Config) -> dict[str, Any]:
-    """What decides a run's outcome: model, data, optimiser, schedule, seed; not where it runs or is written."""
-    values = plain(config)
-    values["data"].pop("dir")
+    """What decides a run's outcome: the family, and what differs from the defaults in model, data, optimiser, trainer
+    and seed; not where it runs or is written.
+
+    The meaning of our own architectures is the format's. Any other brings `source`, the hash of its file or the version
+    of its package, and all of its arguments, since its defaults are pinned nowhere.
+
+    Example:
+        >>> identity_of(Config(seed=1))
+        {'format': 2, 'family': 'lenet', 'model': {}, 'data': {}, 'optim': {}, 'trainer': {}, 'seed': 1}
+    """
+    source = source_of(config.model)
+    default = type(config.model)  # our architectures have a default for each of their arguments
+    model = changes(config.model, default()) if source is None else plain(config.model)  # type: ignore[call-arg]
+    data = changes(config.data, DataConfig())
+    data.pop("dir", None)
     if config.data.name != "folder":
-        for key in ("path", "size", "colour", "test_size"):
-            values["data"].pop(key)
-    trainer = {k: values["trainer"][k] for k in ("max_epochs", "precision", "gradient_clip", "patience")}
-    return {**{k: values[k] for k in ("model", "data", "optim", "seed")}, "trainer": trainer}
+        data = {k: v for k, v in data.items() if k not in FOLDER_KEYS}
+    trainer = changes(config.trainer, TrainerConfig())
+    return {
+        "format": FORMAT,
+        "family": config.model.family,
+        "model": {k: v for k, v in model.items() if k != "family"},
+        **({"source": source} if source is not None else {}),
+        "data": data,
+        "optim": changes(config.optim, OptimConfig()),
+        "trainer": {k: trainer[k] for k in TRAINER_KEYS if k in trainer},
+        "seed": config.seed,
+    }
+
+
+def changes(config: Any, default: Any) -> dict[str, Any]:
+    """The plain values in which `config` differs from `default`, another instance of its class."""
+    before = plain(default)
+    return {k: v for k, v in plain(config).items() if v != before[k]}
+
+
+def differing(one: Config, other: Config) -> list[str]:
+    """The keys that make two configs different runs, e.g. ["optim.lr", "seed"]."""
+    a, b = _dotted(identity_of(one)), _dotted(identity_of(other))
+    return sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
+
+
+def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= {f"{key}.{name}": v for name, v in value.items()} if isinstance(value, Mapping) else {key: value}
+    return found
 
 
 def hashed(values: dict[str, Any]) -> str:

@@ -12,10 +12,12 @@ import os
 import platform
 import secrets
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -24,16 +26,15 @@ from typing import Any
 
 import yaml
 
-from fc2conv.architectures.trace import Geometry
-from fc2conv.config.identity import hashed, identity_of
-from fc2conv.config.schema import Config, plain
+from fc2conv.config.identity import FORMAT
+from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError, DamagedResult
 from fc2conv.record.lock import claim
 from fc2conv.record.result import FILE, Result, Status, write_atomically
 
 log = logging.getLogger("fc2conv")
 log.addHandler(logging.NullHandler())  # what is said once train.log is closed is on the screen already
-CHECKPOINTS, LOG = "checkpoints", "train.log"
+CHECKPOINTS, LOG, RUN_LOCK = "checkpoints", "train.log", ".run.lock"
 """In a run's folder."""
 COLUMNS = ("epoch", "step", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "seconds")
 """Of metrics.csv; lr is that of the epoch's last step, seconds count from the start of training."""
@@ -85,14 +86,21 @@ def reserve(config: Config) -> Path:
 
 
 def find_run(config: Config) -> Path:
-    """The folder that `resume` names: a path, or a name in runs_dir."""
+    """The folder that `resume` names: a path, or a name in runs_dir.
+
+    Raises:
+        ConfigError: there is no run, or one that cannot go on
+    """
     assert config.resume is not None
     for folder in (Path(config.resume), Path(config.runs_dir) / config.resume):
         if (folder / FILE).is_file() and (folder / "config.yaml").is_file():
             try:
-                Result.read(folder)
+                found = Result.read(folder)
             except DamagedResult as error:
                 raise ConfigError("resume", f"{error}; start a new run") from error
+            if found.format != FORMAT:
+                version = f"{'an earlier' if found.format < FORMAT else 'a later'} version (format {found.format})"
+                raise ConfigError("resume", f"{folder}: the run was made by {version}, start it anew")
             return folder
     raise ConfigError("resume", f"got {config.resume}, but no run lies there nor in {config.runs_dir}/")
 
@@ -102,50 +110,36 @@ class Record:
 
     Args:
         folder: reserved by `reserve`, or of the run that goes on
-        resumed: keep what is there and go on
+        begun: the run that begins here; None: the one that is there goes on
+        overrides: of this call, for the log
 
     Raises:
         ConfigError: another process is at work in the folder
     """
 
-    def __init__(
-        self, folder: Path, config: Config, geometry: Geometry, overrides: Sequence[str], resumed: bool = False
-    ):
+    def __init__(self, folder: Path, begun: Result | None, overrides: Sequence[str] = ()):
         self.folder, self.started = folder, time.monotonic()
         self._held = ExitStack()  # the lock, as long as the run goes on; a sweep's job has one of its own on the folder
-        if not self._held.enter_context(claim(folder, LOG)):
+        if not self._held.enter_context(claim(folder, RUN_LOCK)):
             raise ConfigError("resume", f"{folder} is being trained by another process; let it end, or stop it")
-        self.result = (
-            Result.read(folder)
-            if resumed
-            else Result(
-                status="running",
-                identity=hashed(identity_of(config)),
-                name=folder.name,
-                model=config.model.family,
-                seed=config.seed,
-                overrides=list(overrides),
-                config=plain(config),
-                params={"total": geometry.params, "layers": geometry.layer_params()},
-                macs=geometry.macs,
-                receptive_field=geometry.receptive_field,
-                **about_the_code(),
-            )
-        )
+        self.result = replace(begun, **about_the_code()) if begun else Result.read(folder)
         self.result.status, self.result.error = "running", None
         self._before = self.result.seconds.get("total", 0.0)
         self._log = _LogFile(folder / LOG)
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._log)
         log.setLevel(logging.INFO)
-        if not resumed:
-            write_atomically(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
-        log.info("%s %s", "resumed:" if resumed else "started:", " ".join(overrides) or "(defaults)")
-        self.rows = self._read_rows() if resumed else []
+        if begun:
+            write_atomically(folder / "config.yaml", yaml.safe_dump(begun.config, sort_keys=False))
+        log.info("%s %s", "started:" if begun else "resumed:", " ".join(overrides) or "(defaults)")
+        self.rows = [] if begun else self._read_rows()
+        self._peak_before = self.result.peak_memory or 0
+        _forget_gpu_peak()
         self.write()
 
     def write(self) -> None:
         """Bring result.json up to date."""
+        self.result.peak_memory = max(self._peak_before, peak_memory()) or None
         self.result.seconds["total"] = round(self._before + time.monotonic() - self.started, 3)
         self.result.write(self.folder)
 
@@ -172,6 +166,28 @@ class Record:
             self._log.close()
         with self._held:  # a full disk must not keep the lock
             self.write()
+
+
+def peak_memory() -> int:
+    """Bytes: the most that this process had in memory so far, plus the most that torch had allocated on its GPU, if it
+    uses one. 0 where the system does not tell (Windows)."""
+    import torch
+
+    try:
+        import resource
+    except ImportError:
+        return 0
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    on_gpu = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return resident + (torch.cuda.max_memory_allocated() if on_gpu else 0)
+
+
+def _forget_gpu_peak() -> None:
+    """Count the GPU's memory from here: an earlier run of this process may have used more."""
+    import torch
+
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.reset_peak_memory_stats()
 
 
 def about_the_code() -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""A folder that one process works in: the kernel frees the lock of one that dies in whatever way."""
+"""A folder that one process works in: the system frees the lock of a process that dies in whatever way."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 LOCK = ".lock"
 
@@ -14,21 +16,20 @@ def claim(folder: Path, name: str = LOCK, wait: bool = False) -> Iterator[bool]:
     """Hold the lock on `folder` while entered; False if another process has it (never, with `wait`).
 
     Args:
-        name: of the file in it that is locked; made if it is not there
+        name: of the lock's file in it, which nothing else may be written to; made if it is not there, and left there,
+            since to remove a lock's file lets two processes lock two files of one name
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows, where only single runs work
-        yield True
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / name, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
+    lock = FileLock(folder / name)
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:
+        yield False
+        return
+    try:
         yield True
+    finally:
+        lock.release()
 
 
 def claimed(folder: Path) -> bool:

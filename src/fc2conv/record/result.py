@@ -10,8 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from fc2conv.architectures.trace import Geometry
+from fc2conv.config.identity import FORMAT, hashed, identity_of
+from fc2conv.config.schema import Config, plain
 from fc2conv.errors import DamagedResult
 
 Status = Literal["running", "done", "failed", "interrupted", "pruned", "skipped"]
@@ -26,20 +29,31 @@ class Result:
     identity: str
     """Hash of what decides the outcome."""
     name: str
+    """Of its folder."""
     model: str
+    """The choice of conf/model/, e.g. lenet_modern."""
     seed: int
     overrides: list[str]
     config: dict[str, Any]
     params: dict[str, Any]
     """{total, layers: {name: count}}, trainable only."""
-    macs: int
-    receptive_field: int
+    macs: int | None = None
+    receptive_field: int | None = None
+    """Both None where they are not known."""
+    family: str = ""
+    """Of the model, e.g. lenet."""
+    format: int = 1
+    """Of the identity. Runs of format 1 did not write it down; FORMAT is today's."""
     train: dict[str, float] | None = None
     """{loss, acc, n} of the last epoch; n counts images."""
     val: dict[str, float] | None = None
     """{loss, acc, n} of the best epoch."""
     test: dict[str, float] | None = None
     """{loss, acc, n} of the best epoch's weights; absent until it was read."""
+    confusion: list[list[int]] | None = None
+    """Test images of each true class (rows) by predicted class."""
+    per_class: dict[str, float | None] | None = None
+    """Test accuracy of each class; None for a class without test images."""
     epochs: int = 0
     """Epochs completed."""
     best_epoch: int | None = None
@@ -48,11 +62,12 @@ class Result:
     """{total, fit, test}"""
     images_per_second: float | None = None
     """Training images, over the whole time of training, validation included."""
-    device: str | None = None
+    peak_memory: int | None = None
+    """Bytes: the most that the first rank's process had in memory (since that process began), plus the most that torch
+    had allocated on its GPU, if it has one."""
     kernels: str | None = None
     """Which compiled kernels computed the network; None: torch alone."""
-    confusion: list[list[int]] | None = None
-    """Test images of each true class (rows) by predicted class."""
+    device: str | None = None
     world_size: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] | None = None
@@ -61,9 +76,41 @@ class Result:
     error: str | None = None
     """What ended the run, if anything did."""
 
+    @classmethod
+    def of(
+        cls,
+        config: Config | None,
+        geometry: Geometry | None,
+        name: str,
+        model: str = "",
+        overrides: Sequence[str] = (),
+    ) -> Result:
+        """A run that begins.
+
+        Args:
+            config: None where the overrides make none
+            geometry: None where the network does not fit
+            model: the choice of conf/model/; empty: not known, and the family is all there is to say
+        """
+        family = config.model.family if config else ""
+        return cls(
+            status="running",
+            format=FORMAT,
+            identity=hashed(identity_of(config)) if config else name,
+            name=name,
+            model=model or family,
+            family=family,
+            seed=config.seed if config else 0,
+            overrides=list(overrides),
+            config=plain(config) if config else {},
+            params={"total": geometry.params, "layers": geometry.layer_params()} if geometry else {},
+            macs=geometry.macs if geometry else None,
+            receptive_field=geometry.receptive_field if geometry else None,
+        )
+
     def write(self, folder: Path) -> None:
         """Put it into `folder`, atomically."""
-        values = {k: v for k, v in asdict(self).items() if v is not None}
+        values = {k: v for k, v in asdict(self).items() if v is not None or k in ("macs", "receptive_field")}
         write_atomically(folder / FILE, json.dumps(finite(values), indent=2, allow_nan=False) + "\n")
 
     @classmethod
@@ -78,9 +125,25 @@ class Result:
         try:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}
-            return cls(**{k: v for k, v in values.items() if k in known})
-        except (ValueError, TypeError, AttributeError) as error:
+            result = cls(**{k: v for k, v in values.items() if k in known})
+            if result.status not in get_args(Status) or not isinstance(result.config, dict):
+                raise ValueError("no run's record")
+            if not result.family:  # format 1
+                result.family = result.config["model"]["family"] if result.config else result.model
+            return result
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DamagedResult(f"{folder / FILE} is damaged ({error})") from error
+
+
+def per_class(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> dict[str, float | None]:
+    """Accuracy of each class by the confusion matrix, whose rows are the true classes.
+
+    Example:
+        >>> per_class([[3, 1], [0, 0]], ["cat", "dog"])
+        {'cat': 0.75, 'dog': None}
+    """
+    totals = [sum(row) for row in confusion]
+    return {name: confusion[i][i] / totals[i] if totals[i] else None for i, name in enumerate(classes)}
 
 
 def write_atomically(path: Path, text: str) -> None:

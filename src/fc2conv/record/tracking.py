@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import netrc
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import torch
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
+from wandb.sdk.lib.wbauth import read_netrc_auth
 
 from fc2conv.config.schema import Config
 from fc2conv.record.folder import log
@@ -21,8 +20,6 @@ from fc2conv.record.terminal import console
 
 INIT_TIMEOUT = 30.0
 """Seconds to wait for the server at the start, before going on offline."""
-CLOUD = ("api.wandb.ai", "api.forge.coreweave.com")
-"""Names of the server that is used if no other is configured; `wandb login` writes either into netrc."""
 FINISH_TIMEOUT = 60.0
 """Seconds that W&B may take at the end for what it has not uploaded yet. Without it, an outage would hold the run for
 as long as it lasts."""
@@ -124,15 +121,14 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
 
 
 def _key_configured() -> bool:
-    """Whether an API key is in the environment or in netrc, without asking W&B for it."""
+    """Whether W&B finds credentials in the environment, in netrc or in its settings. Asks nobody, checks nothing."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:
-        host = urlsplit(wandb.setup().settings.base_url).netloc
-        found = netrc.netrc(os.environ.get("NETRC"))
-    except (OSError, ValueError, wandb.Error, netrc.NetrcParseError):  # settings that W&B refuses; `start` will say so
+        settings = wandb.setup().settings
+        return bool(settings.api_key or read_netrc_auth(host=settings.base_url))
+    except (ValueError, wandb.Error):  # settings or a key that W&B refuses; `start` will say so
         return False
-    return any(found.authenticators(h) for h in (CLOUD if host in CLOUD else (host,)))
 
 
 def _near(path: Path) -> Path:

@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,12 +30,20 @@ EXIT_CODES: dict[Outcome, int] = {
 }
 
 
-def work(trial: Trial, file: Path | None = None, force: bool = False) -> Outcome:
-    """Train the trial unless it is finished or another process has it, from its last checkpoint if it has one.
+@dataclass(frozen=True)
+class Options:
+    """How the trials of a sweep are trained."""
 
-    Args:
-        file: the sweep file it comes from, for early stopping
-        force: from the start, even if it is finished
+    file: Path | None = None
+    """The sweep file they come from, for early stopping."""
+    force: bool = False
+    """From the start, even those that are finished."""
+    fail_fast: bool = False
+    """Stop at the first failure."""
+
+
+def work(trial: Trial, options: Options = Options()) -> Outcome:
+    """Train the trial unless it is finished or another process has it, from its last checkpoint if it has one.
 
     Returns:
         The record's status; `elsewhere` if another process trains the trial. What went wrong is in the record.
@@ -44,12 +53,12 @@ def work(trial: Trial, file: Path | None = None, force: bool = False) -> Outcome
         if not ours:
             return "elsewhere"
         found = trial.result()
-        if found and found.status in FINISHED and not force:
+        if found and found.status in FINISHED and not options.force:
             return found.status
-        resumed = not force and found is not None and trial.resumable()
+        resumed = not options.force and found is not None and trial.resumable()
         if not resumed:
             trial.clear()
-        return _train(trial, file, resumed)
+        return _train(trial, options.file, resumed)
 
 
 def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
@@ -59,7 +68,7 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
 
     assert trial.config is not None
     try:
-        start(Request(trial.config, trial.overrides, trial.folder, resumed, should_prune(trial, file)))
+        start(Request(trial.config, trial.overrides, trial.folder, resumed, should_prune(trial, file), trial.model))
     except BaseException as error:
         found = trial.result()
         if found is None or found.status == "running":  # it ended before the record could know, or without its help
@@ -75,7 +84,7 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
     return found.status
 
 
-def process(trial: Trial, file: Path | None, force: bool, environment: Mapping[str, str]) -> None:
+def process(trial: Trial, options: Options, environment: Mapping[str, str]) -> None:
     """`work` as a process of its own: output goes to the trial's log, the outcome is the exit code."""
     os.environ.update(environment)
     trial.folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +94,7 @@ def process(trial: Trial, file: Path | None, force: bool, environment: Mapping[s
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
-    outcome = work(trial, file, force)
+    outcome = work(trial, options)
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(EXIT_CODES[outcome])

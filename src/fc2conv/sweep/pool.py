@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from fc2conv.config.schema import TrainerConfig
@@ -19,14 +18,13 @@ from fc2conv.sweep import job
 from fc2conv.sweep.live_table import LiveTable
 from fc2conv.sweep.slots import Slot
 from fc2conv.sweep.trials import Trial
+from fc2conv.training.distributed import main_hidden
 from fc2conv.training.signals import Signals
 
 SHUTDOWN = 60.0
 """Seconds that jobs get to save and stop before they are killed."""
 INTERVAL = 0.5
 """Seconds between two looks at the records of running jobs."""
-
-
 WANDB_SERVICE = "WANDB_SERVICE"
 """Where W&B's library notes the address of its service in the environment."""
 WANDB_IMPORTS_LATE = ("wandb.sdk.launch", "requests")
@@ -61,13 +59,7 @@ class Driver(Protocol):
         """Begin to import what the jobs need."""
 
     def drive(
-        self,
-        source: Source,
-        trainers: Sequence[TrainerConfig],
-        total: int,
-        file: Path | None = None,
-        force: bool = False,
-        fail_fast: bool = False,
+        self, source: Source, trainers: Sequence[TrainerConfig], total: int, options: job.Options = job.Options()
     ) -> int | None:
         """Train what `source` deals out; the signal that stopped it, if one did."""
 
@@ -110,9 +102,7 @@ class Pool:
         source: Source,
         slots: Sequence[Slot],
         live_table: LiveTable,
-        file: Path | None = None,
-        force: bool = False,
-        fail_fast: bool = False,
+        options: job.Options = job.Options(),
     ) -> int | None:
         """Train what `source` deals out.
 
@@ -125,7 +115,7 @@ class Pool:
         with Signals(patient=True) as signals:
             signals.deferred = True
             try:
-                failed = self._loop(running, source, slots, live_table, signals, file, force, fail_fast)
+                failed = self._loop(running, source, list(slots), live_table, signals, options)
                 if signals.received or failed:
                     reason = "stopped with its sweep" if signals.received else "stopped: fail_fast"
                     self._stop(running, source, live_table, reason, signals)
@@ -140,20 +130,17 @@ class Pool:
         self,
         running: dict[int, Job],
         source: Source,
-        slots: Sequence[Slot],
+        free: list[Slot],
         live_table: LiveTable,
         signals: Signals,
-        file: Path | None,
-        force: bool,
-        fail_fast: bool,
+        options: job.Options,
     ) -> bool:
         """Until all is done, or a signal comes, or, with `fail_fast`, a job fails; the last returns True."""
-        free = list(reversed(slots))
         while signals.received is None:
             while free and (trial := source.take()):
-                slot = free.pop()
+                slot = free.pop(0)
                 try:
-                    started = self._start(slot.given(trial), file, force, slot)
+                    started = self._start(slot.given(trial), slot, options)
                 except (EOFError, OSError):
                     if not signals.stopping:
                         raise
@@ -163,7 +150,7 @@ class Pool:
             if not running and not source.left():
                 break
             for ended in self._ended(running):
-                free.append(ended.slot)
+                free.insert(0, ended.slot)
                 if ended.process.exitcode == job.EXIT_CODES["elsewhere"]:
                     source.back(ended.trial)
                     live_table.elsewhere(ended.trial)
@@ -171,15 +158,16 @@ class Pool:
                 self._complete(ended)
                 source.done(ended.trial)
                 live_table.ended(ended.trial)
-                if fail_fast and ended.process.exitcode not in (0, 130):
+                if options.fail_fast and ended.process.exitcode not in (0, 130):
                     return True
             live_table.refresh()
         return False
 
-    def _start(self, trial: Trial, file: Path | None, force: bool, slot: Slot) -> Job:
+    def _start(self, trial: Trial, slot: Slot, options: job.Options) -> Job:
         environment = slot.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}
-        process = self.context.Process(target=job.process, args=(trial, file, force, environment))
-        process.start()
+        process = self.context.Process(target=job.process, args=(trial, options, environment))
+        with main_hidden():
+            process.start()
         return Job(trial, process, slot)
 
     def _ended(self, running: dict[int, Job]) -> list[Job]:

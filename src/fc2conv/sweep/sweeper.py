@@ -8,7 +8,7 @@ import shlex
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,16 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fc2conv.compose import explain, planned, typed
+from fc2conv.compose import explain, typed
 from fc2conv.config.identity import hashed
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import TOP_LEVEL, Config
-from fc2conv.errors import ConfigError, GeometryError, SweepEnded
+from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record import terminal
 from fc2conv.record.folder import LOG, check_writable
 from fc2conv.record.lock import claimed
 from fc2conv.sweep import search_space, table
+from fc2conv.sweep.job import Options
 from fc2conv.sweep.pool import INTERVAL, Driver
 from fc2conv.sweep.study import Search
 from fc2conv.sweep.trials import Trial
@@ -36,22 +37,28 @@ ABOUT_THE_SWEEP = ("sweep", "name", "force", "fail_fast", "task")
 """Keys that say what to do with the trials, and make none of them."""
 
 
+@dataclass(frozen=True)
+class Draws:
+    """How trials are drawn; the defaults are in conf/hydra/sweeper/fc2conv.yaml."""
+
+    seed: int
+    """Of methods random and bayes."""
+    batch: int | None
+    """How many runs another launcher than ours gets at a time; None: all of a grid, one of a search."""
+
+
 def conduct(
-    context: HydraContext,
-    master: DictConfig,
-    launcher: Launcher,
-    arguments: Sequence[str],
-    seed: int = 0,
-    batch: int | None = None,
-) -> None:
+    context: HydraContext, master: DictConfig, launcher: Launcher, arguments: Sequence[str], draws: Draws
+) -> list[Trial]:
     """The whole sweep.
 
     Args:
         master: composed from the arguments that do not vary
         launcher: ours, or another of Hydra's
         arguments: of the command line
-        seed: of the draws of methods random and bayes
-        batch: how many runs another launcher gets at a time; None: all of a grid, one of a search
+
+    Returns:
+        Its trials; none with task=plan
 
     Raises:
         ConfigError: before anything runs
@@ -79,9 +86,9 @@ def conduct(
         assert first.config is not None
         if base.task == "plan":
             terminal.console.print(table.space_table(file, first))
-            return
+            return []
         _check_writable(folder)
-        source = Search(folder, file, composer, seed, first.config.trainer.max_epochs, base.force)
+        source = Search(folder, file, composer, draws.seed, first.config.trainer.max_epochs, base.force)
         trainers, total = [first.config.trainer], file.run_cap or 0
     else:
         named: list[list[list[str]]] = [file.points() if file else [[]], *([[o] for o in v] for v in varied.values())]
@@ -90,20 +97,23 @@ def conduct(
             found = table.groups(trials)
             terminal.console.print(table.plan_table(found))
             _print_reasons(found)
-            return
+            return []
         _check_writable(folder)
         for trial in trials:
             if trial.impossible:
                 trial.end("skipped", trial.impossible)
         source = Grid(trials, base.force)
-        trainers = [c.config.trainer for c in trials if c.config and not c.impossible]
+        trainers = [t.config.trainer for t in trials if t.config and not t.impossible]
         total = len(trainers)
 
+    options = Options(file.path if file else None, base.force, base.fail_fast)
     if isinstance(launcher, Driver):
-        stopped = launcher.drive(source, trainers, total, file.path if file else None, base.force, base.fail_fast)
+        stopped = launcher.drive(source, trainers, total, options)
     else:
-        stopped = _drive(launcher, source, file, folder, base, batch or (1 if searches else max(1, total)))
-    _report(source.trials(), folder, searches, stopped)
+        stopped = _drive(launcher, source, folder, options, draws.batch or (1 if searches else max(1, total)))
+    trials = source.trials()
+    _report(trials, folder, searches, stopped)
+    return trials
 
 
 # --- the trials
@@ -119,7 +129,7 @@ class Composer:
 
     def __init__(self, context: HydraContext, master: DictConfig, fixed: Sequence[str], sweep: Path):
         self.context, self.master, self.fixed, self.sweep = context, master, list(fixed), sweep
-        self._configs: dict[tuple[str, ...], Config] = {}
+        self._configs: dict[tuple[str, ...], tuple[Config, str]] = {}
 
     def __call__(self, point: Sequence[str]) -> Trial:
         """The trial of one point, which is impossible where the network does not fit.
@@ -128,20 +138,19 @@ class Composer:
             ConfigError, HydraException, OmegaConfBaseException: the overrides make no config
         """
         overrides = (*self.fixed, *point)
-        config = self._config(overrides)
-        try:
-            return Trial.of(overrides, tuple(point), self.sweep, config, planned(config))
-        except GeometryError as error:
-            return Trial.of(overrides, tuple(point), self.sweep, config, None, str(error))
+        config, model = self._config(overrides)
+        return Trial.of(config, self.sweep, overrides, tuple(point), model)
 
-    def _config(self, overrides: tuple[str, ...]) -> Config:
-        """Composed once for all seeds: Hydra takes a tenth of a second for it."""
+    def _config(self, overrides: tuple[str, ...]) -> tuple[Config, str]:
+        """(config, choice of conf/model/). Composed once for all seeds: Hydra takes a tenth of a second for it."""
         rest = tuple(o for o in overrides if not re.fullmatch(r"seed=\d+", o))
         seeds = [int(o.removeprefix("seed=")) for o in overrides if o not in rest]
         if rest not in self._configs:
             composed = self.context.config_loader.load_sweep_config(self.master, list(rest))
-            self._configs[rest] = typed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
-        return replace(self._configs[rest], seed=seeds[-1]) if seeds else self._configs[rest]
+            config = typed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
+            self._configs[rest] = config, str(composed.hydra.runtime.choices.get("model") or "")
+        config, model = self._configs[rest]
+        return (replace(config, seed=seeds[-1]) if seeds else config), model
 
     def grid(self, points: Sequence[Sequence[str]]) -> list[Trial]:
         """The trials of a grid, all of them before the first runs.
@@ -163,7 +172,10 @@ class Composer:
                 errors.append((point, error))
                 overrides = (*self.fixed, *point)
                 folder = self.sweep / hashed({"overrides": list(overrides)})
-                trial = Trial(overrides, tuple(point), folder, impossible=explain(error)[1])
+                chosen = [o.removeprefix("model=") for o in overrides if o.startswith("model=")]
+                trial = Trial(
+                    overrides, tuple(point), folder, None, chosen[-1] if chosen else "", None, explain(error)[1]
+                )
             trials.setdefault(trial.folder, trial)
         for point, problem in errors:
             some_have_it = (
@@ -182,7 +194,7 @@ class Grid:
 
     def __init__(self, trials: Sequence[Trial], force: bool = False):
         self._trials, self.force = list(trials), force
-        self.waiting = [c for c in trials if not c.impossible and (force or not c.finished())]
+        self.waiting = [t for t in trials if not t.impossible and (force or not t.finished())]
         self.elsewhere: set[Path] = set()
         """Folders of trials that another process has been seen to train."""
 
@@ -213,19 +225,12 @@ class Grid:
 # --- another launcher
 
 
-def _drive(
-    launcher: Launcher,
-    source: Grid | Search,
-    file: search_space.SweepFile | None,
-    folder: Path,
-    base: Config,
-    batch: int,
-) -> int | None:
+def _drive(launcher: Launcher, source: Grid | Search, folder: Path, options: Options, batch: int) -> int | None:
     """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Driver.drive`."""
     # a worker on another machine may start in another folder; ++ tells this runs_dir from the user's own
     more = [f"name={_quoted(folder.name)}", f"++runs_dir={_quoted(folder.parent.absolute())}"]
-    more += [f"sweep={_quoted(file.path.absolute())}"] if file else []
-    more += ["force=true"] if base.force else []
+    more += [f"sweep={_quoted(options.file.absolute())}"] if options.file else []
+    more += ["force=true"] if options.force else []
     number = 0
     while True:
         trials = list(itertools.islice(iter(source.take, None), batch))

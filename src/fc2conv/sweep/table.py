@@ -215,7 +215,7 @@ def macs_per_second(found: Sequence[Group]) -> float:
     rates = []
     for group in found:
         for result in group.results:
-            if result.images_per_second:
+            if result.images_per_second and result.macs:
                 left = max(1 / result.images_per_second - SECONDS_PER_IMAGE, 1e-6)
                 rates.append(3 * result.macs / left)
     return statistics.median(rates) if rates else MACS_PER_SECOND

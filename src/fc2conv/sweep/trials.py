@@ -1,6 +1,6 @@
 """The trials of a sweep: each a frozen config with a folder named by its identity, whose record says how far it is.
 
-A trial belongs to whoever holds the lock on its folder. The kernel frees the lock of a process that dies in whatever
+A trial belongs to whoever holds the lock on its folder. The system frees the lock of a process that dies in whatever
 way, so nothing is ever left locked, and two shells that run the same sweep cannot train the same trial twice.
 """
 
@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fc2conv.architectures.trace import Geometry
+from fc2conv.compose import planned
 from fc2conv.config.identity import hashed, identity_of
-from fc2conv.config.schema import Config, plain
-from fc2conv.errors import DamagedResult
-from fc2conv.record.folder import CHECKPOINTS, LOG
+from fc2conv.config.schema import Config
+from fc2conv.errors import DamagedResult, GeometryError
+from fc2conv.record.folder import CHECKPOINTS, LOG, RUN_LOCK
 from fc2conv.record.lock import LOCK
 from fc2conv.record.result import FILE, Result, Status
 
@@ -35,21 +36,22 @@ class Trial:
     """`<runs_dir>/<sweep>/<identity>`"""
     config: Config | None = None
     """As its job will run it; None if it cannot be composed."""
+    model: str = ""
+    """The choice of conf/model/, or else the family."""
     geometry: Geometry | None = None
     impossible: str | None = None
     """Why it cannot be run."""
 
     @classmethod
     def of(
-        cls,
-        overrides: tuple[str, ...],
-        point: tuple[str, ...],
-        sweep: Path,
-        config: Config,
-        geometry: Geometry | None,
-        impossible: str | None = None,
+        cls, config: Config, sweep: Path, overrides: tuple[str, ...], point: tuple[str, ...] = (), model: str = ""
     ) -> Trial:
-        """The trial of a whole config, in the sweep's folder."""
+        """The trial of a whole config, in the sweep's folder. It is impossible where the network does not fit."""
+        geometry = impossible = None
+        try:
+            geometry = planned(config)
+        except GeometryError as error:
+            impossible = str(error)
         identity = hashed(identity_of(config))
         frozen = replace(
             config,
@@ -61,17 +63,11 @@ class Trial:
             logger=replace(config.logger, group=config.logger.group or sweep.name),
             trainer=replace(config.trainer, progress=False),
         )
-        return cls(overrides, point, sweep / identity, frozen, geometry, impossible)
+        return cls(overrides, point, sweep / identity, frozen, model or config.model.family, geometry, impossible)
 
     @property
     def label(self) -> str:
         return " ".join(self.point) or "(defaults)"
-
-    @property
-    def model(self) -> str:
-        """The choice of conf/model/, or else the family."""
-        chosen = [o.removeprefix("model=") for o in self.overrides if o.startswith("model=")]
-        return chosen[-1] if chosen else self.config.model.family if self.config else ""
 
     @property
     def group(self) -> str:
@@ -96,19 +92,7 @@ class Trial:
         result = self.result()
         if result is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            config, geometry = self.config, self.geometry
-            result = Result(
-                status=status,
-                identity=self.folder.name,
-                name=self.folder.name,
-                model=config.model.family if config else "",
-                seed=config.seed if config else 0,
-                overrides=list(self.overrides),
-                config=plain(config) if config else {},
-                params={"total": geometry.params, "layers": geometry.layer_params()} if geometry else {},
-                macs=geometry.macs if geometry else 0,
-                receptive_field=geometry.receptive_field if geometry else 0,
-            )
+            result = Result.of(self.config, self.geometry, self.folder.name, self.model, self.overrides)
         result.status, result.error = status, error
         result.write(self.folder)
 
@@ -118,7 +102,7 @@ class Trial:
     def clear(self) -> None:
         """Empty the folder for a new start. Only with the lock held."""
         for path in self.folder.iterdir():
-            if path.name == LOCK:
+            if path.name in (LOCK, RUN_LOCK):
                 continue
             if path.name == LOG:  # the job's output goes there already, and must not go with it
                 os.truncate(path, 0)

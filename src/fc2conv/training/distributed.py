@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import ModuleType
 
 from fc2conv.config.schema import TrainerConfig
 from fc2conv.errors import ConfigError
@@ -64,6 +67,18 @@ class Processes:
 def rank() -> int:
     """This process's rank by the environment alone, for what only the first should print."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+
+
+@contextmanager
+def main_hidden() -> Iterator[None]:
+    """Processes started in here do not import the script that this one runs: multiprocessing has them do so, which
+    would run a script without a main guard once more in each of them."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def cores() -> int:

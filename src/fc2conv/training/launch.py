@@ -24,7 +24,7 @@ from fc2conv.config.schema import TrainerConfig
 from fc2conv.errors import Interrupted, Pruned, RankFailed, guarded
 from fc2conv.record.folder import CHECKPOINTS, reserve
 from fc2conv.record.result import Result
-from fc2conv.training.distributed import Processes, prepare_process, rank
+from fc2conv.training.distributed import Processes, main_hidden, prepare_process, rank
 from fc2conv.training.run import Request, run
 
 SHUTDOWN = 60
@@ -74,7 +74,8 @@ def launch(request: Request, devices: int) -> Result:
     )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
-        elastic_launch(plan, _rank)(replace(request, folder=folder))
+        with main_hidden():
+            elastic_launch(plan, _rank)(replace(request, folder=folder))
     except SignalException as error:
         _close(folder, "interrupted", str(Interrupted(error.sigval)), reserved)
         stopped = Interrupted(error.sigval)

@@ -22,7 +22,7 @@ from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned
 from fc2conv.record import terminal
 from fc2conv.record.folder import CHECKPOINTS, Record, log, reserve
-from fc2conv.record.result import Result, Status
+from fc2conv.record.result import Result, Status, per_class
 from fc2conv.training.callbacks import (
     BestEpoch,
     Checkpoints,
@@ -55,6 +55,8 @@ class Request:
     """Go on from the folder's last.ckpt."""
     should_prune: ShouldPrune | None = field(default=None, repr=False)
     """Asked after each epoch whether the run should stop as pruned."""
+    model: str = ""
+    """The choice of conf/model/, for the record."""
 
 
 def run(request: Request) -> Result | None:
@@ -85,7 +87,8 @@ def run(request: Request) -> Result | None:
             _leave(processes)
             return None
         folder = folder or reserve(config)
-        record = Record(folder, config, module.geometry, request.overrides, request.resumed)
+        begun = Result.of(config, module.geometry, folder.name, request.model, request.overrides)
+        record = Record(folder, None if request.resumed else begun, request.overrides)
         tracker = None
         try:
             record.result.world_size = processes.world_size
@@ -235,6 +238,7 @@ def _fit_and_test(
     if record:
         record.result.test = test
         record.result.confusion = confusion.tolist()
+        record.result.per_class = per_class(confusion.tolist(), data.classes)
         record.result.seconds["test"] = round(time.perf_counter() - began, 3)
         record.write()
     if tracker:

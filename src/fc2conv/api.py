@@ -1,0 +1,266 @@
+"""The command line from Python: run, sweep, results. From any folder, a script without a main guard, a notebook."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fc2conv.errors import ConfigError, DamagedResult
+from fc2conv.record.result import FILE, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from hydra._internal.hydra import Hydra
+
+    from fc2conv.sweep.trials import Trial
+
+SPLITS = ("train", "val", "test")
+PLAIN = re.compile(r"[\w./@%+-]+")
+"""Text that means itself on the command line; any other is quoted."""
+LISTED = re.compile(r"[\w.-]+(,[\w.-]+)+")
+"""Values of a sweep as the command line has them: mlp,lenet."""
+READ_AS_OTHERS = re.compile(r"(null|true|false|nan|[+-]?inf|[+-]?[\d._]+(e[+-]?\d+)?)", re.IGNORECASE)
+"""Text that the command line would take for something else, and that is quoted therefore."""
+
+
+def run(*overrides: str, **values: Any) -> Result | None:
+    """Train one network, as `python train.py` does: same keys, same defaults, same folder runs/ (of where you are).
+
+    Args:
+        overrides: as on the command line, e.g. "model=lenet"
+        values: the same as keyword arguments; a dotted key goes in a dictionary
+
+    Returns:
+        The run's record, which is also in its folder `<runs_dir>/<name>`. task="test": the test metrics of `ckpt`.
+        task="plan": only the counts, and the status is skipped. Under torchrun or srun, None on all ranks but the
+        first.
+
+    Raises:
+        ConfigError: a wrong key or value, before anything is written
+        Interrupted, NonFiniteLoss, RankFailed: what ended the run; its folder has it on record
+
+    Example:
+        >>> import fc2conv
+        >>> planned = fc2conv.run(model="lenet", task="plan", **{"model.kernel_size": 3, "model.padding": "same"})
+        lenet on 1x28x28
+        ...
+        >>> planned.params["total"]
+        106154
+
+        result = fc2conv.run(model="lenet", seed=1, **{"data.train_size": 1000, "trainer.max_epochs": 2})
+        result.test["acc"]
+    """
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    from fc2conv.cli import execute
+
+    with _hydra():
+        composed = compose("config", [*overrides, *written(values)], return_hydra_config=True)
+    hydra = composed.hydra
+    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return execute(config, list(hydra.overrides.task), hydra.runtime.choices.get("model") or "")
+
+
+def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
+    """Train many networks side by side, as `python train.py -m` does; the same call goes on with what was interrupted.
+
+    Args:
+        overrides: as on the command line, e.g. "sweep=kernel_size" or "seed=0,1,2"
+        values: the same as keyword arguments. A list, or a range, holds the values to try; a tuple is a single value
+            that is a list, e.g. [(6, 16), (8, 16)] are two choices of model.channels
+
+    Returns:
+        The records of its runs, as `results` has them; none with task="plan"
+
+    Raises:
+        ConfigError: a wrong key or value, before anything runs
+        SweepEnded: when it is over and not all went well. The others' records are in the sweep's folder, for `results`.
+
+    Example:
+        frame = fc2conv.sweep(model=["mlp", "lenet"], seed=range(3), **{"trainer.max_epochs": 2})
+        frame.groupby("model")["test.acc"].agg(["mean", "std", "count"])
+
+        fc2conv.sweep("sweep=kernel_size", name="kernels")
+    """
+    from fc2conv.cli import start
+
+    with _hydra() as hydra:
+        trials: list[Trial] = hydra.multirun("config", start, [*overrides, *written(values, sweep=True)], False)
+    return _frame(trial.result() for trial in trials)
+
+
+def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
+    """The records of all runs in `folder`, those of its sweeps included.
+
+    Returns:
+        One row a run. Columns: every key of its config, dotted (model.kernel_size, data.train_size); status, error,
+        name, model, family, seed, identity, format; train.acc, val.loss, test.acc, ...; params (their total), macs,
+        receptive_field, epochs, best_epoch, seconds (total), seconds.fit, images_per_second, peak_memory, per_class.
+        Lists are tuples, so that they can be grouped by. A key that a run does not have is NaN.
+
+    Raises:
+        ConfigError: there is no such folder
+
+    Warns:
+        UserWarning: once, with the names of the folders that hold no run, or a damaged one
+
+    Example:
+        frame = fc2conv.results("runs")
+        frame[frame.status == "done"].groupby("model.kernel_size")["test.acc"].mean()
+    """
+    top = Path(folder)
+    if not top.is_dir():
+        raise ConfigError("folder", f"got {folder}, but there is no such folder")
+    found: list[Result] = []
+    others: list[str] = []
+    _collect(top, top, found, others)
+    if others:
+        n = len(others)
+        left_out = f"{n} folder{'s' * (n > 1)} without a run's record that can be read, left out: {', '.join(others)}"
+        warnings.warn(left_out, stacklevel=2)
+    return _frame(found)
+
+
+# --- the call
+
+
+def written(values: Mapping[str, Any], sweep: bool = False) -> list[str]:
+    """Keyword arguments as Hydra's overrides. With `sweep`, a list or a range holds several values.
+
+    Example:
+        >>> written({"model.channels": (6, 16), "data.train_size": None, "name": "my run"})
+        ['model.channels=[6,16]', 'data.train_size=null', "name='my run'"]
+        >>> written({"seed": range(2), "model": "mlp,lenet"}, sweep=True)
+        ['seed=0,1', 'model=mlp,lenet']
+    """
+    found = []
+    for key, value in values.items():
+        if sweep and isinstance(value, (list, range)):
+            text = ",".join(_written(v) for v in value)
+        elif sweep and isinstance(value, str) and LISTED.fullmatch(value):
+            text = value
+        else:
+            text = _written(value)
+        found.append(f"{key}={text}")
+    return found
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{_written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple, range)):
+        return "[" + ",".join(map(_written, value)) + "]"
+    text = str(value)
+    if PLAIN.fullmatch(text) and not READ_AS_OTHERS.fullmatch(text):
+        return text
+    quoted = re.sub(r"(\\*)(')", r"\1\1\\\2", text)  # Hydra: backslashes count in front of a quote only
+    return "'" + re.sub(r"(\\+)$", r"\1\1", quoted) + "'"
+
+
+@contextmanager
+def _hydra() -> Iterator[Hydra]:
+    """Hydra on our conf/, and afterwards as it was before: a program of its own may be using it. What it raises is a
+    ConfigError."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from fc2conv.compose import explain, register_schema
+
+    register_schema()
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf()), job_name="fc2conv", version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            yield hydra
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError("", explain(error)[1]) from error
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def conf() -> Path:
+    """The folder conf/: in an installed package beside this file, else at the top of the repository. sweeps/ is its
+    neighbour.
+
+    Raises:
+        FileNotFoundError: neither is there
+    """
+    here = Path(__file__).resolve().parent
+    for top in (here, here.parent.parent):
+        if (top / "conf" / "config.yaml").is_file():
+            return top / "conf"
+    raise FileNotFoundError(
+        f"conf/config.yaml lies neither in {here} nor in {here.parent.parent}; install fc2conv anew"
+    )
+
+
+# --- records
+
+
+def _collect(folder: Path, top: Path, found: list[Result], others: list[str]) -> bool:
+    """Read all runs in `folder`; False if there is none. The names of what is no run go to `others`."""
+    if (folder / FILE).exists():
+        try:
+            found.append(Result.read(folder))
+        except (DamagedResult, OSError):
+            others.append(str(folder.relative_to(top)))
+        return True
+    inner = sorted(f for f in folder.iterdir() if f.is_dir() and not f.is_symlink() and not f.name.startswith("."))
+    before = len(others)
+    holds_runs = [_collect(f, top, found, others) for f in inner]
+    if any(holds_runs) or folder == top:
+        return True
+    others[before:] = [str(folder.relative_to(top))]  # its name stands for all in it
+    return False
+
+
+def _frame(found: Iterable[Result | None]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [_row(result) for result in found if result]
+    return pd.DataFrame(rows, columns=None if rows else list(_row(Result("done", "", "", "", 0, [], {}, {}))))
+
+
+def _row(result: Result) -> dict[str, Any]:
+    """A record's columns: its config's keys, and its own, which win (config has the name that was asked for)."""
+    own = asdict(result)
+    config, params, seconds = own.pop("config"), own.pop("params"), own.pop("seconds")
+    whole = {key: own.pop(key) for key in ("per_class", "data_sha256")}
+    splits = {split: own.pop(split) or dict.fromkeys(("loss", "acc", "n"), math.nan) for split in SPLITS}
+    columns = _dotted(config) | _dotted(splits) | _dotted(own) | whole
+    columns |= {"params": params.get("total"), "seconds": seconds.get("total")}
+    first = ("name", "status", "model", "family", "seed")
+    return {k: columns[k] for k in first} | columns | {f"seconds.{k}": v for k, v in seconds.items() if k != "total"}
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"channels": [6, 16]}} -> {"model.channels": (6, 16)}"""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _dotted(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = _tuples(value)
+    return found
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
