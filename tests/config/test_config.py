@@ -77,8 +77,8 @@ def at(config: Any, key: str) -> Any:
         ("data.shift", [1, 2, 3], "data.shift: got [1,2,3], expected a list of 2 values"),
         # groups
         ("model", "lenet", "model: got lenet, expected a model, e.g. model=lenet"),
-        ("model", {"family": "lenett"}, "model.family: got lenett, expected one of softmax, mlp, ladder, lenet, "),
-        ("model", {}, "model.family: got null, expected one of softmax, "),
+        ("model", {"family": "lenett"}, "model.family: got lenett, expected one of convnet, ladder, lenet, "),
+        ("model", {}, "model.family: got null, expected one of convnet, "),
         ("data", 3, "data: got 3, expected a group of keys"),
         ("optim", None, "optim: got null, expected a group of keys"),
     ],
@@ -380,7 +380,7 @@ def test_a_folders_path_is_part_of_its_identity_only() -> None:
 def test_a_call_is_checked_without_torch() -> None:
     """Importing torch and lightning takes seconds; help and a wrong key must not wait for them."""
     program = (
-        "import sys, fc2conv.config, fc2conv.geometry, fc2conv.models, fc2conv.result, fc2conv.cli\n"
+        "import sys, fc2conv.architectures, fc2conv.config.parsing, fc2conv.record.result, fc2conv.cli\n"
         "print(*({'torch', 'lightning', 'wandb'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

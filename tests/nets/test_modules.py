@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from fc2conv.nets.build import build, xavier_
 from torch import Tensor, nn
 from torch.testing import assert_close
 from weighted import gradients
@@ -22,6 +21,7 @@ from fc2conv.architectures.lenet1 import PAIRS
 from fc2conv.architectures.lenet5 import C3
 from fc2conv.architectures.nin import NiNConfig
 from fc2conv.architectures.trace import trace
+from fc2conv.nets.build import build, xavier_
 from fc2conv.nets.modules import (
     RBF,
     Coordinates,
@@ -320,7 +320,7 @@ def test_five_row_average_pool_drops_the_last() -> None:
 def test_pooling_first_is_the_same_function(config: ModelConfig) -> None:
     shape = (1, 28, 28)
     fast = build(plan(config, shape, 10)).double()
-    plain = build(trace(ARCHITECTURES[config.family](config, 10), shape)).double()
+    plain = build(trace(ARCHITECTURES[config.family].layers(config, 10), shape)).double()
     swapped = getattr(config, "activation", "relu") in MONOTONE
     assert ([name for name, _ in fast.named_children()] != [name for name, _ in plain.named_children()]) == swapped
     plain.load_state_dict(fast.state_dict())

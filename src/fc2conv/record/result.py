@@ -33,7 +33,8 @@ class Result:
     params: dict[str, Any]
     """{total, layers: {name: count}}, trainable only."""
     macs: int
-    receptive_field: int
+    receptive_field: int | None = None
+    """None where it is not known."""
     train: dict[str, float] | None = None
     """{loss, acc, n} of the last epoch; n counts images."""
     val: dict[str, float] | None = None
@@ -63,7 +64,7 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Put it into `folder`, atomically."""
-        values = {k: v for k, v in asdict(self).items() if v is not None}
+        values = {k: v for k, v in asdict(self).items() if v is not None or k == "receptive_field"}
         write_atomically(folder / FILE, json.dumps(finite(values), indent=2, allow_nan=False) + "\n")
 
     @classmethod
