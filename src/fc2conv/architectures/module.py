@@ -79,7 +79,7 @@ def plan(config: ModuleConfig, shape: Shape, classes: int) -> Geometry:
 
 
 def net(config: ModuleConfig, network: Geometry) -> nn.Module:
-    """The module. It gets contiguous images, as its author expected."""
+    """The module. It gets contiguous images, as its author expected (`view` needs that)."""
     import torch
 
     module = _called(config)
@@ -240,7 +240,9 @@ def _watched(name: str, module: nn.Module, rows: dict[str, Row], counter: Any) -
 
 
 def _contiguous(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0].contiguous(), *inputs[1:])
+    """Images whose strides say so, too: contiguous() leaves those of a single channel as they are."""
+    images, *others = inputs
+    return (images.reshape(len(images), -1).view(images.shape), *others)
 
 
 register(ModuleConfig, plan=plan, net=net)

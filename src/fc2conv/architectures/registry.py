@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,8 @@ def register(
         ConfigError: its config is none, or its name is taken
     """
     name = config.__name__
-    if not (is_dataclass(config) and issubclass(config, ModelConfig)):
+    is_config = issubclass(config, ModelConfig) and "__dataclass_fields__" in vars(config)
+    if not is_config:
         raise ConfigError("plugins", f"{name} is no config; write @dataclass(frozen=True) class {name}(ModelConfig)")
     try:
         family = str(config().family)

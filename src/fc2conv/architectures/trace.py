@@ -42,7 +42,7 @@ class Layer:
         return 0
 
     def window(self, shape: Shape) -> tuple[int, int] | None:
-        """(extent, stride) of what one output unit sees of the layer's input, for the receptive field; None: unknown."""
+        """(extent, stride) of what an output unit sees of the layer's input, for the receptive field. None: unknown."""
         return 1, 1
 
     def module(self, shape: Shape) -> nn.Module:
