@@ -12,6 +12,7 @@ from fc2conv.architectures import (  # noqa: F401
     resnet,
     softmax,
 )
-from fc2conv.architectures.registry import ARCHITECTURES, ModelConfig, layers_of, plan
+from fc2conv.architectures.registry import ARCHITECTURES, ModelConfig, layers_of, plan, register
+from fc2conv.architectures.trace import Layer, Shape
 
-__all__ = ["ARCHITECTURES", "ModelConfig", "layers_of", "plan"]
+__all__ = ["ARCHITECTURES", "Layer", "ModelConfig", "Shape", "layers_of", "plan", "register"]

@@ -38,7 +38,7 @@ def load(plugins: Iterable[str]) -> None:
         except Exception as error:
             ARCHITECTURES.clear()
             ARCHITECTURES.update(before)
-            raise ConfigError("plugins", f"{plugin}: {_reason(error)}") from error
+            raise ConfigError("plugins", f"{plugin}: {_reason(plugin, error)}") from error
         name = module.__name__
         theirs = [a for a in ARCHITECTURES.values() if f"{a.config.__module__}.".startswith(f"{name}.")]
         if len(ARCHITECTURES) == len(before) and not theirs:
@@ -81,14 +81,15 @@ def from_file(file: str) -> ModuleType:
     return module
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, and in which line of the plugin."""
+def _reason(plugin: str, error: Exception) -> str:
+    """What went wrong, and in which line of the plugin's file."""
     if isinstance(error, ConfigError):
         return str(error).removeprefix("plugins: ")
     if isinstance(error, FileNotFoundError) and error.errno is None:
         return str(error)
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: SyntaxError: {error.msg}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    where = f"line {frames[-1].lineno} of {frames[-1].filename}: " if len(frames) > 2 else ""
+    file = str(Path(plugin).resolve())
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    where = f"line {lines[-1]}: " if lines else ""
     return f"{where}{type(error).__name__}: {error}"
