@@ -222,7 +222,7 @@ def test_a_checkpoint_loads_what_it_is_allowed_to(my_nets: Path, tmp_path: Path)
 
 
 def test_a_checkpoint_imports_no_target_by_itself(my_nets: Path, tmp_path: Path) -> None:
-    module = fc2conv.Module(target="nets.py:Net")
+    module = fc2conv.Module(target="nets.py:Net", arguments={"classes": 10})
     path = str(tmp_path / "a.ckpt")
     values = {"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}
     torch.save(values | {"pytorch-lightning_version": "2.6.6"}, path)

@@ -1,4 +1,4 @@
-"""layers.py: each layer against its definition, written out with torch's own operations."""
+"""build.py and modules.py: each layer against its definition, written out with torch's own operations."""
 
 from __future__ import annotations
 

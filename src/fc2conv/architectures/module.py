@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -71,7 +72,10 @@ def plan(config: ModuleConfig, shape: Shape, classes: int) -> Geometry:
         own = [p for p in owners["" if name == "net" else name].parameters(recurse=False) if p.requires_grad]
         found.append(replace(row, params=sum(p.numel() for p in own if id(p) not in counted)))
         counted |= {id(p) for p in own}
-    params = sum(p.numel() for p in net.parameters() if p.requires_grad) - sum(row.params for row in found)
+    total = sum(p.numel() for p in net.parameters() if p.requires_grad)
+    if not total:
+        raise ConfigError(TARGET, f"{config.target} has no parameters to train")
+    params = total - sum(row.params for row in found)
     macs = counter.get_total_flops() // 2 - sum(row.macs for row in found)
     if params or macs or not found:
         found.append(Row(Layer("(rest)"), shape, (classes,), params, macs, None, 1))
@@ -160,7 +164,9 @@ def _callable(target: str | None) -> Callable[..., Any]:
             raise ConfigError(TARGET, f"got {target}, but {where} has no {part}{hint}")
         found, where = getattr(found, part), f"{where}.{part}"
     if not callable(found):
-        raise ConfigError(TARGET, f"got {target}, which is a {type(found).__name__}; expected a class or a function")
+        raise ConfigError(
+            TARGET, f"got {target}, an object of type {type(found).__name__}; expected a class or a function"
+        )
     make: Callable[..., Any] = found
     return make
 
@@ -176,7 +182,9 @@ def _called(config: ModuleConfig, device: str | None = None) -> nn.Module:
         key = "model.arguments" if isinstance(error, TypeError) else TARGET
         raise ConfigError(key, f"{config.target} cannot be made ({type(error).__name__}: {error})") from error
     if not isinstance(module, torch.nn.Module):
-        raise ConfigError(TARGET, f"{config.target} gives a {type(module).__name__}, expected a torch.nn.Module")
+        raise ConfigError(
+            TARGET, f"{config.target} gives an object of type {type(module).__name__}, expected a torch.nn.Module"
+        )
     return module
 
 
@@ -197,8 +205,10 @@ def _run(net: nn.Module, config: ModuleConfig, shape: Shape, classes: int) -> No
         outputs = net(batch)
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        if "meta" in str(error).lower():
-            what = "has a forward that depends on the values of the images, so that it cannot be planned"
+        if re.search(r"\bmeta\b", reason, re.IGNORECASE):
+            what = "depends on the values of the images in its forward, so that it cannot be planned"
+            if re.search(r"\bcpu\b", reason):
+                what = "makes tensors on the CPU in its forward; make them on the device of its input"
             raise ConfigError(TARGET, f"{config.target} {what} ({reason})") from error
         hint = "; data.bands=3 repeats a grey image into three bands" if shape[1] == 1 else ""
         size = "x".join(map(str, shape[1:]))
