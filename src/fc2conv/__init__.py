@@ -36,7 +36,9 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     from fc2conv.architectures import ARCHITECTURES  # no torch yet, for a name that does not exist
+    from fc2conv.architectures.plugins import load_installed
 
+    load_installed()
     if name not in {a.name for a in ARCHITECTURES.values()}:
         raise AttributeError(f"module 'fc2conv' has no attribute {name!r}")
     return import_module("fc2conv.training.classes").class_named(name)

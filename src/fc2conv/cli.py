@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fc2conv.compose import explain, planned, register_schema, typed
+from fc2conv.architectures import ARCHITECTURES
+from fc2conv.compose import explain, load_plugins, planned, register_schema, typed
 from fc2conv.config.identity import differing, hashed, identity_of
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import GROUPS, Config, plain
@@ -156,7 +158,9 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
         raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
     from fc2conv.training.run import config_of, test
 
-    config = recorded(config, values, overrides, config_of(Path(config.ckpt)))
+    source = config_of(Path(config.ckpt))
+    _check_code(config, source)
+    config = recorded(config, values, overrides, source | {k: values[k] for k in ("plugins", "allow")})
     metrics = test(config)
     if rank() > 0:
         return None
@@ -169,6 +173,21 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
     return replace(tested, status="done", test=metrics)
 
 
+def _check_code(config: Config, source: Mapping[str, Any]) -> None:
+    """A checkpoint makes no code run that the user has not named.
+
+    Raises:
+        ConfigError: it asks for more than `config` allows
+    """
+    model, plugins = source["model"], ",".join(source.get("plugins", []))
+    if model["family"] not in ARCHITECTURES:
+        hint = f"; if you trust its code, add plugins=[{plugins}]" if plugins else ""
+        raise ConfigError("plugins", f"{config.ckpt} holds a {model['family']}, which no plugin has registered{hint}")
+    if model["family"] == "module" and model["target"] not in config.allow:
+        what = f"{config.ckpt} asks for {model['target']}; if you trust its code, add allow=[{model['target']}]"
+        raise ConfigError("allow", what)
+
+
 def main(entry: Callable[[], Any]) -> None:
     """Call `entry` (train.py's function under hydra.main) and turn what it raises into a message and an exit code.
 
@@ -178,8 +197,13 @@ def main(entry: Callable[[], Any]) -> None:
     _full = os.environ.get(FULL) == "1"
     os.environ[FULL] = "1"  # Hydra then hands its exceptions on instead of printing and exiting itself
     prepare_process()
-    register_schema()
-    _guarded(entry)
+
+    def composed() -> None:
+        load_plugins(sys.argv[1:])
+        register_schema()
+        entry()
+
+    _guarded(composed)
 
 
 def _guarded(action: Callable[[], Any]) -> Any:

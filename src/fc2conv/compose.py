@@ -4,14 +4,19 @@ its errors mean."""
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Sequence
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fc2conv import errors
 from fc2conv.architectures import ARCHITECTURES, plan
+from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.parsing import parse, suggest
 from fc2conv.config.schema import DATASETS, GROUPS, TOP_LEVEL, Config, DataConfig, plain
@@ -19,13 +24,48 @@ from fc2conv.data.folder import bands, class_names
 
 
 def register_schema() -> None:
-    """Tell Hydra the defaults of config.py: `schema/<group>` and `schema/model/<family>`."""
+    """Tell Hydra the defaults of the schema: `schema/<group>` and `schema/model/<family>`."""
+    load_installed()
     store = ConfigStore.instance()
-    for family, architecture in ARCHITECTURES.items():
-        store.store(group="schema/model", name=family, node=plain(architecture.config()))
+    for family in ARCHITECTURES:
+        store.store(group="schema/model", name=family, node=defaults_of(family))
     for group, cls in GROUPS.items():
         store.store(group="schema", name=group, node=plain(cls()))
-    store.store(group="schema", name="run", node={k: getattr(Config(), k) for k in TOP_LEVEL})
+    store.store(group="schema", name="run", node={k: v for k, v in plain(Config()).items() if k in TOP_LEVEL})
+    OmegaConf.register_new_resolver("models", _models, replace=True)
+
+
+def defaults_of(family: str) -> DictConfig:
+    """An architecture's config as Hydra composes it."""
+    node = OmegaConf.create(plain(ARCHITECTURES[family].config()))
+    for value in node.values():
+        if isinstance(value, DictConfig):  # a mapping whose keys are the user's own
+            OmegaConf.set_struct(value, False)
+    return node
+
+
+def load_plugins(arguments: Sequence[str]) -> None:
+    """Load the plugins that the command line names, before Hydra looks for the models they bring.
+
+    Raises:
+        ConfigError: as architectures.plugins.load, or they are no list
+    """
+    parser = OverridesParser.create()
+    for argument in arguments:
+        if not re.match(r"\+{0,2}plugins=", argument):
+            continue
+        override = parser.parse_override(argument)
+        value = override.value()
+        if override.is_sweep_override() or not isinstance(value, list):
+            name = argument.partition("=")[2]
+            raise errors.ConfigError("plugins", f"got {name}, expected a list: plugins=[{name}]")
+        load([str(plugin) for plugin in value])
+
+
+def _models(indent: int) -> str:
+    """The choices of model=, of conf/model/ and the registry, wrapped for --help."""
+    found = {*GlobalHydra.instance().config_loader().get_group_options("model"), *ARCHITECTURES}
+    return textwrap.fill(", ".join(sorted(found)), 120 - indent).replace("\n", "\n" + " " * indent)
 
 
 def typed(composed: DictConfig) -> Config:

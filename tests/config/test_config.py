@@ -1,4 +1,4 @@
-"""config.py: what a call may say, what the refusal of a wrong one names, and what makes two runs the same run."""
+"""schema.py and parsing.py: what a call may say, what is refused by name, and what makes two runs the same run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fc2conv.architectures.ladder import LadderConfig
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.lenet5 import LeNet5Config
 from fc2conv.architectures.mlp import MLPConfig
+from fc2conv.architectures.module import ModuleConfig
 from fc2conv.architectures.nin import NiNConfig
 from fc2conv.architectures.resnet import ResNetConfig
 from fc2conv.config.identity import hashed, identity_of
@@ -75,10 +76,14 @@ def at(config: Any, key: str) -> Any:
         ("lenet.kernel_size", [5, 2.5], "model.kernel_size: got [5,2.5], expected a whole number or a list, each a "),
         ("data.shift", [1], "data.shift: got [1], expected a list of 2 values"),
         ("data.shift", [1, 2, 3], "data.shift: got [1,2,3], expected a list of 2 values"),
+        # mappings of the user's own keys
+        ("module.arguments", 3, "model.arguments: got 3, expected a group of plain values, e.g. '{num_classes: 10}'"),
+        ("module.arguments", {"a": {1}}, "model.arguments: got {'a': {1}}, expected a group of plain values"),
+        ("plugins", "a.py", "plugins: got a.py, expected a list, each text"),
         # groups
         ("model", "lenet", "model: got lenet, expected a model, e.g. model=lenet"),
-        ("model", {"family": "lenett"}, "model.family: got lenett, expected one of softmax, mlp, ladder, lenet, "),
-        ("model", {}, "model.family: got null, expected one of softmax, "),
+        ("model", {"family": "lenett"}, "model.family: got lenett, expected one of convnet, ladder, lenet, "),
+        ("model", {}, "model.family: got null, expected one of convnet, "),
         ("data", 3, "data: got 3, expected a group of keys"),
         ("optim", None, "optim: got null, expected a group of keys"),
     ],
@@ -213,6 +218,7 @@ def test_refuses_values_that_cannot_work_together(values: dict[str, Any], messag
         ("lenet.padding", [1, "valid"], (1, "valid")),
         ("lenet.kernel_size", [5.0, 3], (5, 3)),
         ("mlp.dropout", [0, 0.5], (0.0, 0.5)),
+        ("module.arguments", {"a": {"b": (1, 2.5, None)}}, {"a": {"b": [1, 2.5, None]}}),
         ("name", 2026, "2026"),
         ("data.shift", [-1, 2], (-1, 2)),
         ("data.canvas", 28, 28),
@@ -290,6 +296,7 @@ MODEL_CONFIGS = [
     NiNConfig(norm="batch"),
     ResNetConfig(n=3),
     ConvNetConfig(channels=(8, 8), pool_after=(1,), residual=False),
+    ModuleConfig(target="torchvision.models.squeezenet1_1", arguments={"num_classes": 10, "dropout": None}),
 ]
 
 
@@ -380,7 +387,7 @@ def test_a_folders_path_is_part_of_its_identity_only() -> None:
 def test_a_call_is_checked_without_torch() -> None:
     """Importing torch and lightning takes seconds; help and a wrong key must not wait for them."""
     program = (
-        "import sys, fc2conv.config, fc2conv.geometry, fc2conv.models, fc2conv.result, fc2conv.cli\n"
+        "import sys, fc2conv.architectures, fc2conv.config.parsing, fc2conv.record.result, fc2conv.cli\n"
         "print(*({'torch', 'lightning', 'wandb'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

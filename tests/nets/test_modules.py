@@ -1,4 +1,4 @@
-"""layers.py: each layer against its definition, written out with torch's own operations."""
+"""build.py and modules.py: each layer against its definition, written out with torch's own operations."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def test_five_row_average_pool_drops_the_last() -> None:
 def test_pooling_first_is_the_same_function(config: ModelConfig) -> None:
     shape = (1, 28, 28)
     fast = build(plan(config, shape, 10)).double()
-    plain = build(trace(ARCHITECTURES[config.family](config, 10), shape)).double()
+    plain = build(trace(ARCHITECTURES[config.family].layers(config, 10), shape)).double()
     swapped = getattr(config, "activation", "relu") in MONOTONE
     assert ([name for name, _ in fast.named_children()] != [name for name, _ in plain.named_children()]) == swapped
     plain.load_state_dict(fast.state_dict())

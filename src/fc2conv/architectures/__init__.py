@@ -1,6 +1,18 @@
 """The architectures, one torch-free file each: a config, the function from it to a list of layers, its registration."""
 
-from fc2conv.architectures import convnet, ladder, lenet, lenet1, lenet5, mlp, nin, resnet, softmax  # noqa: F401
-from fc2conv.architectures.registry import ARCHITECTURES, ModelConfig, layers_of, plan
+from fc2conv.architectures import (  # noqa: F401
+    convnet,
+    ladder,
+    lenet,
+    lenet1,
+    lenet5,
+    mlp,
+    module,
+    nin,
+    resnet,
+    softmax,
+)
+from fc2conv.architectures.registry import ARCHITECTURES, ModelConfig, layers_of, plan, register
+from fc2conv.architectures.trace import Layer, Shape
 
-__all__ = ["ARCHITECTURES", "ModelConfig", "layers_of", "plan"]
+__all__ = ["ARCHITECTURES", "Layer", "ModelConfig", "Shape", "layers_of", "plan", "register"]

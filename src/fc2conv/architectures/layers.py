@@ -327,9 +327,9 @@ class Residual(Layer):
     def macs(self, shape: Shape) -> int:
         return sum(row.macs for row in self._rows(shape))
 
-    def window(self, shape: Shape) -> tuple[int, int]:
+    def window(self, shape: Shape) -> tuple[int, int] | None:
         last = self._rows(shape)[-1]
-        return last.receptive_field, last.jump
+        return None if last.receptive_field is None else (last.receptive_field, last.jump)
 
 
 MONOTONE: frozenset[Activation] = frozenset({"sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "elu", "identity"})

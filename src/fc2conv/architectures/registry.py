@@ -1,16 +1,21 @@
-"""Which architectures there are: each file beside this one registers its config and its layers."""
+"""Which architectures there are: each file beside this one, and each plugin, registers its config and its layers."""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fc2conv.architectures.layers import pool_first
 from fc2conv.architectures.trace import Geometry, Layer, Shape, trace
+from fc2conv.errors import ConfigError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,21 @@ class ModelConfig:
 
     family: str
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process may not have loaded the plugin that defines this class, and reads this first."""
+        architecture = ARCHITECTURES[self.family]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return _unpickled, (None if architecture.built_in else architecture.origin, values)
+
+
+def _unpickled(origin: str | None, values: dict[str, Any]) -> ModelConfig:
+    if origin is not None and values["family"] not in ARCHITECTURES:
+        from fc2conv.architectures.plugins import load
+
+        load([origin])
+    config: ModelConfig = ARCHITECTURES[values["family"]].config(**values)
+    return config
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -26,10 +46,14 @@ class Architecture:
 
     config: type[Any]
     """A ModelConfig."""
-    layers: Callable[[Any, int], list[Layer]]
+    layers: Callable[[Any, int], list[Layer]] | None = None
     """(config, classes) -> layers; the shape of the input is left open."""
     loss: Callable[[Any, Tensor, Tensor], Tensor] | None = None
     """(config, outputs (B, classes), labels (B,)) -> the loss of each image (B,). None: cross-entropy."""
+    plan: Callable[[Any, Shape, int], Geometry] | None = None
+    """(config, shape, classes) -> what the network costs, where it is not made of `layers`; `net` makes it then."""
+    net: Callable[[Any, Geometry], nn.Module] | None = None
+    """(config, its plan) -> the network, (B, C, H, W) -> (B, classes)."""
 
     @property
     def family(self) -> str:
@@ -40,24 +64,61 @@ class Architecture:
         """Of its LightningModule: LeNet for LeNetConfig."""
         return self.config.__name__.removesuffix("Config")
 
+    @property
+    def file(self) -> Path:
+        """Where its config is defined."""
+        return Path(inspect.getfile(self.config)).resolve()
+
+    @property
+    def built_in(self) -> bool:
+        return self.file.parent == Path(__file__).resolve().parent
+
+    @property
+    def origin(self) -> str:
+        """The plugin that registers it: an importable module, or a file."""
+        from fc2conv.architectures.plugins import PREFIX
+
+        module = self.config.__module__
+        return str(self.file) if module.startswith(PREFIX) or module == "__main__" else module
+
 
 ARCHITECTURES: dict[str, Architecture] = {}
 """By family."""
 
 
 def register(
-    config: type[Any],
-    layers: Callable[[Any, int], list[Layer]],
+    config: Any,
+    layers: Callable[[Any, int], list[Layer]] | None = None,
     loss: Callable[[Any, Tensor, Tensor], Tensor] | None = None,
+    plan: Callable[[Any, Shape, int], Geometry] | None = None,
+    net: Callable[[Any, Geometry], nn.Module] | None = None,
 ) -> None:
-    """Make an architecture known by the `family` of its config."""
-    architecture = Architecture(config, layers, loss)
-    ARCHITECTURES[architecture.family] = architecture
+    """Make an architecture known by the `family` of its config: `layers`, or `plan` and `net`, as in Architecture.
+
+    Raises:
+        ConfigError: its config is none, or its name is taken
+    """
+    name = config.__name__
+    is_config = issubclass(config, ModelConfig) and "__dataclass_fields__" in vars(config)
+    if not is_config:
+        raise ConfigError("plugins", f"{name} is no config; write @dataclass(frozen=True) class {name}(ModelConfig)")
+    try:
+        family = str(config().family)
+    except TypeError as error:
+        raise ConfigError("plugins", f"{name}: each of its fields needs a default ({error})") from None
+    architecture = Architecture(config, layers, loss, plan, net)
+    for known in ARCHITECTURES.values():
+        if family == known.family or architecture.name == known.name:
+            what = f"the family {family}" if family == known.family else f"the name {architecture.name}"
+            raise ConfigError("plugins", f"{name}: {what} is taken ({known.file}); choose another")
+    ARCHITECTURES[family] = architecture
 
 
 def layers_of(config: ModelConfig, classes: int) -> list[Layer]:
     """The layers of the network that `config` describes, max-pooling ahead of monotone activations."""
-    return pool_first(ARCHITECTURES[config.family].layers(config, classes))
+    layers = ARCHITECTURES[config.family].layers
+    assert layers is not None, f"{config.family} is not made of layers"
+    return pool_first(layers(config, classes))
 
 
 def plan(config: ModelConfig, shape: Shape, classes: int) -> Geometry:
@@ -65,11 +126,24 @@ def plan(config: ModelConfig, shape: Shape, classes: int) -> Geometry:
 
     Raises:
         GeometryError: naming the first layer that does not fit
+        ConfigError: the network cannot be planned
     """
-    return trace(layers_of(config, classes), shape)
+    own = ARCHITECTURES[config.family].plan
+    return own(config, shape, classes) if own else trace(layers_of(config, classes), shape)
 
 
 def source_of(config: ModelConfig) -> str | None:
     """What else decides the outcome, for an architecture that is not ours: the SHA-256 of its file, or the version of
     its package. None for ours, whose meaning the format number of the identity pins."""
-    return None
+    if config.family == "module":
+        from fc2conv.architectures.module import source
+
+        return source(config)  # type: ignore[arg-type]
+    architecture = ARCHITECTURES[config.family]
+    return None if architecture.built_in else sha256(architecture.file)
+
+
+@cache
+def sha256(file: Path) -> str:
+    """Of a file as this process has it: it is read once."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -13,8 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fc2conv.errors import GeometryError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Shape = tuple[int, ...]
 
@@ -37,9 +41,13 @@ class Layer:
         """Multiply-accumulates for one image of `shape`."""
         return 0
 
-    def window(self, shape: Shape) -> tuple[int, int]:
-        """(extent, stride) of what one output unit sees of the layer's input, for the receptive field."""
+    def window(self, shape: Shape) -> tuple[int, int] | None:
+        """(extent, stride) of what an output unit sees of the layer's input, for the receptive field. None: unknown."""
         return 1, 1
+
+    def module(self, shape: Shape) -> nn.Module:
+        """The layer in torch, for an input of `shape` (without the batch). nets/build.py has those of layers.py."""
+        raise NotImplementedError(f"{type(self).__name__} has no module; define module(self, shape)")
 
 
 def image(shape: Shape, layer: str) -> tuple[int, int, int]:
@@ -58,7 +66,8 @@ class Row:
     output: Shape
     params: int
     macs: int
-    receptive_field: int
+    receptive_field: int | None
+    """None where it is not known."""
     jump: int = field(repr=False)
     """Input pixels between neighbouring units: the product of the strides so far."""
 
@@ -83,10 +92,10 @@ class Geometry:
         return sum(row.macs for row in self.rows)
 
     @property
-    def receptive_field(self) -> int:
-        """Of a unit in the last layer that still has height and width; without one, the whole image."""
-        spatial = [row.receptive_field for row in self.rows if len(row.output) == 3]
-        return spatial[-1] if spatial else max(self.input[1:])
+    def receptive_field(self) -> int | None:
+        """Of a unit in the last layer that still has height and width; without one, the whole image. None: unknown."""
+        spatial = [row for row in self.rows if len(row.output) == 3]
+        return (spatial or self.rows)[-1].receptive_field
 
     def layer_params(self) -> dict[str, int]:
         """Trainable parameters of each layer that has any."""
@@ -100,11 +109,15 @@ def trace(layers: Iterable[Layer], shape: Shape) -> Geometry:
         GeometryError: naming the first layer that does not fit
     """
     start, rows = shape, []
-    reach, jump = 1, 1
+    reach: int | None = 1
+    jump = 1
     for layer in layers:
         output = layer.output(shape)
-        extent, stride = layer.window(shape) if len(output) == 3 else (1, 1)
-        reach, jump = reach + (extent - 1) * jump, jump * stride
+        window = layer.window(shape) if len(output) == 3 else (1, 1)
+        if window is None or reach is None:
+            reach = None
+        else:
+            reach, jump = reach + (window[0] - 1) * jump, jump * window[1]
         seen = reach if len(output) == 3 else max(start[1:], default=1)
         rows.append(Row(layer, shape, output, layer.params(shape), layer.macs(shape), seen, jump))
         shape = output

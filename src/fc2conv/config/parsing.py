@@ -12,6 +12,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
+from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.errors import ConfigError
 from fc2conv.fields import require, written
 
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 def parse(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
-    """Build the dataclass `cls` from plain values, refusing unknown keys and wrong types.
+    """Build the dataclass `cls` from plain values, refusing unknown keys and wrong types. Loads the plugins they name.
 
     Raises:
         ConfigError: naming the dotted key, what it got and what would do
@@ -29,12 +30,16 @@ def parse(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     for name in values:
         if name not in names:
             raise ConfigError(_join(key, str(name)), "no such key" + suggest(str(name), names))
+    if "plugins" in names and "plugins" in values:
+        load(_convert(hints["plugins"], values["plugins"], _join(key, "plugins")))
     return cls(**{name: _convert(hints[name], value, _join(key, name)) for name, value in values.items()})
 
 
 def parse_model(values: Mapping[str, Any], key: str = "model") -> ModelConfig:
     """The model's dataclass, chosen by its `family`."""
     family = values.get("family")
+    if family not in ARCHITECTURES:
+        load_installed()
     if family not in ARCHITECTURES:
         raise ConfigError(f"{key}.family", f"got {written(family)}, expected one of {', '.join(ARCHITECTURES)}")
     config: ModelConfig = parse(ARCHITECTURES[family].config, values, key)
@@ -90,6 +95,12 @@ def _cast(hint: Any, value: Any) -> Any:
                 raise _Mismatch
             return tuple(_cast(a, v) for a, v in zip(args, value, strict=True))
         return tuple(_cast(args[0], v) for v in value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _Mismatch
+        return {_cast(args[0], k): _cast(args[1], v) for k, v in value.items()}
+    if hint is Any:
+        return _plain(value)
     if hint is type(None):
         if value is None or value == "None":  # a W&B agent writes null as None
             return None
@@ -109,6 +120,17 @@ def _cast(hint: Any, value: Any) -> Any:
     raise _Mismatch
 
 
+def _plain(value: Any) -> Any:
+    """What YAML and JSON can hold, as it is."""
+    if isinstance(value, Mapping):
+        return {_cast(str, k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise _Mismatch
+
+
 def _describe(hint: Any) -> str:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
@@ -119,4 +141,6 @@ def _describe(hint: Any) -> str:
         if args[-1] is not Ellipsis:
             return f"a list of {len(args)} values"
         return f"a list, each {_describe(args[0])}"
+    if origin is dict:
+        return "a group of plain values, e.g. '{num_classes: 10}'"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}[hint]

@@ -231,12 +231,16 @@ class Config:
     optim: OptimConfig = OptimConfig()
     trainer: TrainerConfig = TrainerConfig()
     logger: LoggerConfig = LoggerConfig()
+    plugins: tuple[str, ...] = ()
+    """Files (or importable modules) that register architectures of your own: plugins=[my_nets.py] model=my_net."""
     seed: int = 0
     """Initial weights, the order of the images, augmentation and dropout."""
     task: Task = "train"
     """train; test: the test figures of `ckpt`; plan: the layer table, without data or training."""
     ckpt: str | None = None
     """Checkpoint to test."""
+    allow: tuple[str, ...] = ()
+    """With task=test: the `model.target` that the checkpoint may have imported."""
     resume: str | None = None
     """A run's folder (or its name in runs_dir): go on where it stopped."""
     name: str | None = None
@@ -266,7 +270,7 @@ class Config:
         require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
 
 
-TOP_LEVEL = ("seed", "task", "ckpt", "resume", "name", "runs_dir", "sweep", "force", "fail_fast")
+TOP_LEVEL = ("plugins", "seed", "task", "ckpt", "allow", "resume", "name", "runs_dir", "sweep", "force", "fail_fast")
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig, "logger": LoggerConfig}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from fc2conv.architectures import layers
+from fc2conv.architectures import ARCHITECTURES, ModelConfig, layers
 from fc2conv.architectures.trace import Geometry, Layer, Shape, trace
 from fc2conv.nets import modules
 
@@ -21,6 +21,15 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "identity": nn.Identity,
 }
+
+
+def net_of(config: ModelConfig, network: Geometry) -> nn.Module:
+    """The network of a config and its plan, initialised as the config says."""
+    own = ARCHITECTURES[config.family].net
+    net = own(config, network) if own else build(network)
+    if getattr(config, "init", None) == "xavier":
+        xavier_(net)
+    return net
 
 
 def build(network: Geometry) -> nn.Sequential:
@@ -86,7 +95,7 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
             return modules.RBF(shape[0], layer.classes, layer.trained)
         case layers.Residual():
             return modules.Residual(build(trace(layer.body, shape)), shape, layer.output(shape))
-    raise TypeError(f"no module for {layer!r}")
+    return layer.module(shape)
 
 
 def _conv(layer: layers.Conv, channels: int) -> nn.Module:

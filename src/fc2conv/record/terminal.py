@@ -31,12 +31,16 @@ def layer_table(name: str, geometry: Geometry) -> Table:
     table.add_column("output", justify="right")
     for heading, total in (("parameters", geometry.params), ("MACs", geometry.macs)):
         table.add_column(heading, justify="right", footer=f"{total:,}")
-    table.add_column("receptive field", justify="right", footer=str(geometry.receptive_field))
+    table.add_column("receptive field", justify="right", footer=_known(geometry.receptive_field))
     for row, depth in _expanded(geometry.rows):
         counts = [f"{n:,}" if n else "" for n in (row.params, row.macs)]
-        seen = str(row.receptive_field) if len(row.output) == 3 else ""
+        seen = _known(row.receptive_field) if len(row.output) == 3 else ""
         table.add_row("  " * depth + escape(row.name), spell(row.output), *counts, seen, style="dim" if depth else None)
     return table
+
+
+def _known(count: int | None) -> str:
+    return "" if count is None else str(count)
 
 
 def _expanded(rows: list[Row], depth: int = 0) -> Iterator[tuple[Row, int]]:

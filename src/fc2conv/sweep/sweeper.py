@@ -64,7 +64,7 @@ def conduct(
         ConfigError: before anything runs
         SweepEnded: when it is over, and not all went well
     """
-    base = parse(Config, {k: master[k] for k in TOP_LEVEL})
+    base = parse(Config, OmegaConf.to_container(OmegaConf.masked_copy(master, list(TOP_LEVEL)), resolve=True))  # type: ignore[arg-type]
     _check(base)
     dimensions = _dimensions(context, arguments)
     file = search_space.read(search_space.find(base.sweep, _root(master) / "sweeps")) if base.sweep else None

@@ -178,7 +178,7 @@ def plan_table(found: Sequence[Group]) -> Table:
         counts = [f"{n:,}" for n in (trial.geometry.params, trial.geometry.macs)]
         time = f"~ {duration(max(1.0, seconds(group, speed)))}"
         runs = str(len(group.trials))
-        table.add_row(*point, shapes(trial.geometry), *counts, str(trial.geometry.receptive_field), runs, time)
+        table.add_row(*point, shapes(trial.geometry), *counts, str(trial.geometry.receptive_field or ""), runs, time)
     return table
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any
 
 from torch import Tensor
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
+from fc2conv.architectures.plugins import load_installed
 from fc2conv.architectures.registry import Architecture
 from fc2conv.training.classifier import Classifier
 
@@ -25,6 +26,7 @@ def class_named(name: str) -> type[Classifier]:
     Raises:
         AttributeError: no architecture has such a class
     """
+    load_installed()
     for architecture in ARCHITECTURES.values():
         if architecture.name == name:
             return _made(architecture)
@@ -59,9 +61,15 @@ def _signature(architecture: Architecture) -> inspect.Signature:
     """Of Classifier, with the config's fields in place of **fields."""
     general = inspect.signature(Classifier.__init__, eval_str=True)
     mine = inspect.signature(architecture.config, eval_str=True).parameters
-    names = [f.name for f in fields(architecture.config) if f.name != "family"]
+    own = []
+    for field in fields(architecture.config):
+        if field.name == "family":
+            continue
+        parameter = mine[field.name].replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        if field.default_factory is not MISSING:
+            parameter = parameter.replace(default=field.default_factory())
+        own.append(parameter)
     given = [p for p in general.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    own = [mine[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in names]
     return inspect.Signature([*given, *own])
 
 

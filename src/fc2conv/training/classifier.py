@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, ClassVar, Self, cast
 
@@ -13,13 +14,14 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from fc2conv.architectures import ModelConfig, plan
+from fc2conv.architectures import ARCHITECTURES, ModelConfig, plan
+from fc2conv.architectures.plugins import load
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.parsing import parse, parse_model
 from fc2conv.config.schema import OptimConfig, plain
 from fc2conv.data.transforms import mixed_seed
-from fc2conv.errors import NonFiniteLoss
-from fc2conv.nets.build import build, xavier_
+from fc2conv.errors import ConfigError, NonFiniteLoss
+from fc2conv.nets.build import net_of
 from fc2conv.training.metrics import Confusion, Totals
 from fc2conv.training.schedule import Schedule, schedule_for
 
@@ -27,6 +29,8 @@ Batch = tuple[Tensor, Tensor]
 """Images (B, C, H, W), labels (B,)."""
 CHECK_EVERY = 50
 """Steps between two looks at the loss on a device other than the CPU, as looking means waiting for it."""
+_allowed: ContextVar[frozenset[str] | None] = ContextVar("_allowed", default=None)
+"""While a checkpoint is read: what it may have imported."""
 
 
 class Classifier(LightningModule):
@@ -44,7 +48,7 @@ class Classifier(LightningModule):
         fields: of the config, in place of `model`
 
     Attributes:
-        net: the network itself, a plain nn.Sequential: (B, C, H, W) -> (B, classes)
+        net: the network itself, a plain nn.Sequential (or the user's own module): (B, C, H, W) -> (B, classes)
         geometry: its shapes, parameters, MACs and receptive fields
         metrics: {loss, acc, n} of each split (train, val, test) when it was last gone through
         confusion: (classes, classes) images of each true class by predicted class, of the last test
@@ -84,11 +88,13 @@ class Classifier(LightningModule):
             logger=False,  # the tracker has the whole config
         )
         self.geometry: Geometry = plan(self.config, tuple(input_shape), classes)
-        self.net: nn.Sequential = build(self.geometry)
-        if self.config.init == "xavier":
-            xavier_(self.net)
-        self.net.to(memory_format=torch.channels_last)
-        self.has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in self.net.modules())
+        self.net: nn.Module = net_of(self.config, self.geometry)
+        architecture = ARCHITECTURES[self.config.family]
+        if architecture.layers:  # a module of the user's own gets what its author expected
+            self.net.to(memory_format=torch.channels_last)
+        dropouts = [m for m in self.net.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0]
+        # what else draws random numbers in code that is not ours, nobody knows
+        self.has_dropout = bool(dropouts) or not architecture.built_in or not architecture.layers
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
         self.metrics: dict[str, dict[str, float]] = {}
         self.counts = Confusion(classes)
@@ -102,27 +108,55 @@ class Classifier(LightningModule):
             if cls.config_class is None:
                 raise TypeError("Classifier needs a model's config; its subclasses, as LeNet, have one of their own")
             return parse(cls.config_class, fields, "model")
+        allowed = _allowed.get()
+        target = model.get("target") if isinstance(model, Mapping) and model.get("family") == "module" else None
+        if target is not None and allowed is not None and target not in allowed:
+            raise ConfigError(
+                "model.target",
+                f"the checkpoint asks for {target}; if you trust its code: load(..., allow=[{target!r}])",
+            )
         config = parse_model(model) if isinstance(model, Mapping) else model
         if cls.config_class is not None and not isinstance(config, cls.config_class):
             raise TypeError(f"{cls.__name__} takes a {cls.config_class.__name__}, got {type(config).__name__}")
         return config
 
     @classmethod
-    def load(cls, path: str, map_location: str | torch.device = "cpu") -> Classifier:
-        """The classifier of a checkpoint, of whatever class it was. Reads plain values and tensors only."""
+    def load(cls, path: str, map_location: str | torch.device = "cpu", allow: Iterable[str] = ()) -> Classifier:
+        """The classifier of a checkpoint, of whatever class it was. Reads plain values and tensors only.
+
+        Args:
+            allow: code that the checkpoint may have imported: its `plugins`, its `model.target`
+
+        Raises:
+            ConfigError: it asks for code that is not allowed
+        """
         from fc2conv.training.classes import class_of
 
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
         hyper = checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY]
-        module = class_of(parse_model(hyper["model"]))(**hyper)
+        allowed, family = frozenset(allow), hyper["model"]["family"]
+        plugins = hyper["extra"].get("config", {}).get("plugins", [])
+        load(plugin for plugin in plugins if plugin in allowed)
+        if family not in ARCHITECTURES and plugins:
+            hint = f"if you trust its plugins: load(..., allow={plugins})"
+            raise ConfigError("model.family", f"{path} holds a {family}, which nobody has registered; {hint}")
+        token = _allowed.set(allowed)
+        try:
+            module = class_of(parse_model(hyper["model"]))(**hyper)
+        finally:
+            _allowed.reset(token)
         module.load_state_dict(checkpoint["state_dict"])
         return module
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
-        """As Lightning's, with weights_only=True unless told otherwise."""
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> Self:
+        """As Lightning's, with weights_only=True unless told otherwise, and `allow` as in `load`."""
         kwargs.setdefault("weights_only", True)
-        return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        token = _allowed.set(frozenset(allow))
+        try:
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        finally:
+            _allowed.reset(token)
 
     @property
     def lr(self) -> float:
@@ -245,7 +279,7 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         o = self.optim
-        norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
+        norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
         owned = [(m, name, p) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)]
         decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
         others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]

@@ -259,7 +259,7 @@ def test(config: Config) -> dict[str, float]:
     processes = Processes.of_environment(config.trainer)
     with Signals():
         _prepare_torch(config.trainer, processes)
-        module = Classifier.load(config.ckpt)
+        module = Classifier.load(config.ckpt, allow=config.allow)
         _accelerate(module, config.trainer)
         data = ImageData(config.data, config.seed)
         data.setup()
