@@ -173,7 +173,7 @@ def test_each_job_has_a_process_a_folder_and_a_log(
     assert drive(trials, jobs=2) is None
     assert len({os.getpid(), *(started.pid(i) for i in range(3))}) == 4
     assert started.codes() == [0, 0, 0]
-    assert len({c.folder for c in trials}) == 3
+    assert len({t.folder for t in trials}) == 3
     for each in trials:
         found = result(each)
         assert (found.status, found.epochs, found.overrides) == ("done", 1, list(each.overrides))
@@ -197,7 +197,7 @@ def test_a_job_that_fails_is_one_failed_job(
     trials = [trial(lr=0.01), trial(lr=1e30), trial(path=gone), trial(lr=0.02)]
     shutil.rmtree(gone)
     assert drive(trials) is None
-    assert [result(c).status for c in trials] == ["done", "failed", "failed", "done"]
+    assert [result(t).status for t in trials] == ["done", "failed", "failed", "done"]
     assert started.codes() == [0, 1, 1, 0]
     assert "the training loss became" in (result(trials[1]).error or "")
     # this one failed before its run had a record
@@ -223,7 +223,7 @@ def test_a_job_that_is_killed_is_one_failed_job_and_goes_on_when_asked_again(
     started.on_start = kill_the_second_at_once
     with Aside(until, lambda: has_begun(trials[0]), lambda: os.kill(started.pid(0), signal.SIGKILL)):
         assert drive(trials, jobs=2) is None
-    assert [result(c).status for c in trials] == ["failed", "failed", "done"]
+    assert [result(t).status for t in trials] == ["failed", "failed", "done"]
     assert started.codes() == [-signal.SIGKILL, -signal.SIGKILL, 0]
     for each in trials[:2]:
         assert result(each).error == "killed by SIGKILL; the system may have run out of memory"
@@ -233,9 +233,9 @@ def test_a_job_that_is_killed_is_one_failed_job_and_goes_on_when_asked_again(
 
     started.on_start = lambda new: None
     assert drive(trials, jobs=2) is None
-    assert [result(c).status for c in trials] == ["done", "done", "done"]
-    assert all(result(c).error is None for c in trials)
-    assert [begins(c) for c in trials] == [(1, 1), (1, 0), (1, 0)]
+    assert [result(t).status for t in trials] == ["done", "done", "done"]
+    assert all(result(t).error is None for t in trials)
+    assert [begins(t) for t in trials] == [(1, 1), (1, 0), (1, 0)]
     assert epochs(trials[0]) == list(range(1, 41))
     assert len(started.jobs) == 5, "what is done is not started again"
 
@@ -260,7 +260,7 @@ def test_fail_fast_stops_the_others_at_the_first_failure(started: Started, trial
 
     started.on_start = wait_for_the_first
     assert drive(trials, jobs=2, fail_fast=True) is None
-    assert [result(c).status for c in trials[:2]] == ["interrupted", "failed"]
+    assert [result(t).status for t in trials[:2]] == ["interrupted", "failed"]
     assert trials[2].result() is None
     assert (trials[0].folder / "checkpoints" / "last.ckpt").exists()
 
@@ -270,10 +270,10 @@ def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, trial: Make
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with Aside(until, lambda: all(map(has_begun, trials[:2])), lambda: os.kill(os.getpid(), signal.SIGINT)):
         assert drive(trials, jobs=2) == signal.SIGINT
-    assert [result(c).status for c in trials[:2]] == ["interrupted", "interrupted"]
+    assert [result(t).status for t in trials[:2]] == ["interrupted", "interrupted"]
     assert started.codes() == [130, 130]
     assert trials[2].result() is None
-    assert all(c.resumable() and not claimed(c.folder) for c in trials[:2])
+    assert all(t.resumable() and not claimed(t.folder) for t in trials[:2])
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
@@ -556,7 +556,7 @@ class Torchrun(Slot):
         return {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "7", "RANK": "0", "LOCAL_WORLD_SIZE": "7"}
 
 
-def test_a_share_reaches_its_job(
+def test_a_slot_reaches_its_job(
     started: Started, trial: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone, asked, other = trial(threads=None, lr=0.01), trial(threads=2, lr=0.02), trial(threads=None, lr=0.03)
@@ -567,14 +567,14 @@ def test_a_share_reaches_its_job(
 
     run([alone, asked], [Slot(3)])
     run([other], [Torchrun(1)])
-    assert [result(c).config["trainer"]["threads"] for c in (alone, asked)] == [3, 2]
+    assert [result(t).config["trainer"]["threads"] for t in (alone, asked)] == [3, 2]
     assert (result(alone).status, result(asked).status, result(other).status) == ("done", "done", "failed")
     assert "started by torchrun with 7 processes" in (result(other).error or "")
     assert "TORCHELASTIC_RUN_ID" not in os.environ
     assert alone.folder == trial(threads=3, lr=0.01).folder
 
 
-def test_gpus_of_a_share_are_all_that_its_job_sees() -> None:
+def test_the_gpus_of_a_slot_are_all_that_its_job_sees() -> None:
     assert Slot(1, ("2", "3")).environment() == {"CUDA_VISIBLE_DEVICES": "2,3"}
     assert Slot(1).environment() == {}
 
@@ -610,7 +610,7 @@ GPU = TrainerConfig(accelerator="gpu")
         ([], None, 0, 4, "", [Slot(4)]),
     ],
 )
-def test_shares(
+def test_slots(
     trainers: list[TrainerConfig],
     jobs: int | None,
     trials: int,

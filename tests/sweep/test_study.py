@@ -418,7 +418,7 @@ parameters: {{optim.lr: {{min: 0.1, max: 1.0}}, data.batch_size: {{values: [32, 
 """
 
 
-def test_who_watches_a_trial(tmp_path: Path) -> None:
+def test_who_may_prune_a_trial(tmp_path: Path) -> None:
     path = tmp_path / "question.yaml"
     path.write_text(SEARCH.format("early_terminate: {type: hyperband, min_iter: 1}"))
     plain = tmp_path / "plain.yaml"

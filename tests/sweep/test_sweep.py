@@ -70,7 +70,7 @@ def table(sweep: Path) -> list[dict[str, str]]:
 
 
 def learned(folder: Path) -> tuple[list[dict[str, str]], dict[str, torch.Tensor]]:
-    """The figures of each epoch, without their times, and the weights after the last."""
+    """The metrics of each epoch, without their times, and the weights after the last."""
     with (folder / "metrics.csv").open() as file:
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
     return rows, torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

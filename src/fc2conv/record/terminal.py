@@ -21,6 +21,7 @@ if not console.is_terminal:
 
 
 def spell(shape: Shape) -> str:
+    """A shape as people write it: 1x28x28."""
     return "x".join(map(str, shape))
 
 
@@ -55,12 +56,12 @@ def result_table(result: Result) -> Table:
     table = Table(show_header=True)
     for column in ("", "accuracy", "loss", "images"):
         table.add_column(column, justify="left" if not column else "right")
-    for part, label in (
+    for split, label in (
         ("train", "train (last epoch)"),
         ("val", f"validation (epoch {result.best_epoch})"),
         ("test", "test"),
     ):
-        values = getattr(result, part)
+        values = getattr(result, split)
         if values:
             table.add_row(label, *(_number(values[k]) for k in ("acc", "loss")), f"{values['n']:,.0f}")
     return table

@@ -58,7 +58,7 @@ class Tracker(WandbLogger):
 
     def close(self, result: Result, exit_code: int) -> None:
         """Summary and state: finished for exit code 0, else failed."""
-        values = {f"{part}/{k}": v for part in ("val", "test") for k, v in (getattr(result, part) or {}).items()}
+        values = {f"{split}/{k}": v for split in ("val", "test") for k, v in (getattr(result, split) or {}).items()}
         values |= {"status": result.status, "best_epoch": result.best_epoch, "seconds": result.seconds.get("total")}
         self.guarded("update the summary", lambda: self.run.summary.update(values))
         offline, where = self.run.settings._offline, self.run.settings.sync_dir
@@ -153,25 +153,25 @@ def filter_picture(weight: Tensor, scale: int = 16) -> Any:
 
 
 def confusion_picture(confusion: Tensor, classes: list[str]) -> Any:
-    """Rows are the true classes, columns the predicted; darker is a larger part of the row. Up to 50 classes have their
-    names, more smaller squares."""
+    """Rows are the true classes, columns the predicted; darker is a larger fraction of the row. Up to 50 classes have
+    their names, more smaller squares."""
     from PIL import Image, ImageDraw
 
     n, left = len(classes), 110
-    cell = max(1, min(40, 2000 // n))
+    edge = max(1, min(40, 2000 // n))
     shades = (255 * (1 - confusion / confusion.sum(1, keepdim=True).clamp_min(1))).byte()
     squares = torch.stack([shades, shades, torch.full_like(shades, 255)], -1)
-    squares = squares.repeat_interleave(cell, 0).repeat_interleave(cell, 1)
-    picture = Image.new("RGB", (left + n * cell, n * cell + 20), "white")
+    squares = squares.repeat_interleave(edge, 0).repeat_interleave(edge, 1)
+    picture = Image.new("RGB", (left + n * edge, n * edge + 20), "white")
     picture.paste(Image.fromarray(squares.numpy()), (left, 0))
     draw = ImageDraw.Draw(picture)
     for row in range(n if n <= 50 else 0):
-        draw.text((4, row * cell + cell // 2 - 6), classes[row][:16], fill="black")
-        draw.text((left + row * cell + 4, n * cell + 4), classes[row][:5], fill="black")
+        draw.text((4, row * edge + edge // 2 - 6), classes[row][:16], fill="black")
+        draw.text((left + row * edge + 4, n * edge + 4), classes[row][:5], fill="black")
         for column in range(n if n <= 20 else 0):
             if count := int(confusion[row, column]):
                 fill = "white" if shades[row, column] < 128 else "black"
-                draw.text((left + column * cell + 6, row * cell + cell // 2 - 6), str(count), fill=fill)
+                draw.text((left + column * edge + 6, row * edge + edge // 2 - 6), str(count), fill=fill)
     return picture
 
 

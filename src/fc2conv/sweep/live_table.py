@@ -149,5 +149,5 @@ def _outcome(result: Result | None) -> str:
         return ""
     if result.status == "failed":
         return result.error or ""
-    figures = [f"{part} {values['acc']:.4f}" for part in ("val", "test") if (values := getattr(result, part))]
-    return "  ".join([*figures, duration(result.seconds.get("total"))])
+    accuracies = [f"{split} {values['acc']:.4f}" for split in ("val", "test") if (values := getattr(result, split))]
+    return "  ".join([*accuracies, duration(result.seconds.get("total"))])

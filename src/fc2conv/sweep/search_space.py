@@ -90,7 +90,7 @@ class SweepFile:
     early_terminate: Hyperband | None = None
 
     def constants(self) -> list[str]:
-        """Overrides that all runs slot."""
+        """Overrides that all runs have in common."""
         return [f"{p.key}={p.values[0]}" for p in self.parameters if p.values is not None and len(p.values) == 1]
 
     def varied(self) -> tuple[Parameter, ...]:

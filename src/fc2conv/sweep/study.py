@@ -1,7 +1,8 @@
 """Random and Bayesian search with early stopping: an Optuna study in the sweep's folder.
 
-Its journal file is shared by all shells and workers of the sweep, and survives them. A trial whose process died is
-still open in it; whoever comes next goes on with that trial.
+Its journal file is shared by all shells and workers of the sweep, and survives them. Optuna has trials, too: each of
+those stands for one of ours, and stays open in the journal until ours is finished. If our process dies, whoever comes
+next finds it open, and goes on with our trial.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "study.journal"
 IDENTITY = "identity"
-"""An attribute of Optuna's trials: the identity of our trial."""
+"""An attribute of Optuna's trials: the identity of ours."""
 
 
 def load(folder: Path, file: SweepFile | None = None, epochs: int = 1) -> optuna.Study:
@@ -44,12 +45,12 @@ def load(folder: Path, file: SweepFile | None = None, epochs: int = 1) -> optuna
 
 
 class Search:
-    """Deals out trials, one for each of the study's own, until there are `run_cap` of them.
+    """Deals out trials, one for each of Optuna's, until there are `run_cap` of those.
 
     Args:
         compose: overrides of the varied keys -> trial
-        seed: of the sampler. A draw depends on it, the trial's number and those before, so that a sweep whose
-            jobs run one at a time proceeds alike however often it is interrupted.
+        seed: of the sampler. A draw depends on it, on the number of Optuna's trial and on the draws before, so that a
+            sweep whose jobs run one at a time proceeds alike however often it is interrupted.
         force: begin a new study, and train trials that are finished once more
     """
 
@@ -67,10 +68,11 @@ class Search:
             (folder / JOURNAL).unlink(missing_ok=True)
         self.study = load(folder, file, epochs)
         self.unfinished: set[int] = set()
-        """Trials that failed or were interrupted under us. They stay open, for the next time the command is given."""
+        """Numbers of Optuna's trials of which ours failed or was interrupted. They stay open, for the next time the
+        command is given."""
         self.trained: set[Path] = set()
         self.ours: dict[Path, int] = {}
-        """Folder of each trial that we deal out -> number of Optuna's."""
+        """Folder of each trial that is dealt out -> number of Optuna's."""
         self._trials: dict[str, Trial] = {}
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
@@ -82,7 +84,7 @@ class Search:
         return optuna.samplers.TPESampler(seed=seed)
 
     def take(self) -> Trial | None:
-        """The next trial to train; None when all are dealt out. Others may still be training theirs."""
+        """The next trial to train; None when all are dealt out. Other processes may still be training theirs."""
         import optuna
 
         with claim(self.folder, ".study.lock", wait=True):
@@ -116,7 +118,7 @@ class Search:
                     return trial
 
     def left(self) -> bool:
-        """Whether others still train trials that we may have to take over."""
+        """Whether other processes still train what we may have to take over."""
         optuna_trials = self.study.get_trials(deepcopy=False)
         return any(t.state in self._open() and t.number not in self.unfinished for t in optuna_trials)
 
@@ -129,7 +131,7 @@ class Search:
         return list({trial.folder: trial for trial in found}.values())
 
     def _drawn(self, optuna_trial: optuna.trial.FrozenTrial) -> bool:
-        """Whether its parameters are all there, and the identity of our trial, which is written last."""
+        """Whether its parameters are all there, and the identity of ours, which is written last."""
         return all(p.key in optuna_trial.params for p in self.file.varied()) and IDENTITY in optuna_trial.user_attrs
 
     def _trial(self, params: Mapping[str, Any]) -> Trial:
@@ -191,19 +193,19 @@ class ShouldPrune:
 
     def __init__(self, folder: Path, number: int, file: SweepFile, epochs: int):
         self.folder, self.number, self.file, self.epochs = folder, number, file, epochs
-        self._trial: optuna.Trial | None = None
+        self._optuna_trial: optuna.Trial | None = None
 
     def __call__(self, epoch: int, accuracy: float) -> bool:
         import optuna
 
-        if self._trial is None:
+        if self._optuna_trial is None:
             study = load(self.folder, self.file, self.epochs)
             found = study.get_trials(deepcopy=False)[self.number]
-            self._trial = optuna.Trial(study, found._trial_id)
+            self._optuna_trial = optuna.Trial(study, found._trial_id)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an epoch that is done over has been reported before
-            self._trial.report(accuracy, epoch)
-        return self._trial.should_prune()
+            self._optuna_trial.report(accuracy, epoch)
+        return self._optuna_trial.should_prune()
 
 
 def should_prune(trial: Trial, file: Path | None) -> ShouldPrune | None:

@@ -43,10 +43,10 @@ class Group:
     def reason(self) -> str | None:
         return self.trials[0].impossible
 
-    def accuracies(self, part: str) -> list[float]:
-        """Of the finished runs, by seed."""
+    def accuracies(self, split: str) -> list[float]:
+        """Of the finished runs, by seed; `split` is train, val or test."""
         found = [r for r in self.results if r.status == "done"]
-        return [values["acc"] for r in found if (values := getattr(r, part))]
+        return [values["acc"] for r in found if (values := getattr(r, split))]
 
 
 def groups(trials: Sequence[Trial]) -> list[Group]:
@@ -58,7 +58,7 @@ def groups(trials: Sequence[Trial]) -> list[Group]:
         Group(
             dict(o.split("=", 1) for o in members[0].point if not o.startswith("seed=")),
             tuple(members),
-            tuple(r for c in members if (r := c.result()) is not None),
+            tuple(r for t in members if (r := t.result()) is not None),
         )
         for members in by.values()
     ]
@@ -91,7 +91,7 @@ def results_table(found: Sequence[Group], by_accuracy: bool = False) -> Table:
         table.add_column(column, justify="right")
     table.add_column("")
     for group in _ordered(found) if by_accuracy else found:
-        shown = [_mean(group.accuracies(part)) for part in ("val", "test")]
+        shown = [_mean(group.accuracies(split)) for split in ("val", "test")]
         model, *counts = _network(group)
         row = [*_point(group, names), *([] if "model" in names else [model]), *counts]
         table.add_row(*row, str(len(group.accuracies("val")) or ""), *shown, escape(_note(group)))
@@ -136,7 +136,7 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
     """The same with all digits, a row for each group, into `folder`."""
     varied = [name for name in keys(found) if name != "model"]
     columns = ("model", *varied, "parameters", "macs", "receptive_field", "n")
-    names = [*columns, *(f"{p}_acc_{s}" for p in ("val", "test") for s in ("mean", "std")), "note"]
+    names = [*columns, *(f"{split}_acc_{s}" for split in ("val", "test") for s in ("mean", "std")), "note"]
     folder.mkdir(parents=True, exist_ok=True)  # a sweep stopped before its first job has none yet
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -147,8 +147,8 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
         row: list[object] = [trial.model, *(group.point.get(name, "") for name in varied)]
         row += [geometry.params, geometry.macs, geometry.receptive_field] if geometry else ["", "", ""]
         row.append(len(group.accuracies("val")))
-        for part in ("val", "test"):
-            values = group.accuracies(part)
+        for split in ("val", "test"):
+            values = group.accuracies(split)
             mean, std, n = spread(values) if values else (None, None, 0)
             row += [mean if n else "", std if n > 1 else ""]
         writer.writerow([*row, group.reason or _note(group)])
