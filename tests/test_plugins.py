@@ -259,6 +259,7 @@ register({name}Config, lambda config, classes: [Flatten("flatten"), Linear("outp
         ("x = 1", "registers no architecture; it should call register(...)"),
         ("def f(:", "line 1: SyntaxError: invalid syntax"),
         ("x = 1\n\nx.y", "line 3: AttributeError: 'int' object has no attribute 'y'"),
+        (CONFIG.format(name="Mine", family="mine", default=" = 1") + "1 / 0", "line 12: ZeroDivisionError"),
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
         (CONFIG.format(name="Mine", family="lenet", default=" = 1"), "MineConfig: the family lenet is taken ("),
         (CONFIG.format(name="LeNet", family="mine", default=" = 1"), "LeNetConfig: the name LeNet is taken ("),
