@@ -106,9 +106,11 @@ def test_the_recipe_trains_resumes_and_tests(my_nets: Path, small: list[str]) ->
     assert call(*test, "plugins=[my_nets.py]").stdout.startswith(f"test accuracy {result['test']['acc']}")
 
 
-def test_its_sweep_trains(my_nets: Path, small: list[str]) -> None:
+@pytest.mark.parametrize("launcher", ["local", pytest.param("submitit_local", marks=pytest.mark.slow)])
+def test_its_sweep_trains(launcher: str, my_nets: Path, small: list[str]) -> None:
     assert COMMANDS[1][1:3] == ["-m", "plugins=[my_nets.py]"]
-    done = call(*COMMANDS[1][1:3], *small, "model=strided", "model.channels=[2],[3]", "name=s", "hydra.launcher.jobs=2")
+    varied = ["model=strided", "model.channels=[2],[3]"]
+    done = call(*COMMANDS[1][1:3], *small, *varied, "name=s", f"hydra/launcher={launcher}")
     assert done.returncode == 0, done.stdout + done.stderr
     results = [json.loads(p.read_text()) for p in Path("runs/s").glob("*/result.json")]
     # c (9 + 1) and 3 (c + 1), for c = 2 and 3
@@ -257,6 +259,7 @@ register({name}Config, lambda config, classes: [Flatten("flatten"), Linear("outp
         ("x = 1", "registers no architecture; it should call register(...)"),
         ("def f(:", "line 1: SyntaxError: invalid syntax"),
         ("x = 1\n\nx.y", "line 3: AttributeError: 'int' object has no attribute 'y'"),
+        (CONFIG.format(name="Mine", family="mine", default=" = 1") + "1 / 0", "line 12: ZeroDivisionError"),
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
         (CONFIG.format(name="Mine", family="lenet", default=" = 1"), "MineConfig: the family lenet is taken ("),
         (CONFIG.format(name="LeNet", family="mine", default=" = 1"), "LeNetConfig: the name LeNet is taken ("),

@@ -38,7 +38,8 @@ def __getattr__(name: str) -> Any:
     from fc2conv.architectures import ARCHITECTURES  # no torch yet, for a name that does not exist
     from fc2conv.architectures.plugins import load_installed
 
-    load_installed()
+    if name[0].isupper():  # a class, perhaps of another package; a module of ours is asked for here, too
+        load_installed()
     if name not in {a.name for a in ARCHITECTURES.values()}:
         raise AttributeError(f"module 'fc2conv' has no attribute {name!r}")
     return import_module("fc2conv.training.classes").class_named(name)

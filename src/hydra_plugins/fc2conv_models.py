@@ -1,20 +1,23 @@
 """How Hydra finds model=NAME for each architecture that has no file in conf/model/ (conf/config.yaml names the source).
 
-Hydra imports this file at each start, so it imports what it needs only once that is used.
+Hydra imports this file at each start, so it imports no more than Hydra.
 """
 
 from __future__ import annotations
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
-from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 
-GROUP = "model"
+GROUP, SCHEMA = "model", "schema/model"
 
 
 class Models(ConfigSource):
-    """fc2conv://: model/<family>, the defaults of each registered architecture. It comes after conf/, whose files win.
+    """fc2conv://: `model/NAME` is what compose.register_schema has stored as `schema/model/NAME`. It comes after conf/,
+    whose files win.
 
-    (Nodes in Hydra's ConfigStore would not do: it takes one called as a file for that file's schema.)
+    (Nodes called `model/NAME` in Hydra's ConfigStore would not do: it takes one called as a file for that file's
+    schema. But what is in the store reaches the workers of other launchers.)
     """
 
     @staticmethod
@@ -25,34 +28,23 @@ class Models(ConfigSource):
         return True
 
     def load_config(self, config_path: str) -> ConfigResult:
-        from fc2conv.compose import defaults_of
-
-        family = self._family(config_path)
-        if family not in self._families():
-            raise ConfigLoadError(f"there is no {config_path}")
-        node = defaults_of(family)
+        node = ConfigStore.instance().load(self._stored(config_path)).node
         return ConfigResult(provider=self.provider, path=self.full_path(), config=node, header={"package": None})
 
     def is_group(self, config_path: str) -> bool:
         return config_path.strip("/") in ("", GROUP)
 
     def is_config(self, config_path: str) -> bool:
-        return self._family(config_path) in self._families()
+        return ConfigStore.instance().get_type(self._stored(config_path)) is ObjectType.CONFIG
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        group = config_path.strip("/")
+        group, store = config_path.strip("/"), ConfigStore.instance()
         if group == GROUP and results_filter is not ObjectType.GROUP:
-            return sorted(self._families())
+            stored = store.list(SCHEMA) if store.get_type(SCHEMA) is ObjectType.GROUP else []
+            return sorted(name.removesuffix(".yaml") for name in stored)
         return [GROUP] if group == "" and results_filter is not ObjectType.CONFIG else []
 
-    @staticmethod
-    def _families() -> set[str]:
-        from fc2conv.architectures import ARCHITECTURES
-
-        return set(ARCHITECTURES)
-
-    @staticmethod
-    def _family(config_path: str) -> str:
-        """The family that a path of the group names; "" for other paths."""
+    def _stored(self, config_path: str) -> str:
+        """Where the store has it; "" for paths outside the group."""
         group, _, name = config_path.strip("/").rpartition("/")
-        return name.removesuffix(".yaml") if group == GROUP else ""
+        return f"{SCHEMA}/{self._normalize_file_name(name)}" if group == GROUP and name else ""
