@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import csv
+import inspect
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -564,6 +566,43 @@ def test_tensorboard(case: Case, trainer: Callable[..., Trainer], tmp_path: Path
         scalars = events.Scalars(f"{split}/loss")
         assert [s.step for s in scalars] == [3, 7]
         assert scalars[-1].value == pytest.approx(module.metrics[split]["loss"])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:lightning.pytorch.cli")  # its use of jsonargparse
+def test_lightning_cli(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fields of both configs are options, and the config that it saves repeats the run."""
+    cli = pytest.importorskip("lightning.pytorch.cli")
+    pytest.importorskip("jsonargparse")
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    quiet = ["logger=false", "enable_checkpointing=false", "enable_progress_bar=false", "enable_model_summary=false"]
+    runner = [f"--trainer.{option}" for option in ("accelerator=cpu", "max_epochs=2", *quiet)]
+    model = ["kernel_size=3", "padding=same", "input_shape=[1,12,12]", "classes=3", "optim.lr=0.02", "hidden=[20]"]
+    data = ["name=folder", f"path={image_folder}", f"dir={tmp_path}", "size=12", "train_size=32", "val_size=10"]
+    options = [*(f"--model.{o}" for o in model), *(f"--data.{o}" for o in data), "--data.batch_size=8"]
+    root = f"--trainer.default_root_dir={tmp_path}"
+    done = cli.LightningCLI(LeNet, ImageData, args=["fit", "--seed_everything=3", *runner, *options, root])
+    module = done.model
+    assert type(module) is LeNet
+    assert (module.net.conv1.kernel_size, module.net.conv1.padding, module.lr) == ((3, 3), (1, 1), 0.02)
+    assert [p.shape[0] for p in module.net.parameters() if p.ndim == 2] == [20, 3]
+    assert (done.datamodule.config.train_size, done.trainer.global_step) == (32, 8)
+    assert module.metrics["train"]["n"] == 32
+    again = cli.LightningCLI(
+        LeNet, ImageData, args=["fit", f"--config={tmp_path / 'config.yaml'}"], save_config_callback=None
+    )
+    assert_close(weights(again.model), weights(module), rtol=0, atol=0)
+    torch.manual_seed(3)
+    assert not torch.equal(LeNet(module.config, (1, 12, 12), 3).net.conv1.weight, module.net.conv1.weight)
+
+
+def test_the_signature_of_image_data() -> None:
+    """DataConfig's fields, but for its seed: that of the run has the name."""
+    parameters = inspect.signature(ImageData).parameters
+    assert list(parameters)[:4] == ["config", "seed", "name", "dir"]
+    assert (parameters["batch_size"].default, parameters["batch_size"].annotation) == (128, int)
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    with pytest.raises(TypeError, match="a config or its fields, got both: batch_size"):
+        ImageData({"name": "mnist"}, batch_size=3)
 
 
 class Linear(LightningModule):

@@ -17,6 +17,7 @@ from fc2conv.config.schema import DataConfig
 from fc2conv.data.sources import Images, load, stratified_order
 from fc2conv.data.transforms import Transforms, mixed_seed
 from fc2conv.errors import ConfigError
+from fc2conv.fields import signature_with_fields
 
 Split = Literal["train", "val", "test"]
 EVALUATED = 512 * 28 * 28
@@ -210,3 +211,7 @@ class ImageData(LightningDataModule):
         channels_last. `indices` (B,) are those of the images in the dataset."""
         key = (self.seed, epoch + 1) if split == "train" else (self.config.seed, 0)
         return self.transforms(pixels, indices, split, *key)
+
+
+# so that help(), editors and LightningCLI know the fields
+ImageData.__init__.__signature__ = signature_with_fields(ImageData.__init__, DataConfig)  # type: ignore[attr-defined]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
 from fc2conv.architectures.registry import Architecture
+from fc2conv.fields import signature_with_fields
 from fc2conv.training.classifier import Classifier
 
 
@@ -37,7 +37,7 @@ def _made(architecture: Architecture) -> type[Classifier]:
         Classifier.__init__(self, *args, **more)
 
     init: Any = __init__
-    init.__signature__ = _signature(architecture)
+    init.__signature__ = signature_with_fields(Classifier.__init__, architecture.config)
     body: dict[str, Any] = {
         "__doc__": _doc(architecture),
         "__module__": "fc2conv",  # where pickle finds it again
@@ -53,16 +53,6 @@ def _made(architecture: Architecture) -> type[Classifier]:
         loss.__doc__ = own.__doc__
         body["loss"] = loss
     return type(architecture.name, (Classifier,), body)
-
-
-def _signature(architecture: Architecture) -> inspect.Signature:
-    """Of Classifier, with the config's fields in place of **fields."""
-    general = inspect.signature(Classifier.__init__, eval_str=True)
-    mine = inspect.signature(architecture.config, eval_str=True).parameters
-    names = [f.name for f in fields(architecture.config) if f.name != "family"]
-    given = [p for p in general.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    own = [mine[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in names]
-    return inspect.Signature([*given, *own])
 
 
 def _doc(architecture: Architecture) -> str:
