@@ -31,7 +31,8 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from fc2conv import Classifier, ImageData, LeNet
+from fc2conv import Classifier, ImageData, LeNet, LeNet5
+from fc2conv.architectures.lenet5 import LeNet5Config
 from fc2conv.errors import ConfigError, NonFiniteLoss
 
 pytestmark = [
@@ -175,6 +176,16 @@ def test_a_step_returns_the_mean_loss_of_its_batch(case: Case) -> None:
     found = torch.autograd.grad(loss, list(module.parameters()))
     for a, b in zip(found, torch.autograd.grad(expected, list(module.parameters())), strict=True):
         assert_close(a, b)
+
+
+def test_an_architectures_own_loss_counts_by_whatever_class() -> None:
+    """LeNet-5's (LeCun et al. 1998, equation 9): y_D + log(e^-j + sum over i of e^-y_i), here for distances y of 1 to 3
+    and a margin j of 2."""
+    config = LeNet5Config(garbage=2.0)
+    outputs = -torch.tensor([[1.0, 2.0, 3.0]])
+    expected = 2 + math.log(math.exp(-2) + sum(math.exp(-y) for y in (1, 2, 3)))
+    for module in (Classifier(config), LeNet5(config), LeNet5(garbage=2.0)):
+        assert module.loss(outputs, torch.tensor([1])).item() == pytest.approx(expected)
 
 
 def test_lightning_makes_the_steps_and_calls_the_hooks(case: Case, trainer: Callable[..., Trainer]) -> None:

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
+from torch.testing import assert_close
 
 from fc2conv import ImageData, LeNet
 from fc2conv.errors import Interrupted
@@ -47,12 +48,11 @@ def images(image_folder: Path) -> Images:
     return Images(image_folder)
 
 
-def module() -> LeNet:
+def module(dropout: float = 0.3) -> LeNet:
     torch.manual_seed(0)
     optim = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "schedule": "onecycle"}
-    return LeNet(
-        kernel_size=3, padding="same", activation="relu", dropout=0.3, input_shape=(1, 12, 12), classes=3, optim=optim
-    )
+    options: dict[str, Any] = {"kernel_size": 3, "padding": "same", "activation": "relu", "dropout": dropout}
+    return LeNet(**options, input_shape=(1, 12, 12), classes=3, optim=optim)
 
 
 def trainer(*callbacks: Callback, **settings: Any) -> Trainer:
@@ -164,7 +164,7 @@ def test_a_signal_waits_for_the_step_and_the_validation(at: int, images: Images,
     assert same(resumed.state_dict(), whole.state_dict())
 
 
-RANKS = """
+COMMON = """
 import sys
 from pathlib import Path
 import torch
@@ -175,6 +175,8 @@ from test_resume import Images, module, same, trainer
 torch.set_num_threads(1)
 images, kept = Images(Path(sys.argv[2])), Path(sys.argv[3])
 settings = {"max_epochs": 2, "strategy": "ddp", "devices": 2}
+"""
+RESUME = """
 whole = module()
 first = trainer(ModelCheckpoint(kept, every_n_train_steps=1, save_top_k=-1), **settings)
 first.fit(whole, datamodule=images.data())
@@ -193,13 +195,48 @@ print("as good as", len(list(kept.iterdir())))
 """
 
 
-@pytest.mark.slow
-def test_two_ranks_from_every_checkpoint(images: Images, tmp_path: Path) -> None:
-    images.data().setup()  # or both ranks would read the folder
+LEARN = """
+learned = module(dropout=0)
+runner = trainer(enable_checkpointing=False, **settings)
+runner.fit(learned, datamodule=images.data())
+runner.test(learned, datamodule=images.data(), verbose=False)
+if runner.global_rank == 0:
+    torch.save([learned.state_dict(), learned.metrics, learned.confusion], kept)
+"""
+
+
+def on_two_ranks(script: str, images: Images, kept: Path) -> str:
+    """What `script` prints on both."""
+    images.data().setup()  # or both would read the folder
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", sys.executable]
-    arguments = ["-c", RANKS, str(Path(__file__).parent), str(images.folder), str(tmp_path / "kept")]
     done = subprocess.run(
-        [*launcher, *arguments], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+        [*launcher, "-c", COMMON + script, str(Path(__file__).parent), str(images.folder), str(kept)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("as good as 8") == 2
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_two_ranks_from_every_checkpoint(images: Images, tmp_path: Path) -> None:
+    assert on_two_ranks(RESUME, images, tmp_path / "kept").count("as good as 8") == 2
+
+
+@pytest.mark.slow
+def test_two_ranks_learn_what_one_learns(images: Images, tmp_path: Path) -> None:
+    """Batches of 8, 8, 7 and 7 images: one rank has 4 of the last, the other 3, and each image counts the same."""
+    on_two_ranks(LEARN, images, tmp_path / "learned.pt")
+    weights, metrics, confusion = torch.load(tmp_path / "learned.pt", weights_only=True)
+    alone = module(dropout=0)
+    trainer(enable_checkpointing=False, max_epochs=2).fit(alone, datamodule=images.data())
+    assert_close(weights, dict(alone.state_dict()), rtol=1e-4, atol=1e-6)
+    assert metrics["train"] == pytest.approx(alone.metrics["train"], rel=1e-5)
+    # the same weights: the same figures to the last digit, but for the convolutions' rounding of other batch sizes
+    alone.load_state_dict(weights)
+    trainer(enable_checkpointing=False).test(alone, datamodule=images.data(), verbose=False)
+    assert (metrics["test"]["acc"], metrics["test"]["n"]) == (alone.metrics["test"]["acc"], 12)
+    assert metrics["test"]["loss"] == pytest.approx(alone.metrics["test"]["loss"], abs=1e-7)
+    assert torch.equal(confusion, alone.confusion)

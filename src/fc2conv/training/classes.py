@@ -6,8 +6,6 @@ import inspect
 from functools import cache
 from typing import Any
 
-from torch import Tensor
-
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
 from fc2conv.architectures.registry import Architecture
 from fc2conv.fields import signature_with_fields
@@ -44,14 +42,6 @@ def _made(architecture: Architecture) -> type[Classifier]:
         "__init__": init,
         "config_class": architecture.config,
     }
-    if architecture.loss is not None:
-        own = architecture.loss
-
-        def loss(self: Classifier, outputs: Tensor, labels: Tensor) -> Tensor:
-            return own(self.config, outputs, labels)
-
-        loss.__doc__ = own.__doc__
-        body["loss"] = loss
     return type(architecture.name, (Classifier,), body)
 
 

@@ -14,7 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from fc2conv.architectures import ModelConfig, plan
+from fc2conv.architectures import ARCHITECTURES, ModelConfig, plan
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.parsing import parse, parse_model
 from fc2conv.config.schema import OptimConfig, plain
@@ -140,7 +140,10 @@ class Classifier(LightningModule):
         return cast(Tensor, self.net(x))
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each image: (B, classes), (B,) -> (B,). Cross-entropy in nats."""
+        """Loss of each image: (B, classes), (B,) -> (B,). The architecture's own, or else cross-entropy in nats."""
+        own = ARCHITECTURES[self.config.family].loss
+        if own is not None:
+            return own(self.config, outputs, labels)
         smoothing = self.optim.label_smoothing if self.training else 0.0
         return F.cross_entropy(outputs, labels, reduction="none", label_smoothing=smoothing)
 
