@@ -233,12 +233,15 @@ def module_labels(case: Case, epoch: int) -> list[Tensor]:
 def test_dropout_follows_the_batch(trainer: Callable[..., Trainer]) -> None:
     case = Case(Stripes, {"dropout": 0.5}, (20, 30))
     module = case.module()
-    trainer(max_steps=1).fit(module, datamodule=case.data())
+    runner = trainer(max_steps=1)
+    runner.fit(module, datamodule=case.data())
     module.train()
     batch = next(iter(case.data().train_dataloader()))
     first, again, other = (module.training_step(batch, at).item() for at in (3, 3, 4))
     assert first == again
     assert first != other
+    runner.fit_loop.epoch_progress.current.completed += 1
+    assert module.training_step(batch, 3).item() not in (first, other)
 
 
 # ------------------------------------------------------------------------------------------------------------ callbacks
@@ -391,6 +394,15 @@ def test_a_schedule_ends_with_the_run(
     assert watch.rates == pytest.approx(one_cycle(steps) if schedule == "onecycle" else cosine(steps), abs=1e-12)
     if schedule == "onecycle":
         assert watch.rates[-1] == pytest.approx(LR / 25e4)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_run_too_short_to_warm_up(steps: int, case: Case, trainer: Callable[..., Trainer]) -> None:
+    """The first step has the whole rate."""
+    watch = Watch()
+    trainer(watch, max_steps=steps).fit(case.module(optim={"schedule": "onecycle"}), datamodule=case.data())
+    down = [(1 + math.cos(math.pi * i / max(steps - 1, 1))) / 2 for i in range(steps)]
+    assert watch.rates == pytest.approx([LR / 25e4 + (LR - LR / 25e4) * share for share in down])
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
