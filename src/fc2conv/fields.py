@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
 from typing import Any
 
 from fc2conv.errors import ConfigError
@@ -38,3 +41,17 @@ def per_layer(key: str, value: Any, n: int, layers: str) -> list[Any]:
         f"one value, or at most one for each of the {n} {layers}",
     )
     return [*value, *[value[-1]] * (n - len(value))] if value else []
+
+
+def signature_with_fields(function: Callable[..., Any], config: type[Any]) -> inspect.Signature:
+    """Of `function`, which takes the fields of the dataclass `config` as **fields: with each by its name instead."""
+    general = inspect.signature(function, eval_str=True)
+    mine = inspect.signature(config, eval_str=True).parameters
+    given = [p for p in general.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    taken = {p.name for p in given} | {"family"}
+    own = []
+    for field in fields(config):
+        if field.name not in taken:
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            own.append(mine[field.name].replace(kind=inspect.Parameter.KEYWORD_ONLY, default=default))
+    return inspect.Signature([*given, *own])

@@ -17,6 +17,7 @@ from fc2conv.config.schema import DataConfig
 from fc2conv.data.sources import Images, load, stratified_order
 from fc2conv.data.transforms import Transforms, mixed_seed
 from fc2conv.errors import ConfigError
+from fc2conv.fields import signature_with_fields
 
 Split = Literal["train", "val", "test"]
 EVALUATED = 512 * 28 * 28
@@ -61,7 +62,7 @@ class Batches:
         self.images, self.labels, self.indices = dataset
         self.batches = -(-len(self.indices) // batch_size)
         self.transform, self.order, self.epoch, self.place = transform, order, epoch, place
-        self.start = self.next = 0
+        self.at = self.resumed = (0, 0)
 
     def __len__(self) -> int:
         return self.batches
@@ -72,11 +73,13 @@ class Batches:
             generator = torch.Generator().manual_seed(self.order(epoch))
             indices = indices[torch.randperm(len(indices), generator=generator)]
         labels = self.labels.index_select(0, indices).long().tensor_split(self.batches)
-        start, self.start = self.start, 0
+        (stopped_in, start), self.resumed = self.resumed, (0, 0)
+        if epoch != stopped_in:  # the trainer may have ended an epoch early: limit_train_batches, overfit_batches
+            start = 0
         for at, chosen in enumerate(indices.tensor_split(self.batches)):
             if at < start:
                 continue
-            self.next = at + 1
+            self.at = epoch, at + 1
             mine, known = chosen, labels[at]
             if place.world_size > 1:
                 mine, known = (t.tensor_split(place.world_size)[place.rank] for t in (mine, known))
@@ -86,11 +89,11 @@ class Batches:
             yield self.transform(pixels, mine, epoch), known
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of this epoch have been dealt; Lightning stores it in checkpoints."""
-        return {"next": self.next}
+        """How many batches of which epoch have been dealt; Lightning stores it in checkpoints."""
+        return dict(zip(("epoch", "next"), self.at, strict=True))
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        self.start = self.next = state["next"] % self.batches
+        self.at = self.resumed = (state["epoch"], state["next"] % self.batches)
 
 
 class ImageData(LightningDataModule):
@@ -208,3 +211,7 @@ class ImageData(LightningDataModule):
         channels_last. `indices` (B,) are those of the images in the dataset."""
         key = (self.seed, epoch + 1) if split == "train" else (self.config.seed, 0)
         return self.transforms(pixels, indices, split, *key)
+
+
+# so that help(), editors and LightningCLI know the fields
+ImageData.__init__.__signature__ = signature_with_fields(ImageData.__init__, DataConfig)  # type: ignore[attr-defined]

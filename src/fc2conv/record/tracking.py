@@ -43,6 +43,9 @@ class Tracker(WandbLogger):
             _say(f"W&B failed to {what} ({type(error).__name__}: {error}); the run goes on without it", error=True)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """An epoch's metrics get the numbers that metrics.csv has: Lightning counts epochs and steps from 0."""
+        if step is not None and not any(name.startswith("test/") for name in metrics):
+            metrics, step = {**metrics, "epoch": metrics["epoch"] + 1}, step + 1
         self.guarded("log", lambda: super(Tracker, self).log_metrics(metrics, step))
 
     def images(self, weight: Tensor | None, confusion: Tensor, classes: list[str]) -> None:

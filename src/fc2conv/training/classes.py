@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any
-
-from torch import Tensor
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
 from fc2conv.architectures.plugins import load_installed
 from fc2conv.architectures.registry import Architecture
+from fc2conv.fields import signature_with_fields
 from fc2conv.training.classifier import Classifier
 
 
@@ -39,38 +37,14 @@ def _made(architecture: Architecture) -> type[Classifier]:
         Classifier.__init__(self, *args, **more)
 
     init: Any = __init__
-    init.__signature__ = _signature(architecture)
+    init.__signature__ = signature_with_fields(Classifier.__init__, architecture.config)
     body: dict[str, Any] = {
         "__doc__": _doc(architecture),
         "__module__": "fc2conv",  # where pickle finds it again
         "__init__": init,
         "config_class": architecture.config,
     }
-    if architecture.loss is not None:
-        own = architecture.loss
-
-        def loss(self: Classifier, outputs: Tensor, labels: Tensor) -> Tensor:
-            return own(self.config, outputs, labels)
-
-        loss.__doc__ = own.__doc__
-        body["loss"] = loss
     return type(architecture.name, (Classifier,), body)
-
-
-def _signature(architecture: Architecture) -> inspect.Signature:
-    """Of Classifier, with the config's fields in place of **fields."""
-    general = inspect.signature(Classifier.__init__, eval_str=True)
-    mine = inspect.signature(architecture.config, eval_str=True).parameters
-    own = []
-    for field in fields(architecture.config):
-        if field.name == "family":
-            continue
-        parameter = mine[field.name].replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        if field.default_factory is not MISSING:
-            parameter = parameter.replace(default=field.default_factory())
-        own.append(parameter)
-    given = [p for p in general.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    return inspect.Signature([*given, *own])
 
 
 def _doc(architecture: Architecture) -> str:

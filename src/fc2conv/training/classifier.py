@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, cast
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -173,7 +174,10 @@ class Classifier(LightningModule):
         return cast(Tensor, self.net(x))
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each image: (B, classes), (B,) -> (B,). Cross-entropy in nats."""
+        """Loss of each image: (B, classes), (B,) -> (B,). The architecture's own, or else cross-entropy in nats."""
+        own = ARCHITECTURES[self.config.family].loss
+        if own is not None:
+            return own(self.config, outputs, labels)
         smoothing = self.optim.label_smoothing if self.training else 0.0
         return F.cross_entropy(outputs, labels, reduction="none", label_smoothing=smoothing)
 
@@ -187,6 +191,8 @@ class Classifier(LightningModule):
         total = self.loss(outputs, labels).sum()
         if total.device.type == "cpu" or batch_idx % CHECK_EVERY == 0:
             self._check_finite("training", total.item())
+        if batch_idx == 0:  # a run that was given up within an epoch may have left something
+            self.train_totals.reset()
         self.train_totals.update(total.detach(), (outputs.detach().argmax(1) == labels).sum(), len(labels))
         return total / self._loss_divisor(len(labels))
 
@@ -207,7 +213,7 @@ class Classifier(LightningModule):
         return cast(Tensor, self.trainer.strategy.reduce(count, reduce_op="sum")).item() / world_size
 
     def _check_finite(self, what: str, loss: float) -> None:
-        if not math.isfinite(loss):
+        if self._trainer is not None and not math.isfinite(loss):
             lr = self.trainer.optimizers[0].param_groups[0]["lr"]
             raise NonFiniteLoss(
                 f"the {what} loss became {loss} at step {self.global_step} with learning rate {lr:.3g}; "
@@ -257,12 +263,10 @@ class Classifier(LightningModule):
             return
         values = metric.compute()
         metric.reset()
-        if split != "test":
+        if self.trainer.state.fn == TrainerFn.FITTING:
             self._check_finite({"train": "training", "val": "validation"}[split], values["loss"])
         self.metrics[split] = values
-        # Lightning counts epochs from 0 here, and metrics.csv from 1; a validation's step would be the one before
-        at = {"epoch": float(self.current_epoch + (split != "test")), "step": float(self.global_step)}
-        self.log_dict({f"{split}/{k}": float(v) for k, v in values.items()} | at, sync_dist=True)
+        self.log_dict({f"{split}/{k}": float(v) for k, v in values.items()}, sync_dist=True)
 
     # ------------------------------------------------------------------------------------------ checkpoints, optimiser
 
@@ -272,10 +276,11 @@ class Classifier(LightningModule):
         checkpoint["train_totals"] = {k: reduce(v, reduce_op="sum") for k, v in self.train_totals.sums().items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.train_totals.reset()
         sums = checkpoint.get("train_totals")
-        if sums and self.global_rank == 0 and sums["n"] > 0:  # they are those of all ranks
-            self.train_totals.reset()
-            self.train_totals.update(**sums)
+        if sums and sums["n"] > 0:  # they are those of all ranks, and the first one takes them
+            share = float(self.global_rank == 0)
+            self.train_totals.update(**{k: (v * share).to(v.dtype) for k, v in sums.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         o = self.optim

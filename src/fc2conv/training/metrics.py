@@ -37,9 +37,10 @@ class Totals(Metric):
 
     def update(self, losses: Tensor, correct: Tensor, n: int | Tensor) -> None:
         """Add `n` images, `correct` of them predicted rightly; losses in nats: one an image (n,), or one sum ()."""
-        self.loss.add_((losses.to(SUM_DTYPE) / LOSS_UNIT).round().sum())
-        self.correct.add_(correct)
-        self.n.add_(n)
+        # not in place: after a reset in inference mode (Trainer.validate) training could not write to it
+        self.loss = self.loss + (losses.to(SUM_DTYPE) / LOSS_UNIT).round().sum()
+        self.correct = self.correct + correct
+        self.n = self.n + n
 
     def compute(self) -> dict[str, float]:
         """{loss, acc, n}; loss and acc are means over the n images."""
@@ -68,7 +69,7 @@ class Confusion(Metric):
     def update(self, outputs: Tensor, labels: Tensor) -> None:
         """Add a batch: outputs (B, classes), labels (B,)."""
         cells = labels * len(self.counts) + outputs.argmax(1)
-        self.counts.add_(cells.bincount(minlength=self.counts.numel()).view_as(self.counts))
+        self.counts = self.counts + cells.bincount(minlength=self.counts.numel()).view_as(self.counts)
 
     def compute(self) -> Tensor:
         """(classes, classes)"""

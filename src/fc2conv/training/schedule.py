@@ -53,9 +53,9 @@ def span_of(trainer: Trainer, step: int) -> Span:
     ends: list[float] = []
     if trainer.max_steps >= 0:
         ends.append(trainer.max_steps)
-    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0 and math.isfinite(trainer.num_training_batches):
         ends.append(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
-    if ends and math.isfinite(min(ends)):
+    if ends:
         return step, min(ends), 1.0
     timer = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
     if timer is None or (left := timer.time_remaining()) is None:
@@ -89,7 +89,9 @@ class Schedule(LRScheduler):
         """The run's length is known: set the rate of the first step accordingly."""
         self.begun = True
         if self.last_epoch == 0:
-            for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            rates = self.get_lr()
+            self._last_lr = [*rates]
+            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
