@@ -259,7 +259,7 @@ register({name}Config, lambda config, classes: [Flatten("flatten"), Linear("outp
         ("x = 1", "registers no architecture; it should call register(...)"),
         ("def f(:", "line 1: SyntaxError: invalid syntax"),
         ("x = 1\n\nx.y", "line 3: AttributeError: 'int' object has no attribute 'y'"),
-        (CONFIG.format(name="Mine", family="mine", default=" = 1") + "1 / 0", "line 12: ZeroDivisionError"),
+        (CONFIG.format(name="Mine", family="mine", default=" = 1") + "1 / 0", "line 13: ZeroDivisionError"),
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
         (CONFIG.format(name="Mine", family="lenet", default=" = 1"), "MineConfig: the family lenet is taken ("),
         (CONFIG.format(name="LeNet", family="mine", default=" = 1"), "LeNetConfig: the name LeNet is taken ("),
@@ -330,6 +330,12 @@ def test_an_installed_package_needs_no_plugins(tmp_path: Path, monkeypatch: pyte
     done = call("model=their", "task=plan", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "7,850" in done.stdout
+    (tmp_path / "their_nets.py").write_text("1 / 0")
+    broken = call("model=lenet", "task=plan", PYTHONPATH=str(tmp_path))
+    message = "plugins: their_nets: ZeroDivisionError: division by zero; it is an entry point of their-nets: "
+    assert (broken.returncode, broken.stderr) == (2, f"{message}correct or uninstall that\n")
+
+    (tmp_path / "their_nets.py").write_text(CONFIG.format(name="Their", family="their", default=" = 1"))
     monkeypatch.syspath_prepend(tmp_path)
     load_installed.cache_clear()
     try:

@@ -52,7 +52,13 @@ def load_installed() -> None:
     Raises:
         ConfigError: as `load`
     """
-    load(entry.module for entry in entry_points(group=GROUP))
+    for entry in entry_points(group=GROUP):
+        try:
+            load([entry.module])
+        except ConfigError as error:
+            package = entry.dist.name if entry.dist else "a package"
+            what = f"{error}; it is an entry point of {package}: correct or uninstall that"
+            raise ConfigError("", what) from error
 
 
 def from_file(file: str) -> ModuleType:
