@@ -11,9 +11,9 @@ from random import Random
 
 import pytest
 import torch
+from speed.networks import gradients
 from torch import Tensor, nn
 from torch.testing import assert_close
-from weighted import gradients
 
 from fc2conv.speed import accelerate
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from speed.networks import gradients
 from torch import Tensor, nn
 from torch.testing import assert_close
-from weighted import gradients
 
 from fc2conv.speed import accelerate, kernels
 
@@ -342,6 +342,20 @@ def test_the_number_of_threads_does_not_matter() -> None:
     torch.set_num_threads(1)
     for a, b in zip(*results, strict=True):
         assert torch.equal(a, b)
+
+
+def test_threads_do_not_share_their_memory() -> None:
+    """Tried some times, with more to do, since threads that get no core at once work one after the other."""
+    start, _ = stages(6, nn.MaxPool2d(2), nn.Conv2d(1, 6, 5, bias=False))
+    x = torch.randn(256, 1, 28, 28)
+    out = start(x)
+    wanted = [out, *gradients(out, *start.parameters())]
+    torch.set_num_threads(2)
+    for _ in range(20):
+        out = start(x)
+        for a, b in zip([out, *gradients(out, *start.parameters())], wanted, strict=True):
+            assert torch.equal(a, b)
+    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("wrong", ["channels", "maps", "dtype"])

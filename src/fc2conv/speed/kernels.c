@@ -1,8 +1,9 @@
 /* What a step of a small network spends most time in, on the CPU, in one pass each instead of torch's many.
 
-   Images are float32 and channels_last: a pixel's channels lie side by side. Loops over channels are written so that the
-   compiler makes vector instructions of them; images are shared out among the threads. kernels.py calls these functions
-   and says what they compute; it goes without them where there was no compiler. They return whether memory was enough.
+   Images are float32 and channels_last: a pixel's channels lie side by side. Loops over channels are written so that
+   the compiler makes vector instructions of them; images are shared out among the threads. kernels.py calls these
+   functions and says what they compute; it goes without them where there was no compiler. They return whether memory
+   was enough.
 
    The file is compiled twice, with AVX2 and with AVX-512 instructions; kernels.py loads the library that the processor
    can run. With the instructions of older processors all this is slower than torch, so no library is made for them. */
@@ -49,7 +50,7 @@ typedef struct {
   ptrdiff_t images, rows, columns, channels;
 } Windows;
 
-/* ------------------------------------------------------------------------------------------- what a batch norm needs */
+/* ------------------------------------------------------------------------------------------ what a batch norm needs */
 
 /* Sum over the images of number `at` of the `count` that each has; those of `lanes` images lie interleaved. */
 static double total(const float *sums, ptrdiff_t images, ptrdiff_t lanes, ptrdiff_t count, ptrdiff_t at) {
@@ -111,7 +112,7 @@ static void signs(ptrdiff_t channels, const float *weight, float *sign) {
   for (ptrdiff_t c = 0; c < channels; c++) sign[c] = (float)((weight[c] > 0) - (weight[c] < 0));
 }
 
-/* ------------------------------------------------------------------------------------- batch norm, 2x2 maximum, ReLU */
+/* ------------------------------------------------------------------------------------ batch norm, 2x2 maximum, ReLU */
 
 /* The first of each window's four pixels whose product with `sign` is largest, and for each channel the sum of all
    pixels less `origin`, and of the squares of these. In training, where one pixel that is not finite makes NAN of its
@@ -604,8 +605,8 @@ typedef struct {
 enum { TILE = 5 /* neighbours whose sums fit in the registers */ };
 
 /* Add to a row of dx what `count` neighbours of the output above it give, from the kernel's rows first to last. A pixel
-   gives its kernel row as one run of columns * channels numbers, filled up to `run`; what the filling gives is left out,
-   since it would be NAN for a gradient that is not finite. */
+   gives its kernel row as one run of columns * channels numbers, filled up to `run`; what the filling gives is left
+   out, since it would be NAN for a gradient that is not finite. */
 INLINE void add_neighbours(const ptrdiff_t count, const Convolution *conv, ptrdiff_t run, ptrdiff_t first,
                            ptrdiff_t last, const float *restrict dy, const float *restrict weight,
                            float *restrict dx) {
