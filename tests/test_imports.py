@@ -45,7 +45,8 @@ USES_TORCH = {"record.tracking", "sweep.warm"}
 
 
 def imports(path: Path, everywhere: bool = True) -> set[str]:
-    """Every name that the file imports, dotted: `from a.b import c` is a.b and a.b.c.
+    """Every name that the file imports, dotted: `from a.b import c` is a.b and a.b.c, or the latter alone if it is one
+    of our modules.
 
     Args:
         everywhere: in functions, too; else at the top only, but for what type checkers alone read
@@ -58,10 +59,14 @@ def imports(path: Path, everywhere: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}:{node.lineno}: imports are written in full, so that they can be found"
             assert node.module is not None
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in names if name.removeprefix("fc2conv.") in FILES}
+            found |= names if names == modules else {node.module, *names}
     return found
 
 
+NAMESAKE = {"sweep": {"api"}}
+"""The room and the function have one name: the room, when it is called, calls the function."""
 IMPORTS = {name: imports(path) for name, path in FILES.items()}
 
 
@@ -76,7 +81,8 @@ def room(module: str) -> str:
 
 def known(name: str) -> set[str]:
     """Our modules that a module imports, wherever in its file."""
-    return {i.removeprefix("fc2conv.") for i in IMPORTS[name]} & (set(FILES) - {name, "__init__"})
+    found = {i.removeprefix("fc2conv.") for i in IMPORTS[name]} & (set(FILES) - {name, "__init__"})
+    return found - NAMESAKE.get(name, set())
 
 
 def reachable(start: str) -> set[str]:

@@ -19,7 +19,8 @@ import yaml
 from torch import nn
 
 import fc2conv
-from fc2conv.architectures import ARCHITECTURES, Layer, plugins
+from fc2conv.architectures import ARCHITECTURES, Layer
+from fc2conv.architectures.files import PREFIX
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.module import ModuleConfig
 from fc2conv.architectures.plugins import load, load_installed
@@ -55,7 +56,7 @@ def _registry() -> Iterator[None]:
     ARCHITECTURES.clear()
     ARCHITECTURES.update(before)
     for name in set(sys.modules) - modules:
-        if name.startswith(plugins.PREFIX):
+        if name.startswith(PREFIX):
             del sys.modules[name]
 
 
@@ -216,7 +217,7 @@ def test_a_checkpoint_loads_what_it_is_allowed_to(my_nets: Path, tmp_path: Path)
     torch.save({"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}, path)
     assert type(Classifier.load(path)) is type(module)
     del ARCHITECTURES["strided"]
-    for name in [n for n in sys.modules if n.startswith(plugins.PREFIX)]:
+    for name in [n for n in sys.modules if n.startswith(PREFIX)]:
         del sys.modules[name]
     with pytest.raises(ConfigError, match=r"holds a strided, .*load\(\.\.\., allow=\['my_nets\.py'\]\)"):
         Classifier.load(path)

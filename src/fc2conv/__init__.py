@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
         load_installed()
     if name not in {a.name for a in ARCHITECTURES.values()}:
         raise AttributeError(f"module 'fc2conv' has no attribute {name!r}")
-    return import_module("fc2conv.training.classes").class_named(name)
+    return import_module("fc2conv.training.classifier").class_named(name)
 
 
 def __dir__() -> list[str]:

@@ -16,8 +16,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fc2conv.architectures import Layer, plan
+from fc2conv.architectures.files import PREFIX
 from fc2conv.architectures.module import ModuleConfig
-from fc2conv.architectures.plugins import PREFIX
 from fc2conv.architectures.registry import source_of
 from fc2conv.architectures.trace import Geometry, trace
 from fc2conv.errors import ConfigError, GeometryError

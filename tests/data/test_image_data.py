@@ -372,9 +372,9 @@ def test_goes_on_in_the_middle_of_an_epoch(done: int, world_size: int) -> None:
 
 def test_state_of_a_new_and_of_a_resumed_epoch() -> None:
     [batches] = dealt(50, 16, seed=0)
-    assert batches.state_dict() == {"next": 0}
-    batches.load_state_dict({"next": 3})
-    assert batches.state_dict() == {"next": 3}  # stopped again before its first batch
+    assert batches.state_dict() == {"epoch": 0, "next": 0}
+    batches.load_state_dict({"epoch": 0, "next": 3})
+    assert batches.state_dict() == {"epoch": 0, "next": 3}  # stopped again before its first batch
     assert len(list(batches)) == 1
 
 

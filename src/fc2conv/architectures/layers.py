@@ -23,10 +23,14 @@ Norm = Literal["none", "batch", "layer"]
 Init = Literal["torch", "xavier"]
 
 
-def _slide(layer: str, what: str, size: Pair, window: Pair, stride: int, hint: str, key: str = "model") -> Pair:
-    """Positions of a window of `window` pixels that moves by `stride` over `size` pixels (padding included)."""
+def _positions(size: Pair, window: Pair, stride: int, misfit: GeometryError) -> Pair:
+    """Of a window of `window` pixels that moves by `stride` over `size` pixels (padding included).
+
+    Raises:
+        `misfit`, if the window is larger than that
+    """
     if window[0] > size[0] or window[1] > size[1]:
-        raise GeometryError(layer, f"{what}; {hint}", key)
+        raise misfit
     return (size[0] - window[0]) // stride + 1, (size[1] - window[1]) // stride + 1
 
 
@@ -81,8 +85,8 @@ class Conv(Layer):
         what = f"kernel {spelled} does not fit the {size[0]}x{size[1]} input it gets"
         if any(sum(p) for p in self.pads):
             what += f" (padded to {padded[0]}x{padded[1]})"
-        hint = "use padding or a smaller kernel"
-        height, width = _slide(self.name, what, padded, extent, self.stride, hint, "model.kernel_size")  # type: ignore[arg-type]
+        misfit = GeometryError(self.name, f"{what}; use padding or a smaller kernel", "model.kernel_size")
+        height, width = _positions(padded, extent, self.stride, misfit)  # type: ignore[arg-type]
         return self.maps(channels), height, width
 
     def maps(self, channels: int) -> int:
@@ -229,7 +233,8 @@ class PoolLayer(Layer):
         channels, height, width = image(shape, self.name)
         what = f"window {self.size} does not fit the {height}x{width} input it gets"
         hint = "use padding, or fewer poolings (model.pool_after)"
-        size = _slide(self.name, what, (height, width), (self.size, self.size), self.stride, hint, "model.pool_after")
+        misfit = GeometryError(self.name, f"{what}; {hint}", "model.pool_after")
+        size = _positions((height, width), (self.size, self.size), self.stride, misfit)
         return channels, *size
 
     def window(self, shape: Shape) -> tuple[int, int]:

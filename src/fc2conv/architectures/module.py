@@ -16,8 +16,8 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fc2conv.architectures.plugins import from_file
-from fc2conv.architectures.registry import ModelConfig, register, sha256
+from fc2conv.architectures.files import from_file, sha256
+from fc2conv.architectures.registry import ModelConfig, register
 from fc2conv.architectures.trace import Geometry, Layer, Row, Shape
 from fc2conv.errors import ConfigError, GeometryError
 
@@ -255,4 +255,4 @@ def _contiguous(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return (images.reshape(len(images), -1).view(images.shape), *others)
 
 
-register(ModuleConfig, plan=plan, net=net)
+register(ModuleConfig, plan=plan, net=net, source=source)

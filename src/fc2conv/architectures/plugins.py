@@ -5,24 +5,19 @@ A plugin is what the files beside this one are: it imports no torch at its top, 
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
-import sys
 import traceback
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 
-from fc2conv.architectures.registry import ARCHITECTURES, sha256
+from fc2conv.architectures.files import from_file
+from fc2conv.architectures.registry import ARCHITECTURES
 from fc2conv.errors import ConfigError
 
 GROUP = "fc2conv.architectures"
 """Entry points whose modules are plugins."""
-PREFIX = "fc2conv_plugin_"
-"""How the modules of files are called."""
 
 
 def load(plugins: Iterable[str]) -> None:
@@ -59,32 +54,6 @@ def load_installed() -> None:
             package = entry.dist.name if entry.dist else "a package"
             what = f"{error}; it is an entry point of {package}: correct or uninstall that"
             raise ConfigError("", what) from error
-
-
-def from_file(file: str) -> ModuleType:
-    """The module in `file`, executed once, under a name of its own.
-
-    Raises:
-        FileNotFoundError, and whatever it raises
-    """
-    path = Path(file).resolve()
-    if not path.is_file():
-        raise FileNotFoundError("there is no such file")
-    name = f"{PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sha256(path)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _reason(plugin: str, error: Exception) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fc2conv.architectures.files import PREFIX, from_file, sha256
 from fc2conv.architectures.layers import pool_first
 from fc2conv.architectures.trace import Geometry, Layer, Shape, trace
 from fc2conv.errors import ConfigError
@@ -33,9 +33,7 @@ class ModelConfig:
 
 def _unpickled(origin: str | None, values: dict[str, Any]) -> ModelConfig:
     if origin is not None and values["family"] not in ARCHITECTURES:
-        from fc2conv.architectures.plugins import load
-
-        load([origin])
+        from_file(origin) if origin.endswith(".py") else importlib.import_module(origin)
     config: ModelConfig = ARCHITECTURES[values["family"]].config(**values)
     return config
 
@@ -54,6 +52,8 @@ class Architecture:
     """(config, shape, classes) -> what the network costs, where it is not made of `layers`; `net` makes it then."""
     net: Callable[[Any, Geometry], nn.Module] | None = None
     """(config, its plan) -> the network, (B, C, H, W) -> (B, classes)."""
+    source: Callable[[Any], str | None] | None = None
+    """config -> what `source_of` says. None: the hash of the file that registers it."""
 
     @property
     def family(self) -> str:
@@ -76,8 +76,6 @@ class Architecture:
     @property
     def origin(self) -> str:
         """The plugin that registers it: an importable module, or a file."""
-        from fc2conv.architectures.plugins import PREFIX
-
         module = self.config.__module__
         return str(self.file) if module.startswith(PREFIX) or module == "__main__" else module
 
@@ -92,6 +90,7 @@ def register(
     loss: Callable[[Any, Tensor, Tensor], Tensor] | None = None,
     plan: Callable[[Any, Shape, int], Geometry] | None = None,
     net: Callable[[Any, Geometry], nn.Module] | None = None,
+    source: Callable[[Any], str | None] | None = None,
 ) -> None:
     """Make an architecture known by the `family` of its config: `layers`, or `plan` and `net`, as in Architecture.
 
@@ -106,7 +105,7 @@ def register(
         family = str(config().family)
     except TypeError as error:
         raise ConfigError("plugins", f"{name}: each of its fields needs a default ({error})") from None
-    architecture = Architecture(config, layers, loss, plan, net)
+    architecture = Architecture(config, layers, loss, plan, net, source)
     for known in ARCHITECTURES.values():
         if family == known.family or architecture.name == known.name:
             what = f"the family {family}" if family == known.family else f"the name {architecture.name}"
@@ -135,15 +134,7 @@ def plan(config: ModelConfig, shape: Shape, classes: int) -> Geometry:
 def source_of(config: ModelConfig) -> str | None:
     """What else decides the outcome, for an architecture that is not ours: the SHA-256 of its file, or the version of
     its package. None for ours, whose meaning the format number of the identity pins."""
-    if config.family == "module":
-        from fc2conv.architectures.module import source
-
-        return source(config)  # type: ignore[arg-type]
     architecture = ARCHITECTURES[config.family]
+    if architecture.source is not None:
+        return architecture.source(config)
     return None if architecture.built_in else sha256(architecture.file)
-
-
-@cache
-def sha256(file: Path) -> str:
-    """Of a file as this process has it: it is read once."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The architectures as LightningModules: `LeNet(kernel_size=3)`, one class for each that is registered."""
+"""How a registered architecture becomes a class with a name, a signature and an example of its own."""
 
 from __future__ import annotations
 
@@ -6,45 +6,28 @@ import inspect
 from functools import cache
 from typing import Any
 
-from fc2conv.architectures import ARCHITECTURES, ModelConfig
-from fc2conv.architectures.plugins import load_installed
+from lightning.pytorch import LightningModule
+
 from fc2conv.architectures.registry import Architecture
 from fc2conv.fields import signature_with_fields
-from fc2conv.training.classifier import Classifier
-
-
-def class_of(config: ModelConfig) -> type[Classifier]:
-    """The LightningModule of an architecture, by its config."""
-    return _made(ARCHITECTURES[config.family])
-
-
-def class_named(name: str) -> type[Classifier]:
-    """The LightningModule called `name`.
-
-    Raises:
-        AttributeError: no architecture has such a class
-    """
-    load_installed()
-    for architecture in ARCHITECTURES.values():
-        if architecture.name == name:
-            return _made(architecture)
-    raise AttributeError(f"module 'fc2conv' has no attribute {name!r}")
 
 
 @cache
-def _made(architecture: Architecture) -> type[Classifier]:
-    def __init__(self: Classifier, *args: Any, **more: Any) -> None:
-        Classifier.__init__(self, *args, **more)
+def subclass(base: type[LightningModule], architecture: Architecture) -> type[LightningModule]:
+    """A subclass of `base` for the architecture: its name, its config_class, its fields in the signature."""
+
+    def __init__(self: Any, *args: Any, **more: Any) -> None:
+        base.__init__(self, *args, **more)
 
     init: Any = __init__
-    init.__signature__ = signature_with_fields(Classifier.__init__, architecture.config)
+    init.__signature__ = signature_with_fields(base.__init__, architecture.config)
     body: dict[str, Any] = {
         "__doc__": _doc(architecture),
         "__module__": "fc2conv",  # where pickle finds it again
         "__init__": init,
         "config_class": architecture.config,
     }
-    return type(architecture.name, (Classifier,), body)
+    return type(architecture.name, (base,), body)
 
 
 def _doc(architecture: Architecture) -> str:

@@ -16,13 +16,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig, plan
-from fc2conv.architectures.plugins import load
+from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.parsing import parse, parse_model
 from fc2conv.config.schema import OptimConfig, plain
 from fc2conv.data.transforms import mixed_seed
 from fc2conv.errors import ConfigError, NonFiniteLoss
 from fc2conv.nets.build import net_of
+from fc2conv.training.classes import subclass
 from fc2conv.training.metrics import Confusion, Totals
 from fc2conv.training.schedule import Schedule, schedule_for
 
@@ -131,8 +132,6 @@ class Classifier(LightningModule):
         Raises:
             ConfigError: it asks for code that is not allowed
         """
-        from fc2conv.training.classes import class_of
-
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
         hyper = checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY]
         allowed, family = frozenset(allow), hyper["model"]["family"]
@@ -303,3 +302,21 @@ class Classifier(LightningModule):
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def class_of(config: ModelConfig) -> type[Classifier]:
+    """The LightningModule of an architecture, by its config."""
+    return cast(type[Classifier], subclass(Classifier, ARCHITECTURES[config.family]))
+
+
+def class_named(name: str) -> type[Classifier]:
+    """The LightningModule called `name`.
+
+    Raises:
+        AttributeError: no architecture has such a class
+    """
+    load_installed()
+    for architecture in ARCHITECTURES.values():
+        if architecture.name == name:
+            return cast(type[Classifier], subclass(Classifier, architecture))
+    raise AttributeError(f"module 'fc2conv' has no attribute {name!r}")

@@ -32,8 +32,7 @@ from fc2conv.training.callbacks import (
     StopEarly,
     StopOnSignal,
 )
-from fc2conv.training.classes import class_of
-from fc2conv.training.classifier import Classifier
+from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes, cores
 from fc2conv.training.signals import Signals
 
