@@ -58,9 +58,9 @@ def test_counts_that_are_not_known_are_written_as_null(begun: Result, tmp_path: 
 
 
 def test_accuracy_of_each_class() -> None:
-    """Rows are the true classes: 3 of 4, none of 2, and no image at all."""
-    confusion = [[3, 1, 0], [2, 0, 0], [0, 0, 0]]
-    assert per_class(confusion, ["a", "b", "c"]) == {"a": 0.75, "b": 0.0, "c": None}
+    """Rows are the true classes: 3 of 4, 1 of 2, and no image at all."""
+    confusion = [[3, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert per_class(confusion, ["a", "b", "c"]) == {"a": 0.75, "b": 0.5, "c": None}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,9 @@ def test_what_is_no_record_is_damaged(text: str, tmp_path: Path) -> None:
         Result.read(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"status": "fine"}, {"config": [1]}, {"config": None}])
+@pytest.mark.parametrize(
+    "change", [{"status": "fine"}, {"config": [1]}, {"config": None}, {"config": {"lr": 1}, "family": ""}]
+)
 def test_a_record_of_something_else_is_damaged(change: dict[str, Any], begun: Result, tmp_path: Path) -> None:
     begun.write(tmp_path)
     (tmp_path / FILE).write_text(json.dumps(json.loads((tmp_path / FILE).read_text()) | change))

@@ -27,11 +27,11 @@ def first(channels: int = 6, relu: bool = True) -> nn.Sequential:
 
 
 def second(channels: int = 6, relu: bool = True) -> nn.Sequential:
-    net = nn.Sequential(nn.BatchNorm2d(channels), nn.MaxPool2d(2), *[nn.ReLU()] * relu)
+    norm = nn.BatchNorm2d(channels)
     with torch.no_grad():
-        net[0].weight.uniform_(-1.5, 1.5)
-        net[0].bias.normal_()
-    return net
+        norm.weight.uniform_(-1.5, 1.5)
+        norm.bias.normal_()
+    return nn.Sequential(norm, nn.MaxPool2d(2), *[nn.ReLU()] * relu)
 
 
 def third() -> nn.Sequential:
@@ -194,7 +194,7 @@ def test_pairs_of_pixels_that_are_not_finite(value: float) -> None:
     windows = torch.tensor(list(itertools.product(levels, repeat=4)))
     x = windows.view(1, -1, 2, 2).permute(0, 2, 1, 3).reshape(1, 1, 2, -1).repeat(2, 4, 1, 1)
     for relu in (True, False):
-        net = second(4, relu).eval()
+        net: Any = second(4, relu).eval()
         with torch.no_grad():
             net[0].weight.copy_(torch.tensor([1.0, -1.0, 0.0, 0.5]))
             want = copy.deepcopy(net)(x)

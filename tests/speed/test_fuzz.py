@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -52,8 +53,10 @@ def draw(random: Random) -> tuple[nn.Sequential, Tensor]:
     )
     images = random.choice([1, 2, 3, 7, 8, 9, 17])
     norm = nn.BatchNorm2d(channels, eps=random.choice([1e-5, 1e-3]), momentum=random.choice([0.1, 0.5, None]))
-    pool = nn.MaxPool2d(random.choice([2, 2, 2, (2, 2)]), random.choice([None, None, 1]))
-    tail: list[nn.Module] = [norm, pool, *random.choice([[], [nn.ReLU()], [nn.ReLU()], [nn.Sigmoid()]])]
+    size: Any = random.choice([2, 2, 2, (2, 2)])
+    pool = nn.MaxPool2d(size, random.choice([None, None, 1]))
+    behind: list[nn.Module] = random.choice([[], [nn.ReLU()], [nn.ReLU()], [nn.Sigmoid()]])
+    tail: list[nn.Module] = [norm, pool, *behind]
     if kind == "stage":
         rows, columns = random.randint(1, 6), random.randint(1, 6)
         padding = random.choice([(0, 0), (rows // 2, columns // 2), (random.randint(0, 3), random.randint(0, 3))])

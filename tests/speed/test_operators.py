@@ -61,10 +61,8 @@ def test_torchs_own_checks(name: str) -> None:
 def test_torchs_own_checks_in_evaluation(name: str) -> None:
     (operator, values) = getattr(OPERATORS, name).default, arguments(False)[name]
     moments = [torch.randn(6), torch.rand(6) + 0.5]
-    checks = torch.library.opcheck(
-        operator,
-        [[*v, *moments] if isinstance(v, list) and len(v) == 2 and isinstance(v[0], Tensor) else v for v in values],
-    )
+    given = tuple([*v, *moments] if isinstance(v, list) and isinstance(v[0], Tensor) else v for v in values)
+    checks = torch.library.opcheck(operator, given)
     assert set(checks.values()) == {"SUCCESS"}
 
 
@@ -90,10 +88,10 @@ def test_no_gradient_rather_than_a_wrong_one() -> None:
     x, weight, norm = torch.randn(2, 1, 6, 6), torch.randn(3, 1, 3, 3), [torch.ones(3), torch.zeros(3)]
     x.requires_grad_()
     with pytest.raises(NotImplementedError, match="of the images"):
-        kernels.stage(x, weight, [0, 0], norm, 1e-5, False)[0].sum().backward()
+        kernels.stage(x, weight, [0, 0], norm, 1e-5, False)[0].sum().backward()  # type: ignore[no-untyped-call]
     maps = torch.randn(2, 3, 4, 4, requires_grad=True)
     with pytest.raises(NotImplementedError, match="mean and variance are given"):
-        kernels.norm_pool(maps, [*norm, *norm], 1e-5, False)[0].sum().backward()
+        kernels.norm_pool(maps, [*norm, *norm], 1e-5, False)[0].sum().backward()  # type: ignore[no-untyped-call]
 
 
 def test_what_has_no_kernel_is_an_error() -> None:
