@@ -65,7 +65,7 @@ def archives(idx_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFacto
     """The same as Debian's package keeps them."""
     folder = tmp_path_factory.mktemp("archives")
     for name, content in idx_files.items():
-        (folder / f"{PUBLISHED[name][0]}.gz").write_bytes(gzip.compress(content, compresslevel=0))
+        (folder / f"{PUBLISHED[name][0]}.gz").write_bytes(gzip.compress(content, compresslevel=0, mtime=0))
     return folder
 
 
@@ -92,7 +92,7 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataConfig:
 @pytest.mark.parametrize("shape", [(5,), (3, 4, 2), (2, 3, 4, 5), (0,)])
 def test_read_idx(tmp_path: Path, shape: tuple[int, ...]) -> None:
     expected = images(*shape)
-    (tmp_path / "a.gz").write_bytes(gzip.compress(idx(expected)))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(idx(expected), mtime=0))
     np.testing.assert_array_equal(read_idx(tmp_path / "a.gz"), expected, strict=True)
 
 
@@ -102,17 +102,17 @@ GOOD = idx(images(3, 4, 4))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(GOOD)[:-10], "cannot be read"),
-        (altered(gzip.compress(GOOD), -6), "cannot be read"),  # the checksum at the end
+        (gzip.compress(GOOD, mtime=0)[:-10], "cannot be read"),
+        (altered(gzip.compress(GOOD, mtime=0), -6), "cannot be read"),  # the checksum at the end
         (GOOD, "cannot be read"),  # not gzipped
         (b"", "no IDX file"),
-        (gzip.compress(b""), "no IDX file"),
-        (gzip.compress(b"\0\0\x08"), "no IDX file"),
-        (gzip.compress(GOOD[:10]), "no IDX file"),  # ends within the header
-        (gzip.compress(b"\0\0\x0d" + GOOD[3:]), "no IDX file of bytes"),  # floats
-        (gzip.compress(b"\x89PNG" + GOOD[4:]), "no IDX file"),
-        (gzip.compress(GOOD[:-1]), r"truncated: it holds 47 values where its header says \(3, 4, 4\)"),
-        (gzip.compress(GOOD + b"\0"), r"it holds 49 values where its header says \(3, 4, 4\)"),
+        (gzip.compress(b"", mtime=0), "no IDX file"),
+        (gzip.compress(b"\0\0\x08", mtime=0), "no IDX file"),
+        (gzip.compress(GOOD[:10], mtime=0), "no IDX file"),  # ends within the header
+        (gzip.compress(b"\0\0\x0d" + GOOD[3:], mtime=0), "no IDX file of bytes"),  # floats
+        (gzip.compress(b"\x89PNG" + GOOD[4:], mtime=0), "no IDX file"),
+        (gzip.compress(GOOD[:-1], mtime=0), r"truncated: it holds 47 values where its header says \(3, 4, 4\)"),
+        (gzip.compress(GOOD + b"\0", mtime=0), r"it holds 49 values where its header says \(3, 4, 4\)"),
     ],
 )
 def test_a_broken_idx_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -158,7 +158,7 @@ def test_an_altered_archive_is_named_and_leaves_nothing(
         (folder / archive.name).symlink_to(archive)
     bad = folder / f"{PUBLISHED[name][0]}.gz"
     bad.unlink()
-    bad.write_bytes(gzip.compress(altered(idx_files[name], 5000), compresslevel=0))
+    bad.write_bytes(gzip.compress(altered(idx_files[name], 5000), compresslevel=0, mtime=0))
     monkeypatch.setattr(sources, "DEBIAN", folder)
     (tmp_path / "data").mkdir()
     with pytest.raises(DataError, match=f"{PUBLISHED[name][0]}.gz is altered"):
