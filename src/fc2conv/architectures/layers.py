@@ -23,10 +23,10 @@ Norm = Literal["none", "batch", "layer"]
 Init = Literal["torch", "xavier"]
 
 
-def _slide(layer: str, what: str, size: Pair, window: Pair, stride: int, hint: str, key: str = "model") -> Pair:
+def _slide(layer: str, problem: str, size: Pair, window: Pair, stride: int, key: str) -> Pair:
     """Positions of a window of `window` pixels that moves by `stride` over `size` pixels (padding included)."""
     if window[0] > size[0] or window[1] > size[1]:
-        raise GeometryError(layer, f"{what}; {hint}", key)
+        raise GeometryError(layer, problem, key)
     return (size[0] - window[0]) // stride + 1, (size[1] - window[1]) // stride + 1
 
 
@@ -81,8 +81,8 @@ class Conv(Layer):
         what = f"kernel {spelled} does not fit the {size[0]}x{size[1]} input it gets"
         if any(sum(p) for p in self.pads):
             what += f" (padded to {padded[0]}x{padded[1]})"
-        hint = "use padding or a smaller kernel"
-        height, width = _slide(self.name, what, padded, extent, self.stride, hint, "model.kernel_size")  # type: ignore[arg-type]
+        what += "; use padding or a smaller kernel"
+        height, width = _slide(self.name, what, padded, extent, self.stride, "model.kernel_size")  # type: ignore[arg-type]
         return self.maps(channels), height, width
 
     def maps(self, channels: int) -> int:
@@ -228,8 +228,8 @@ class PoolLayer(Layer):
     def output(self, shape: Shape) -> Shape:
         channels, height, width = image(shape, self.name)
         what = f"window {self.size} does not fit the {height}x{width} input it gets"
-        hint = "use padding, or fewer poolings (model.pool_after)"
-        size = _slide(self.name, what, (height, width), (self.size, self.size), self.stride, hint, "model.pool_after")
+        what += "; use padding, or fewer poolings (model.pool_after)"
+        size = _slide(self.name, what, (height, width), (self.size, self.size), self.stride, "model.pool_after")
         return channels, *size
 
     def window(self, shape: Shape) -> tuple[int, int]:
