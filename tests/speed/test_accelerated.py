@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as every_module
 from torch.nn.utils import parametrize, prune
+from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fc2conv.speed import accelerate, described, kernels
@@ -306,6 +308,31 @@ def counted(net: nn.Module, x: Tensor) -> Tensor:
 def test_modes_of_torch_see_its_own_operations(how: Callable[[nn.Module, Tensor], Tensor], calls: list[str]) -> None:
     assert torch.equal(how(accelerate(lenet()), images()), how(lenet(), images()))
     assert calls == []
+
+
+class Functions(TorchFunctionMode):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return function(*args, **(kwargs or {}))
+
+
+class Operations(TorchDispatchMode):
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("mode", [Functions, Operations])
+def test_any_mode_sees_torchs_own_operations(mode: Callable[[], Any], calls: list[str]) -> None:
+    with mode():
+        accelerate(lenet())(images())
+    assert calls == []
+
+
+def test_a_layer_that_was_compiled_by_itself_is_called(calls: list[str]) -> None:
+    net: Any = accelerate(lenet())
+    net.relu1.compile(backend="eager")
+    with torch.no_grad():
+        net(images())
+    assert calls == ["norm_pool_forward"]
 
 
 def test_weights_of_another_call_are_used(calls: list[str]) -> None:

@@ -139,3 +139,10 @@ def test_without_a_library_there_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(kernels, "library", None)
     with pytest.raises(NotImplementedError, match="no compiled kernels"):
         kernels.norm_pool(torch.randn(2, 3, 4, 4), [torch.ones(3), torch.zeros(3)], 1e-5, False)
+
+
+def test_other_layouts_have_no_kernels() -> None:
+    """Their numbers do not lie where kernels.c would look for them."""
+    x, norm = torch.randn(2, 3, 4, 4), [torch.ones(3), torch.zeros(3)]
+    assert kernels.norm_pool_takes(x, norm)
+    assert not kernels.norm_pool_takes(x.to_mkldnn(), norm)
