@@ -30,12 +30,12 @@ train: setup
 	$(BIN)/python train.py model=lenet $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 # the ray extra is for its test alone, and large
 test-slow: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow $(ARGS)
 
 # The folder speed/ is optional: what is left of a clone without it installs, and passes its main tests.
 test-without-speed:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -62,8 +62,9 @@ def run(*overrides: str, **values: Any) -> Result | None:
 
     from fc2conv.cli import execute
 
-    with _hydra():
-        composed = compose("config", [*overrides, *written(values)], return_hydra_config=True)
+    arguments = [*overrides, *written(values)]
+    with _hydra(arguments):
+        composed = compose("config", arguments, return_hydra_config=True)
     hydra = composed.hydra
     config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     return execute(config, list(hydra.overrides.task), hydra.runtime.choices.get("model") or "")
@@ -92,8 +93,9 @@ def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
     """
     from fc2conv.cli import start
 
-    with _hydra() as hydra:
-        trials: list[Trial] = hydra.multirun("config", start, [*overrides, *written(values, sweep=True)], False)
+    arguments = [*overrides, *written(values, sweep=True)]
+    with _hydra(arguments) as hydra:
+        trials: list[Trial] = hydra.multirun("config", start, arguments, False)
     return _frame(trial.result() for trial in trials)
 
 
@@ -172,16 +174,17 @@ def _written(value: Any) -> str:
 
 
 @contextmanager
-def _hydra() -> Iterator[Hydra]:
-    """Hydra on our conf/, and afterwards as it was before: a program of its own may be using it. What it raises is a
-    ConfigError."""
+def _hydra(overrides: Sequence[str]) -> Iterator[Hydra]:
+    """Hydra on our conf/, with the plugins that `overrides` name; afterwards as it was before, since the program may be
+    using it. What it raises is a ConfigError."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from fc2conv.compose import explain, register_schema
+    from fc2conv.compose import explain, load_plugins, register_schema
 
+    load_plugins(overrides)
     register_schema()
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

@@ -20,6 +20,13 @@ from fc2conv.speed import kernels
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 
+@pytest.mark.parametrize("wanted", ["avx2", "avx512"])
+def test_the_kernels_are_tested_with(wanted: kernels.Instructions) -> None:
+    """Says which generation of processors the tests in this folder leave out."""
+    if wanted not in kernels.possible():
+        pytest.skip(f"this processor has no {wanted}")
+
+
 def test_the_processors_best_instructions_are_used() -> None:
     found = torch.backends.cpu.get_cpu_capability()
     expected = {"AVX2": "avx2", "AVX512": "avx512"}.get(found, "none")

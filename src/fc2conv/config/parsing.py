@@ -1,5 +1,5 @@
 """Plain values -> the typed config: what YAML, JSON, the command line and checkpoints hold becomes the dataclasses of
-config.py, and what does not belong (unknown keys, wrong types) is refused by name."""
+schema.py and of the architectures, and what does not belong (unknown keys, wrong types) is refused by name."""
 
 from __future__ import annotations
 
