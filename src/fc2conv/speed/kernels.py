@@ -7,7 +7,7 @@ or the processor has neither, `library` is None.
 from __future__ import annotations
 
 import ctypes
-import logging
+import sys
 import sysconfig
 from collections.abc import Sequence
 from functools import cache
@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-log = logging.getLogger(__name__)
 
 Instructions = Literal["avx512", "avx2", "none"]
 
@@ -77,7 +76,8 @@ def load(instructions: Instructions) -> ctypes.CDLL | None:
 
 @cache
 def _warn_of_another_version() -> None:
-    log.warning("the compiled kernels were made from another kernels.c and are not used; make setup compiles this one")
+    message = "the compiled kernels were made from another kernels.c and are not used; make setup compiles this one"
+    print(message, file=sys.stderr)  # nobody may be listening to a log
 
 
 def _is_current(loaded: ctypes.CDLL) -> bool:
