@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
 Instructions = Literal["avx512", "avx2", "none"]
 
 SOURCE = Path(__file__).with_name("kernels.c")
