@@ -118,6 +118,14 @@ def test_its_sweep_trains(launcher: str, my_nets: Path, small: list[str]) -> Non
     assert sorted((r["status"], r["params"]["total"]) for r in results) == [("done", 29), ("done", 42)]
 
 
+def test_it_is_there_from_python(my_nets: Path) -> None:
+    """A registered class, too: 16 (9 + 1) + 32 (9 16 + 1) weights of convolutions and 10 (32 + 1) of the output."""
+    planned = fc2conv.run(plugins=["my_nets.py"], model="strided", task="plan")
+    assert planned is not None
+    assert planned.params["total"] == 160 + 4_640 + 330
+    assert sum(p.numel() for p in fc2conv.Strided().parameters()) == 160 + 4_640 + 330
+
+
 @pytest.mark.slow
 def test_its_ranks_train(my_nets: Path, small: list[str]) -> None:
     done = call("plugins=[my_nets.py]", "model=strided", *small, "trainer=ddp", "trainer.devices=2", "name=a")
