@@ -63,6 +63,13 @@ def test_hydra_reads_what_is_written(value: Any) -> None:
     assert type(found.value()) is type(value)
 
 
+def test_numpys_values_are_pythons() -> None:
+    import numpy as np
+
+    assert written({"seed": np.int64(3), "optim.lr": np.float32(0.5)}) == ["seed=3", "optim.lr=0.5"]
+    assert written({"seed": np.arange(3)}, sweep=True) == ["seed=0,1,2"]
+
+
 def test_what_needs_no_quotes_has_none() -> None:
     """The record's overrides are those that a person would write."""
     values = {"model": "lenet", "model.channels": (6, 16), "model.padding": "same", "data.train_size": None, "lr": 0.1}

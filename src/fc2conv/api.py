@@ -27,7 +27,7 @@ PLAIN = re.compile(r"[\w./@%+-]+")
 LISTED = re.compile(r"[\w.-]+(,[\w.-]+)+")
 """Values of a sweep as the command line has them: mlp,lenet."""
 READ_AS_OTHERS = re.compile(r"(null|true|false|nan|[+-]?inf|[+-]?[\d._]+(e[+-]?\d+)?)", re.IGNORECASE)
-"""Text that the command line would take for something else, and that is quoted therefore."""
+"""Text that Hydra would read as a number, a boolean or null; it is quoted."""
 
 
 def run(*overrides: str, **values: Any) -> Result | None:
@@ -145,6 +145,8 @@ def written(values: Mapping[str, Any], sweep: bool = False) -> list[str]:
     """
     found = []
     for key, value in values.items():
+        if sweep and hasattr(value, "tolist"):
+            value = value.tolist()
         if sweep and isinstance(value, (list, range)):
             text = ",".join(_written(v) for v in value)
         elif sweep and isinstance(value, str) and LISTED.fullmatch(value):
@@ -156,6 +158,8 @@ def written(values: Mapping[str, Any], sweep: bool = False) -> list[str]:
 
 
 def _written(value: Any) -> str:
+    if hasattr(value, "tolist"):  # of numpy or torch
+        value = value.tolist()
     if value is None:
         return "null"
     if isinstance(value, bool):

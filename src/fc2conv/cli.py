@@ -47,7 +47,8 @@ def recorded(
                 "experiment", f"cannot be combined with task={config.task} or resume: the run has its config"
             )
         if rest:
-            values[top][rest] = composed[top][rest]
+            first = rest.split(".")[0]
+            values[top][first] = composed[top][first]
         elif top in GROUPS:  # what the choice says, and not what it leaves at its default
             default = plain(GROUPS[top]())
             values[top] |= {k: v for k, v in composed[top].items() if v != default[k]}
@@ -85,6 +86,7 @@ def _job(composed: DictConfig) -> str:
     from fc2conv.sweep.sweeper import folder_of
     from fc2conv.sweep.trials import Trial
 
+    prepare_process()
     register_schema()
     config = typed(composed)
     about_the_sweep = ("name=", "sweep=", "force=", "++runs_dir=")
@@ -162,7 +164,7 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
     _check_code(config, source)
     config = recorded(config, values, overrides, source | {k: values[k] for k in ("plugins", "allow")})
     metrics = test(config)
-    if rank() > 0:
+    if not Processes.of_environment(config.trainer).is_first:
         return None
     terminal.console.print(
         f"test accuracy {metrics['acc']}  loss {metrics['loss']}  on {metrics['n']:.0f} images  ({config.ckpt})",

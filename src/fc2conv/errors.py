@@ -47,7 +47,7 @@ class DataError(ConfigError):
 
 
 class DamagedResult(ValueError):
-    """A result.json that is none; the message names it."""
+    """A result.json that is not valid; the message names it."""
 
     exit_code = 1
 

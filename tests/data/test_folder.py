@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ import torch
 from PIL import Image
 
 from fc2conv.compose import shape_of
-from fc2conv.errors import ConfigError
 from fc2conv.config.schema import DataConfig
-from fc2conv.errors import DataError
 from fc2conv.data.folder import class_names, listing
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import Images, load
+from fc2conv.errors import ConfigError, DataError
 
 CLASSES = ["dark", "light", "middle"]
 

@@ -15,12 +15,12 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from fc2conv.errors import ConfigError
 from fc2conv.config.schema import DataConfig
 from fc2conv.data import image_data
 from fc2conv.data.image_data import Batches, ImageData, Place
 from fc2conv.data.sources import Images, load
 from fc2conv.data.transforms import mixed_seed
+from fc2conv.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,9 @@ class Stage(SimpleNamespace):
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
 
 
-@pytest.mark.parametrize(("name", "flipped", "shifted"), [("train", True, False), ("val", False, False), ("test", False, True)])
+@pytest.mark.parametrize(
+    ("name", "flipped", "shifted"), [("train", True, False), ("val", False, False), ("test", False, True)]
+)
 def test_the_split_decides_on_augmentation_and_shift(data_dir: str, name: Any, flipped: bool, shifted: bool) -> None:
     data = split(data_dir, normalise="unit", flip=True, shift=(3, 0))
     pixels = data.source.test_images[:500]

@@ -20,8 +20,8 @@ from torchvision import datasets
 
 from fc2conv.config.schema import DataConfig
 from fc2conv.data import sources
-from fc2conv.errors import DataError
 from fc2conv.data.sources import load, read_fashion_mnist, read_idx, stratified_order
+from fc2conv.errors import DataError
 
 # As the publisher's archives unpack; also to be found in other projects that check them.
 PUBLISHED = {

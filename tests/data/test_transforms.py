@@ -1,4 +1,4 @@
-"""transforms.py: each transform against slicing and counting by hand, and every draw a function of (seed, epoch, image) alone."""
+"""transforms.py: each transform against slicing and counting by hand; each draw follows from (seed, epoch, image)."""
 
 from __future__ import annotations
 

@@ -127,7 +127,10 @@ def test_too_few_gpus_are_an_error(gpus: int, devices: int, machine: Machine) ->
     assert str(refused.value) == f"trainer.devices: got {devices}, but this machine has {gpus} GPUs"
 
 
-@pytest.mark.parametrize(("visible", "want"), [("", []), ("3", ["3"]), ("2,0", ["2", "0"]), ("GPU-a,", ["GPU-a"])])
+@pytest.mark.parametrize(
+    ("visible", "want"),
+    [("", []), ("3", ["3"]), ("2,0", ["2", "0"]), ("GPU-a,", ["GPU-a"]), ("-1", []), ("1,-1,2", ["1"])],
+)
 def test_only_visible_gpus_count(visible: str, want: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert slots.gpus() == want

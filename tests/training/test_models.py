@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from fc2conv.architectures.nin import NiNConfig
 from fc2conv.architectures.resnet import ResNetConfig
 from fc2conv.architectures.softmax import SoftmaxConfig
 from fc2conv.config.schema import OptimConfig, plain
+from fc2conv.errors import ConfigError
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.metrics import Confusion
 
@@ -262,6 +264,49 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
     torch.save(values, path)
     assert LeNet.load_from_checkpoint(path).config == LeNetConfig()
+
+
+@pytest.mark.parametrize("load", [LeNet.load_from_checkpoint, Classifier.load])
+def test_a_checkpoint_imports_nothing(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even by way of Lightning's instantiator, which imports the class that a checkpoint names."""
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = LeNet()
+    hyper = {
+        **module.hparams,
+        "_instantiator": "lightning.pytorch.cli.instantiate_module",
+        "model": {"family": "lenet", "class_path": "evil.Net"},
+    }
+    path = str(tmp_path / "a.ckpt")
+    torch.save({"state_dict": module.state_dict(), "hyper_parameters": hyper, "pytorch-lightning_version": "2"}, path)
+    with pytest.raises(ConfigError, match="class_path"):
+        load(path)
+    assert "evil" not in sys.modules
+
+
+class Tied(torch.nn.Module):
+    """One weight used twice, and an attention, whose bias has another name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(784, 784), torch.nn.Linear(784, 784)
+        self.b.weight = self.a.weight
+        self.attention = torch.nn.MultiheadAttention(784, 1)
+        self.out = torch.nn.Linear(784, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.b(self.a(x.flatten(1)))
+        return self.out(self.attention(x, x, x)[0])
+
+
+def test_tied_weights_are_stepped_once_and_no_bias_decays() -> None:
+    module = fc2conv.Module(target=f"{__file__}:Tied", optim=OptimConfig(schedule="constant", weight_decay=0.1))
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    decay = [(p, group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]]
+    names = {p: name for name, p in module.net.named_parameters()}
+    assert sorted(names[p] for p, _ in decay) == sorted(names.values())
+    assert {names[p] for p, weight_decay in decay if not weight_decay} == {n for n in names.values() if "bias" in n}
 
 
 def test_kernels_lie_channels_last() -> None:

@@ -21,6 +21,7 @@ from lightning.pytorch import Trainer
 from fc2conv import LeNet
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
+from fc2conv.architectures.module import ModuleConfig
 from fc2conv.cli import recorded
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
@@ -439,6 +440,34 @@ def test_a_group_chosen_at_a_resume_keeps_the_other_keys(config: Config) -> None
     found = recorded(resumed, plain(resumed), ["trainer=cpu", "trainer.threads=2"], source)
     assert (found.trainer.max_epochs, found.trainer.accelerator, found.trainer.threads) == (7, "cpu", 2)
     assert found.model == config.model
+
+
+def test_a_key_within_a_mapping_is_changed_at_a_resume(config: Config) -> None:
+    module = replace(config, model=ModuleConfig(target="a.b", arguments={"n": 1}))
+    changed = replace(module, model=ModuleConfig(target="a.b", arguments={"n": 2}), resume="run")
+    found = recorded(changed, plain(changed), ["model.arguments.n=2"], plain(module))
+    assert found.model == changed.model
+
+
+def test_best_is_not_written_over_in_place(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run killed between two renames leaves the file aside as another name of best.ckpt."""
+    save, write = Checkpoints.save, Trainer.save_checkpoint
+
+    def save_after_a_kill(self: Checkpoints, trainer: Trainer, is_best: bool = False) -> None:
+        best = self.folder / "checkpoints" / "best.ckpt"
+        if best.exists():
+            os.link(best, best.with_name(".saving.ckpt"))
+        save(self, trainer, is_best)
+
+    def checked(self: Trainer, path: Path, *args: Any, **kwargs: Any) -> None:
+        assert not path.exists()
+        write(self, path, *args, **kwargs)
+
+    monkeypatch.setattr(Checkpoints, "save", save_after_a_kill)
+    monkeypatch.setattr(Trainer, "save_checkpoint", checked)
+    result = run(config)
+    assert result is not None
+    assert result.status == "done"
 
 
 def test_nodes_that_nobody_started_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,12 @@ def from_file(file: str) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
+        sha256.cache_clear()  # it may be another text the next time
         raise
     return module
 
 
 @cache
 def sha256(file: Path) -> str:
-    """Of a file as this process has it: it is read once."""
+    """SHA-256 of the file, read once in a process."""
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -95,7 +95,7 @@ def register(
     """Make an architecture known by the `family` of its config: `layers`, or `plan` and `net`, as in Architecture.
 
     Raises:
-        ConfigError: its config is none, or its name is taken
+        ConfigError: `config` is not a ModelConfig dataclass, or its name is taken
     """
     name = config.__name__
     is_config = issubclass(config, ModelConfig) and "__dataclass_fields__" in vars(config)

@@ -100,13 +100,13 @@ class DataConfig:
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
         if self.name in DATASETS:
-            self._check_views(*DATASETS[self.name].shape[:2])
+            self._check_transforms(*DATASETS[self.name].shape[:2])
             self.split(DATASETS[self.name].train)
         else:
             known = {True: 3, False: 1, None: self.bands or 1}  # null shows when the folder is looked at
-            self._check_views(known[self.colour], self.size)
+            self._check_transforms(known[self.colour], self.size)
 
-    def _check_views(self, bands: int, edge: int) -> None:
+    def _check_transforms(self, bands: int, edge: int) -> None:
         if self.canvas is not None:
             require(self.canvas >= edge, "data.canvas", self.canvas, f"at least the image's {edge} pixels")
         if self.permutation == "block":
@@ -236,7 +236,7 @@ class Config:
     seed: int = 0
     """Initial weights, the order of the images, augmentation and dropout."""
     task: Task = "train"
-    """train; test: the test figures of `ckpt`; plan: the layer table, without data or training."""
+    """train; test: the test metrics of `ckpt`; plan: the layer table, without data or training."""
     ckpt: str | None = None
     """Checkpoint to test."""
     allow: tuple[str, ...] = ()
@@ -250,7 +250,7 @@ class Config:
     sweep: str | None = None
     """With -m: a sweep file, by its path or its name in sweeps/."""
     force: bool = False
-    """With -m: train cells that are done once more."""
+    """With -m: retrain trials that are done."""
     fail_fast: bool = False
     """With -m: stop at the first failure."""
 

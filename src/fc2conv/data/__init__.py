@@ -1,1 +1,1 @@
-"""Images: where they come from (sources), how a batch is seen (views), and the DataModule that all models share."""
+"""Images: where they come from (sources), what is done to a batch (transforms), the DataModule of all models."""

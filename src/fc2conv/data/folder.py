@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fc2conv.errors import ConfigError, DataError
 from fc2conv.config.schema import DataConfig
+from fc2conv.errors import DataError
 from fc2conv.fields import require
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}

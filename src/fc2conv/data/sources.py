@@ -24,9 +24,8 @@ import torch
 from torch import Tensor
 
 from fc2conv.config.schema import DATASETS, DataConfig
-from fc2conv.errors import ConfigError
-from fc2conv.errors import DataError
 from fc2conv.data.folder import bands, cache_name, class_names, listing
+from fc2conv.errors import ConfigError, DataError
 
 Array = npt.NDArray[np.uint8]
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")

@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from fc2conv.config.schema import DataConfig
 from fc2conv.architectures.trace import Shape
+from fc2conv.config.schema import DataConfig
 
 
 def mixed_seed(*numbers: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Tracker(WandbLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """An epoch's metrics get the numbers that metrics.csv has: Lightning counts epochs and steps from 0."""
-        if step is not None and not any(name.startswith("test/") for name in metrics):
+        if step is not None and "epoch" in metrics and not any(name.startswith("test/") for name in metrics):
             metrics, step = {**metrics, "epoch": metrics["epoch"] + 1}, step + 1
         self.guarded("log", lambda: super(Tracker, self).log_metrics(metrics, step))
 
@@ -117,10 +118,11 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
         except Exception as second:
             _say(f"W&B cannot start ({type(second).__name__}: {second}); the run goes on without it", error=True)
             return None
-    for pattern in ("train/*", "val/*", "test/*"):
-        run.define_metric(pattern, step_metric="epoch")
     result.wandb_id = run.id
-    return Tracker(run, folder)
+    tracker = Tracker(run, folder)
+    for pattern in ("train/*", "val/*", "test/*"):
+        tracker.guarded("define a metric", partial(run.define_metric, pattern, step_metric="epoch"))
+    return tracker
 
 
 def _key_configured() -> bool:

@@ -23,10 +23,10 @@ Instructions = Literal["avx512", "avx2", "none"]
 
 SOURCE = Path(__file__).with_name("kernels.c")
 PLAIN = (Tensor, torch.nn.Parameter)  # not their subclasses, which can mean something else by the same numbers
-MOST_CHANNELS = 64  # of a norm, and
-LANES = 8  # images in a vector: as in kernels.c
-MOST_PIXELS = 90 * 90  # of a padded image: eight of them are 260 kB, which a core's cache has room for
-RUN = 16  # numbers that the input gradient's sums come in
+MOST_CHANNELS = 64  # most channels that a norm kernel handles
+LANES = 8  # images in one vector, as in kernels.c
+MOST_PIXELS = 90 * 90  # most pixels of a padded image: eight of them take 260 kB, which fits a core's cache
+RUN = 16  # the input gradient's sums come in multiples of so many numbers
 
 
 class _Windows(ctypes.Structure):
@@ -115,7 +115,7 @@ any(use(wanted) for wanted in possible())
 
 
 def _takes(x: Tensor, *weights: Tensor | None) -> bool:
-    """Whether there are kernels for such images, and such weights, of which None is one that a layer does without."""
+    """Whether `x` is a plain float32 batch of images on the CPU, and all `weights` are there and plain."""
     return _is_plain(x) and x.dim() == 4 and x.numel() > 0 and all(w is not None and _is_plain(w) for w in weights)
 
 
@@ -351,7 +351,7 @@ def _conv_input_gradient(grad: Tensor, weight: Tensor, height: int, width: int) 
         raise ValueError(f"conv_input_gradient has no kernel for {tuple(weight.shape)} and {height}x{width} pixels")
     size = columns * channels
     run = size + -size % RUN
-    # each kernel row as one run of numbers; F.pad by nothing is a view, in whose strides weight's own can live on
+    # One contiguous run for each kernel row. F.pad by 0 returns a view that may keep weight's strides: contiguous().
     runs = F.pad(weight.permute(2, 0, 3, 1).reshape(rows, maps, size), (0, run - size)).contiguous()
     dx, grad = _channels_last(b, channels, height, width, grad), _images(grad)
     _call(

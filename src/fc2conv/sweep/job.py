@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fc2conv.errors import Interrupted
 from fc2conv.record.folder import LOG
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Status
@@ -73,7 +74,7 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
         found = trial.result()
         if found is None or found.status == "running":  # it ended before the record could know, or without its help
             traceback.print_exc()
-            interrupted = isinstance(error, KeyboardInterrupt)
+            interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
             trial.end("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
         else:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)

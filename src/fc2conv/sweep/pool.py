@@ -38,7 +38,7 @@ class Source(Protocol):
         """The next trial to train, or None for now."""
 
     def left(self) -> bool:
-        """Whether there will be more, once what others train has ended."""
+        """Whether more trials may come when other processes end theirs."""
 
     def back(self, trial: Trial) -> None:
         """The trial turned out to be in training elsewhere."""

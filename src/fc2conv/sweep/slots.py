@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from fc2conv.sweep.trials import Trial
 from fc2conv.training.distributed import cores
 
 MEMORY = 1.0
-"""GiB that a process of a job is given room for; a LeNet's takes half of it beside what it shares with the others."""
+"""GiB reserved for each process of a job. LeNet needs about half of it, besides what the jobs have in common."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Slot:
 def gpus() -> list[str]:
     """The GPUs of this machine, or those that CUDA_VISIBLE_DEVICES leaves of them. Asks the driver, not torch."""
     if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in chosen.split(",") if name]
+        names = itertools.takewhile(lambda name: not name.startswith("-"), chosen.split(","))  # as CUDA reads it
+        return [name for name in names if name]
     if not shutil.which("nvidia-smi"):
         return []
     listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)

@@ -155,8 +155,8 @@ class Composer:
     def grid(self, points: Sequence[Sequence[str]]) -> list[Trial]:
         """The trials of a grid, all of them before the first runs.
 
-        A combination that cannot be composed is impossible; a value that goes with none of the others is a mistake,
-        but for a key that only some models have.
+        A combination that cannot be composed is skipped. A value that works in no combination is an error, unless only
+        some models have its key.
 
         Raises:
             as `__call__`, for a mistake; ConfigError if no trial is possible

@@ -29,9 +29,9 @@ class Trial:
     """One point of a sweep."""
 
     overrides: tuple[str, ...]
-    """That make it on the command line."""
+    """Its overrides on the command line."""
     point: tuple[str, ...]
-    """Those of them that tell it from the sweep's other trials."""
+    """The overrides that vary in this sweep."""
     folder: Path
     """`<runs_dir>/<sweep>/<identity>`"""
     config: Config | None = None

@@ -137,6 +137,8 @@ class Checkpoints(Checkpoint):
         """Save last.ckpt, and best.ckpt as the same file. Every rank must call it."""
         folder = self.folder / CHECKPOINTS
         aside = folder / ".saving.ckpt"
+        if self.record:  # it may be another name of best.ckpt, which would be written over in place
+            aside.unlink(missing_ok=True)
         try:
             trainer.save_checkpoint(aside)
         except OSError:  # a full disk: what was written of it is of no use, and the record needs the space

@@ -46,7 +46,7 @@ class Classifier(LightningModule):
         classes: number of classes
         optim: optimiser and schedule, or their plain values
         seed: of dropout; the initial weights follow from torch's generator as usual
-        extra: anything plain that belongs into the checkpoint
+        extra: anything plain that belongs in the checkpoint
         fields: of the config, in place of `model`
 
     Attributes:
@@ -95,7 +95,7 @@ class Classifier(LightningModule):
         if architecture.layers:  # a module of the user's own gets what its author expected
             self.net.to(memory_format=torch.channels_last)
         dropouts = [m for m in self.net.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0]
-        # what else draws random numbers in code that is not ours, nobody knows
+        # code that is not ours may draw random numbers, too
         self.has_dropout = bool(dropouts) or not architecture.built_in or not architecture.layers
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
         self.metrics: dict[str, dict[str, float]] = {}
@@ -134,12 +134,8 @@ class Classifier(LightningModule):
         """
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
         hyper = checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY]
-        allowed, family = frozenset(allow), hyper["model"]["family"]
-        plugins = hyper["extra"].get("config", {}).get("plugins", [])
-        load(plugin for plugin in plugins if plugin in allowed)
-        if family not in ARCHITECTURES and plugins:
-            hint = f"if you trust its plugins: load(..., allow={plugins})"
-            raise ConfigError("model.family", f"{path} holds a {family}, which nobody has registered; {hint}")
+        allowed = frozenset(allow)
+        _load_plugins(hyper, allowed, path)
         token = _allowed.set(allowed)
         try:
             module = class_of(parse_model(hyper["model"]))(**hyper)
@@ -152,7 +148,12 @@ class Classifier(LightningModule):
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> Self:
         """As Lightning's, with weights_only=True unless told otherwise, and `allow` as in `load`."""
         kwargs.setdefault("weights_only", True)
-        token = _allowed.set(frozenset(allow))
+        kwargs["_instantiator"] = None  # else Lightning imports what the checkpoint names
+        allowed = frozenset(allow)
+        if allowed:
+            checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+            _load_plugins(checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY], allowed, str(checkpoint_path))
+        token = _allowed.set(allowed)
         try:
             return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
         finally:
@@ -202,14 +203,14 @@ class Classifier(LightningModule):
             # torch.manual_seed goes through all devices, and keeps a stack trace for each that is not in use
             (torch.default_generator if self.device.type == "cpu" else torch).manual_seed(seed)
 
-    def _loss_divisor(self, n: int) -> float:
-        """Divide the summed loss of this rank's `n` images by it, and DDP's average over the ranks is the mean over
-        the global batch, however unevenly that is dealt out."""
+    def _loss_divisor(self, n: int) -> float | Tensor:
+        """Divide the summed loss of this rank's `n` images by this, and DDP's average over the ranks is the mean over
+        the global batch, however unevenly it is dealt out."""
         world_size = self._trainer.world_size if self._trainer is not None else 1
         if world_size == 1:
             return n
         count = torch.tensor(float(n), device=self.device)
-        return cast(Tensor, self.trainer.strategy.reduce(count, reduce_op="sum")).item() / world_size
+        return cast(Tensor, self.trainer.strategy.reduce(count, reduce_op="sum")) / world_size
 
     def _check_finite(self, what: str, loss: float) -> None:
         if self._trainer is not None and not math.isfinite(loss):
@@ -278,19 +279,20 @@ class Classifier(LightningModule):
         self.train_totals.reset()
         sums = checkpoint.get("train_totals")
         if sums and sums["n"] > 0:  # they are those of all ranks, and the first one takes them
-            share = float(self.global_rank == 0)
-            self.train_totals.update(**{k: (v * share).to(v.dtype) for k, v in sums.items()})
+            mine = float(self.global_rank == 0)
+            self.train_totals.update(**{k: (v * mine).to(v.dtype) for k, v in sums.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         o = self.optim
         norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-        owned = [(m, name, p) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)]
-        decayed = [p for m, name, p in owned if name != "bias" and not isinstance(m, norms)]
-        others = [p for m, name, p in owned if name == "bias" or isinstance(m, norms)]
+        # by parameter, since modules may share one
+        owner = {p: (m, name) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)}
+        decayed = [p for p, (m, name) in owner.items() if "bias" not in name and not isinstance(m, norms)]
+        others = [p for p, (m, name) in owner.items() if "bias" in name or isinstance(m, norms)]
         groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
         groups = [g for g in groups if g["params"]]
         optimizer: torch.optim.Optimizer
-        # a fused step undoes a loss's scaling itself, too late for a clipping; Lightning refuses the two together
+        # a fused step unscales the gradients after they were clipped; Lightning refuses the two together
         fused = not (self._trainer and self._trainer.precision.endswith("mixed"))
         if o.name == "sgd":
             nesterov = o.nesterov and o.momentum > 0
@@ -302,6 +304,19 @@ class Classifier(LightningModule):
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _load_plugins(hyper: Mapping[str, Any], allowed: frozenset[str], path: str) -> None:
+    """Load those plugins of a checkpoint's hyperparameters that are allowed.
+
+    Raises:
+        ConfigError: they do not bring its architecture
+    """
+    plugins, family = hyper["extra"].get("config", {}).get("plugins", []), hyper["model"]["family"]
+    load(plugin for plugin in plugins if plugin in allowed)
+    if family not in ARCHITECTURES and plugins:
+        hint = f"if you trust its plugins: load(..., allow={plugins})"
+        raise ConfigError("model.family", f"{path} holds a {family}, which nobody has registered; {hint}")
 
 
 def class_of(config: ModelConfig) -> type[Classifier]:

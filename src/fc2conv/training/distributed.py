@@ -65,8 +65,8 @@ class Processes:
 
 
 def rank() -> int:
-    """This process's rank by the environment alone, for what only the first should print."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+    """This process's rank under torchrun, for what only the first should print; 0 elsewhere."""
+    return int(os.environ["RANK"]) if "TORCHELASTIC_RUN_ID" in os.environ else 0
 
 
 @contextmanager

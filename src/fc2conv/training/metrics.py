@@ -55,7 +55,7 @@ class Totals(Metric):
 class Confusion(Metric):
     """Images of each true class (rows) by predicted class, summed over batches and ranks.
 
-    torchmetrics' own compares every image with every cell in deterministic mode: seconds for a test set of 47 classes.
+    torchmetrics' own compares every image with every pair of classes in deterministic mode: seconds for 47 classes.
     """
 
     higher_is_better = None
@@ -68,8 +68,8 @@ class Confusion(Metric):
 
     def update(self, outputs: Tensor, labels: Tensor) -> None:
         """Add a batch: outputs (B, classes), labels (B,)."""
-        cells = labels * len(self.counts) + outputs.argmax(1)
-        self.counts = self.counts + cells.bincount(minlength=self.counts.numel()).view_as(self.counts)
+        pairs = labels * len(self.counts) + outputs.argmax(1)
+        self.counts = self.counts + pairs.bincount(minlength=self.counts.numel()).view_as(self.counts)
 
     def compute(self) -> Tensor:
         """(classes, classes)"""

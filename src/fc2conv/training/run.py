@@ -72,7 +72,7 @@ def run(request: Request) -> Result | None:
     processes = Processes.of_environment(config.trainer)
     with Signals() as signals:
         _prepare_torch(config.trainer, processes)
-        if request.resumed and folder:  # on every rank: one that went on would wait for the others
+        if request.resumed and folder:  # on every rank: one that failed alone would leave the others waiting
             _check_resumable(folder)
         data = ImageData(config.data, config.seed)
         data.setup()

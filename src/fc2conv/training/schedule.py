@@ -37,8 +37,8 @@ def one_cycle(span: Span, warmup: float) -> float:
     return _between(1.0, FINAL, min((at - peak) / (last - peak), 1.0))
 
 
-def _between(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _between(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
 
 
 def span_of(trainer: Trainer, step: int) -> Span:
