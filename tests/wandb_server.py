@@ -18,12 +18,12 @@ class WandbServer:
 
     Attributes:
         calls: (operation or path, what came with it), in their order
-        cells: the parameters of the runs that its sweep still has to give to agents
+        trials: the parameters of the runs that its sweep still has to give to agents
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
-        self.cells: list[dict[str, Any]] = []
+        self.trials: list[dict[str, Any]] = []
         self.sweep: str | None = None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -78,12 +78,12 @@ class WandbServer:
         """What an agent does next: nothing while a run of its is under way."""
         if json.loads(heartbeat["runState"]):
             return []
-        if not self.cells:
+        if not self.trials:
             return [{"type": "exit"}]
-        cell, left = self.cells[0], len(self.cells)
-        self.cells = self.cells[1:]
+        trial, left = self.trials[0], len(self.trials)
+        self.trials = self.trials[1:]
         program = yaml.safe_load(self.sweep or "")["program"]
-        arguments = {k: {"value": v} for k, v in cell.items()}
+        arguments = {k: {"value": v} for k, v in trial.items()}
         return [{"type": "run", "run_id": f"agent{left}", "program": program, "args": arguments}]
 
     def _handler(server) -> type[BaseHTTPRequestHandler]:
