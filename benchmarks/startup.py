@@ -24,8 +24,7 @@ def timed(trial: Trial, environment: dict[str, str], began: float, out: Path) ->
     from fc2conv.sweep import job
     from fc2conv.training.classifier import Classifier
 
-    def first(self: Any, batches: Any, batch_idx: int) -> None:
-        next(iter(batches))
+    def first(self: Any, batch: Any, batch_idx: int) -> None:
         out.write_text(f"{time.time() - began}")
         os._exit(0)
 
