@@ -17,9 +17,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import fc2conv
-from fc2conv.api import conf, written
+from fc2conv.api import written
 from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.compose import conf
 from fc2conv.config.schema import Config, DataConfig, OptimConfig
 from fc2conv.errors import ConfigError, GeometryError
 from fc2conv.record.result import FILE, Result
@@ -355,9 +356,9 @@ def test_each_shows_an_example() -> None:
 
 INSTALLED = """
 import fc2conv
-from fc2conv import api
+from fc2conv import compose
 
-assert api.conf().parent == PACKAGE, api.conf()
+assert compose.conf().parent == PACKAGE, compose.conf()
 assert fc2conv.run(model="convnet_10k", task="plan").params["total"] == 9_760
 assert len(fc2conv.sweep(sweep="kernel_size", task="plan")) == 0
 small = {"data.dir": DATA, "data.train_size": 300, "data.val_size": 100, "trainer.max_epochs": 1, "trainer.threads": 1}

@@ -6,8 +6,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from fc2conv.record.result import FILE, Result
 
 if TYPE_CHECKING:
     import pandas as pd
-    from hydra._internal.hydra import Hydra
 
     from fc2conv.sweep.trials import Trial
 
@@ -57,17 +55,10 @@ def run(*overrides: str, **values: Any) -> Result | None:
         result = fc2conv.run(model="lenet", seed=1, **{"data.train_size": 1000, "trainer.max_epochs": 2})
         result.test["acc"]
     """
-    from hydra import compose
-    from omegaconf import OmegaConf
-
     from fc2conv.cli import execute
+    from fc2conv.compose import composed
 
-    arguments = [*overrides, *written(values)]
-    with _hydra(arguments):
-        composed = compose("config", arguments, return_hydra_config=True)
-    hydra = composed.hydra
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    return execute(config, list(hydra.overrides.task), hydra.runtime.choices.get("model") or "")
+    return execute(*composed([*overrides, *written(values)]))
 
 
 def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
@@ -92,9 +83,10 @@ def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
         fc2conv.sweep("sweep=kernel_size", name="kernels")
     """
     from fc2conv.cli import start
+    from fc2conv.compose import our_hydra
 
     arguments = [*overrides, *written(values, sweep=True)]
-    with _hydra(arguments) as hydra:
+    with our_hydra(arguments) as hydra:
         trials: list[Trial] = hydra.multirun("config", start, arguments, False)
     return _frame(trial.result() for trial in trials)
 
@@ -175,48 +167,6 @@ def _written(value: Any) -> str:
         return text
     quoted = re.sub(r"(\\*)(')", r"\1\1\\\2", text)  # Hydra: backslashes count in front of a quote only
     return "'" + re.sub(r"(\\+)$", r"\1\1", quoted) + "'"
-
-
-@contextmanager
-def _hydra(overrides: Sequence[str]) -> Iterator[Hydra]:
-    """Hydra on our conf/, with the plugins that `overrides` name; afterwards as it was before, since the program may be
-    using it. What it raises is a ConfigError."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from fc2conv.compose import explain, load_plugins, register_schema
-
-    load_plugins(overrides)
-    register_schema()
-    before = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf()), job_name="fc2conv", version_base="1.3"):
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
-            yield hydra
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError("", explain(error)[1]) from error
-    finally:
-        GlobalHydra.instance().hydra = before
-
-
-def conf() -> Path:
-    """The folder conf/: in an installed package beside this file, else at the top of the repository. sweeps/ is its
-    neighbour.
-
-    Raises:
-        FileNotFoundError: neither is there
-    """
-    here = Path(__file__).resolve().parent
-    for top in (here, here.parent.parent):
-        if (top / "conf" / "config.yaml").is_file():
-            return top / "conf"
-    raise FileNotFoundError(
-        f"conf/config.yaml lies neither in {here} nor in {here.parent.parent}; install fc2conv anew"
-    )
 
 
 # --- records

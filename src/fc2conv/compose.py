@@ -1,12 +1,15 @@
-"""Between Hydra and the typed config: what Hydra must know of the schema, and what it composed, typed and planned; what
-its errors mean."""
+"""Between Hydra and the typed config: registers the schema, parses what Hydra composed, explains Hydra's errors."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -21,6 +24,9 @@ from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.parsing import parse, suggest
 from fc2conv.config.schema import DATASETS, GROUPS, TOP_LEVEL, Config, DataConfig, plain
 from fc2conv.data.folder import bands, class_names
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
 
 
 def register_schema() -> None:
@@ -92,6 +98,56 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
 def planned(config: Config) -> Geometry:
     """The network's plan. Raises GeometryError where it does not fit the data."""
     return plan(config.model, *shape_of(config.data))
+
+
+# --- from Python
+
+
+def composed(overrides: Sequence[str]) -> tuple[DictConfig, list[str], str]:
+    """(what Hydra composes of `overrides`, those that are about the run, the choice of conf/model/).
+
+    Raises:
+        ConfigError: it composes nothing of them
+    """
+    with our_hydra(overrides):
+        whole = compose("config", list(overrides), return_hydra_config=True)
+    config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    return config, list(whole.hydra.overrides.task), whole.hydra.runtime.choices.get("model") or ""
+
+
+@contextmanager
+def our_hydra(overrides: Sequence[str]) -> Iterator[Hydra]:
+    """Hydra on our conf/, with the plugins that `overrides` name; afterwards as it was before, since the program may be
+    using it. What it raises is a ConfigError."""
+    load_plugins(overrides)
+    register_schema()
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf()), job_name="fc2conv", version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            yield hydra
+    except (HydraException, OmegaConfBaseException) as error:
+        raise errors.ConfigError("", explain(error)[1]) from error
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def conf() -> Path:
+    """The folder conf/: in an installed package beside this file, else at the top of the repository. sweeps/ is its
+    neighbour.
+
+    Raises:
+        FileNotFoundError: neither is there
+    """
+    here = Path(__file__).resolve().parent
+    for top in (here, here.parent.parent):
+        if (top / "conf" / "config.yaml").is_file():
+            return top / "conf"
+    raise FileNotFoundError(
+        f"conf/config.yaml lies neither in {here} nor in {here.parent.parent}; install fc2conv anew"
+    )
 
 
 # --- errors
