@@ -470,6 +470,16 @@ def test_best_is_not_written_over_in_place(config: Config, monkeypatch: pytest.M
     assert result.status == "done"
 
 
+@pytest.mark.parametrize("kernels", [True, False])
+def test_the_kernels_can_be_left_out(config: Config, kernels: bool) -> None:
+    """The record says which computed the network; without them torch did."""
+    speed = pytest.importorskip("fc2conv.speed")
+    model = LeNetConfig(activation="relu", pool="max", norm="batch", bias=False)
+    result = run(replace(config, model=model, trainer=replace(config.trainer, max_epochs=1, kernels=kernels)))
+    assert result is not None
+    assert result.kernels == (speed.described(speed.accelerate(LeNet(model).net)) if kernels else None)
+
+
 def test_nodes_that_nobody_started_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(key, value)

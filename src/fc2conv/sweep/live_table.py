@@ -108,9 +108,9 @@ class LiveTable:
             status = result.status if result else "failed"
             table.add_row(Text(trial.label), Text(status, STYLES.get(status, "")), *_progress(result), "")
         lefts = []
-        for trial, began in self.running.values():
+        for trial, _ in self.running.values():
             result = trial.result()
-            left = _left(trial, result, time.monotonic() - began)
+            left = _left(trial, result)
             lefts.append(left)
             table.add_row(Text(trial.label), Text("running", STYLES["running"]), *_progress(result), duration(left))
         return Group(table, Text(self._summary(lefts)))
@@ -136,7 +136,7 @@ def _progress(result: Result | None) -> tuple[str, str]:
     return f"{result.epochs}/{result.config['trainer']['max_epochs']}", accuracy
 
 
-def _left(trial: Trial, result: Result | None, running: float) -> float | None:
+def _left(trial: Trial, result: Result | None) -> float | None:
     """Seconds that the job still needs, by its own epochs so far."""
     if result is None or not result.epochs or "fit" not in result.seconds or trial.config is None:
         return None
