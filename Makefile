@@ -42,7 +42,7 @@ test-without-speed:
 	rm -rf build/without-speed
 	git clone --quiet . build/without-speed
 	rm -rf build/without-speed/src/fc2conv/speed build/without-speed/tests/speed
-	$(MAKE) -C build/without-speed test ARGS="tests/data tests/nets tests/training/test_models.py tests/training/test_run.py tests/test_cli.py"
+	$(MAKE) -C build/without-speed test ARGS="tests/data tests/nets tests/training/test_models.py tests/training/test_run.py tests/test_entry.py"
 
 check: setup
 	$(BIN)/ruff check .

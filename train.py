@@ -3,13 +3,13 @@
 import hydra
 from omegaconf import DictConfig
 
-from fc2conv import cli
+from fc2conv import entry
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def train(config: DictConfig) -> None:
-    cli.start(config)
+    entry.start(config)
 
 
 if __name__ == "__main__":
-    cli.main(train)
+    entry.main(train)

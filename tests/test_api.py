@@ -17,10 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import fc2conv
-from fc2conv.api import written
 from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
-from fc2conv.compose import conf
+from fc2conv.compose import conf, overrides_of
 from fc2conv.config.schema import Config, DataConfig, OptimConfig
 from fc2conv.errors import ConfigError, GeometryError
 from fc2conv.record.result import FILE, Result
@@ -57,7 +56,7 @@ ROOT = Path(__file__).parent.parent
 )
 def test_hydra_reads_what_is_written(value: Any) -> None:
     """Hydra's own parser is the oracle."""
-    (text,) = written({"key": value})
+    (text,) = overrides_of({"key": value})
     found = OverridesParser.create().parse_override(text)
     assert not found.is_sweep_override()
     assert found.value() == value
@@ -67,16 +66,16 @@ def test_hydra_reads_what_is_written(value: Any) -> None:
 def test_numpys_values_are_pythons() -> None:
     import numpy as np
 
-    assert written({"seed": np.int64(3), "optim.lr": np.float32(0.5)}) == ["seed=3", "optim.lr=0.5"]
-    assert written({"seed": np.arange(3)}, sweep=True) == ["seed=0,1,2"]
+    assert overrides_of({"seed": np.int64(3), "optim.lr": np.float32(0.5)}) == ["seed=3", "optim.lr=0.5"]
+    assert overrides_of({"seed": np.arange(3)}, sweep=True) == ["seed=0,1,2"]
 
 
 def test_what_needs_no_quotes_has_none() -> None:
     """The record's overrides are those that a person would write."""
     values = {"model": "lenet", "model.channels": (6, 16), "model.padding": "same", "data.train_size": None, "lr": 0.1}
     want = ["model=lenet", "model.channels=[6,16]", "model.padding=same", "data.train_size=null", "lr=0.1"]
-    assert written(values) == want
-    assert written({"runs_dir": Path("a/b"), "data.flip": True}) == ["runs_dir=a/b", "data.flip=true"]
+    assert overrides_of(values) == want
+    assert overrides_of({"runs_dir": Path("a/b"), "data.flip": True}) == ["runs_dir=a/b", "data.flip=true"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_what_needs_no_quotes_has_none() -> None:
     ],
 )
 def test_several_values_make_a_sweep(value: Any, want: list[Any]) -> None:
-    (text,) = written({"key": value}, sweep=True)
+    (text,) = overrides_of({"key": value}, sweep=True)
     found = OverridesParser.create().parse_override(text)
     assert found.is_discrete_sweep()
     texts = list(found.sweep_string_iterator())
@@ -101,7 +100,7 @@ def test_several_values_make_a_sweep(value: Any, want: list[Any]) -> None:
     ("value", "want"), [((6, 16), [6, 16]), ("lenet", "lenet"), ([3], 3), ("/tmp/a,b", "/tmp/a,b")]
 )
 def test_one_value_makes_none(value: Any, want: Any) -> None:
-    (text,) = written({"key": value}, sweep=True)
+    (text,) = overrides_of({"key": value}, sweep=True)
     found = OverridesParser.create().parse_override(text)
     assert not found.is_sweep_override()
     assert found.value() == want

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
     from fc2conv.sweep.trials import Trial
 
 SPLITS = ("train", "val", "test")
-PLAIN = re.compile(r"[\w./@%+-]+")
-"""Text that means itself on the command line; any other is quoted."""
-LISTED = re.compile(r"[\w.-]+(,[\w.-]+)+")
-"""Values of a sweep as the command line has them: mlp,lenet."""
-READ_AS_OTHERS = re.compile(r"(null|true|false|nan|[+-]?inf|[+-]?[\d._]+(e[+-]?\d+)?)", re.IGNORECASE)
-"""Text that Hydra would read as a number, a boolean or null; it is quoted."""
 
 
 def run(*overrides: str, **values: Any) -> Result | None:
@@ -55,10 +48,10 @@ def run(*overrides: str, **values: Any) -> Result | None:
         result = fc2conv.run(model="lenet", seed=1, **{"data.train_size": 1000, "trainer.max_epochs": 2})
         result.test["acc"]
     """
-    from fc2conv.cli import execute
-    from fc2conv.compose import composed
+    from fc2conv.compose import compose_config, overrides_of
+    from fc2conv.entry import execute
 
-    return execute(*composed([*overrides, *written(values)]))
+    return execute(*compose_config([*overrides, *overrides_of(values)]))
 
 
 def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
@@ -82,10 +75,10 @@ def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
 
         fc2conv.sweep("sweep=kernel_size", name="kernels")
     """
-    from fc2conv.cli import start
-    from fc2conv.compose import our_hydra
+    from fc2conv.compose import our_hydra, overrides_of
+    from fc2conv.entry import start
 
-    arguments = [*overrides, *written(values, sweep=True)]
+    arguments = [*overrides, *overrides_of(values, sweep=True)]
     with our_hydra(arguments) as hydra:
         trials: list[Trial] = hydra.multirun("config", start, arguments, False)
     return _frame(trial.result() for trial in trials)
@@ -121,52 +114,6 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
         left_out = f"{n} folder{'s' * (n > 1)} without a run's record that can be read, left out: {', '.join(others)}"
         warnings.warn(left_out, stacklevel=2)
     return _frame(found)
-
-
-# --- the call
-
-
-def written(values: Mapping[str, Any], sweep: bool = False) -> list[str]:
-    """Keyword arguments as Hydra's overrides. With `sweep`, a list or a range holds several values.
-
-    Example:
-        >>> written({"model.channels": (6, 16), "data.train_size": None, "name": "my run"})
-        ['model.channels=[6,16]', 'data.train_size=null', "name='my run'"]
-        >>> written({"seed": range(2), "model": "mlp,lenet"}, sweep=True)
-        ['seed=0,1', 'model=mlp,lenet']
-    """
-    found = []
-    for key, value in values.items():
-        if sweep and hasattr(value, "tolist"):
-            value = value.tolist()
-        if sweep and isinstance(value, (list, range)):
-            text = ",".join(_written(v) for v in value)
-        elif sweep and isinstance(value, str) and LISTED.fullmatch(value):
-            text = value
-        else:
-            text = _written(value)
-        found.append(f"{key}={text}")
-    return found
-
-
-def _written(value: Any) -> str:
-    if hasattr(value, "tolist"):  # of numpy or torch
-        value = value.tolist()
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_written(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple, range)):
-        return "[" + ",".join(map(_written, value)) + "]"
-    text = str(value)
-    if PLAIN.fullmatch(text) and not READ_AS_OTHERS.fullmatch(text):
-        return text
-    quoted = re.sub(r"(\\*)(')", r"\1\1\\\2", text)  # Hydra: backslashes count in front of a quote only
-    return "'" + re.sub(r"(\\+)$", r"\1\1", quoted) + "'"
 
 
 # --- records

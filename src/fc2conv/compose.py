@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -74,7 +74,7 @@ def _models(indent: int) -> str:
     return textwrap.fill(", ".join(sorted(found)), 120 - indent).replace("\n", "\n" + " " * indent)
 
 
-def typed(composed: DictConfig) -> Config:
+def parse_composed(composed: DictConfig) -> Config:
     """The typed config of what Hydra composed.
 
     Raises:
@@ -95,15 +95,74 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
     return (data.bands or shape[0], edge, edge), classes
 
 
-def planned(config: Config) -> Geometry:
+def plan_of(config: Config) -> Geometry:
     """The network's plan. Raises GeometryError where it does not fit the data."""
     return plan(config.model, *shape_of(config.data))
 
 
-# --- from Python
+# --- from Python: values as overrides, and what Hydra makes of them
+
+PLAIN = re.compile(r"[\w./@%+-]+")
+"""Text that means itself on the command line; any other is quoted."""
+LISTED = re.compile(r"[\w.-]+(,[\w.-]+)+")
+"""Values of a sweep as the command line has them: mlp,lenet."""
+READ_AS_OTHERS = re.compile(r"(null|true|false|nan|[+-]?inf|[+-]?[\d._]+(e[+-]?\d+)?)", re.IGNORECASE)
+"""Text that Hydra would read as a number, a boolean or null; it is quoted."""
 
 
-def composed(overrides: Sequence[str]) -> tuple[DictConfig, list[str], str]:
+def overrides_of(values: Mapping[str, Any], sweep: bool = False) -> list[str]:
+    """Keyword arguments as Hydra's overrides. With `sweep`, a list or a range holds several values.
+
+    Example:
+        >>> overrides_of({"model.channels": (6, 16), "data.train_size": None, "name": "my run"})
+        ['model.channels=[6,16]', 'data.train_size=null', "name='my run'"]
+        >>> overrides_of({"seed": range(2), "model": "mlp,lenet"}, sweep=True)
+        ['seed=0,1', 'model=mlp,lenet']
+    """
+    found = []
+    for key, value in values.items():
+        if sweep and hasattr(value, "tolist"):
+            value = value.tolist()
+        if sweep and isinstance(value, (list, range)):
+            found.append(f"{key}={','.join(map(_spell, value))}")
+        elif sweep and isinstance(value, str) and LISTED.fullmatch(value):
+            found.append(f"{key}={value}")
+        else:
+            found.append(override(key, value))
+    return found
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` as Hydra's grammar reads it back.
+
+    Example:
+        >>> override("name", "it's mine")
+        "name='it\\'s mine'"
+    """
+    return f"{key}={_spell(value)}"
+
+
+def _spell(value: Any) -> str:
+    if hasattr(value, "tolist"):  # of numpy or torch
+        value = value.tolist()
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{_spell(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple, range)):
+        return "[" + ",".join(map(_spell, value)) + "]"
+    text = str(value)
+    if PLAIN.fullmatch(text) and not READ_AS_OTHERS.fullmatch(text):
+        return text
+    quoted = re.sub(r"(\\*)(')", r"\1\1\\\2", text)  # Hydra: backslashes count in front of a quote only
+    return "'" + re.sub(r"(\\+)$", r"\1\1", quoted) + "'"
+
+
+def compose_config(overrides: Sequence[str]) -> tuple[DictConfig, list[str], str]:
     """(what Hydra composes of `overrides`, those that are about the run, the choice of conf/model/).
 
     Raises:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from fc2conv.config.schema import TrainerConfig
     from fc2conv.sweep.job import Options
-    from fc2conv.sweep.pool import Pool, Source
+    from fc2conv.sweep.pool import Pool, TrialSource
 
 
 class Sweep(Sweeper):
@@ -67,7 +67,7 @@ class Local(Launcher):
         self.pool = Pool(wandb, study)
 
     def drive(
-        self, source: Source, trainers: Sequence[TrainerConfig], total: int, options: Options | None = None
+        self, source: TrialSource, trainers: Sequence[TrainerConfig], total: int, options: Options | None = None
     ) -> int | None:
         """Train what `source` deals out, `total` trials with such `trainers` in all.
 
@@ -89,7 +89,8 @@ class Local(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """For Hydra's other sweepers: a grid of just these jobs."""
         from fc2conv.errors import SweepEnded
-        from fc2conv.sweep.sweeper import Composer, Grid, folder_of
+        from fc2conv.sweep.launchers import folder_of
+        from fc2conv.sweep.sweeper import Composer, Grid
         from fc2conv.sweep.trials import FINISHED
 
         composer = Composer(self.hydra_context, self.config, [], folder_of(self.config))

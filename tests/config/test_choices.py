@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from fc2conv.architectures import ARCHITECTURES
-from fc2conv.compose import register_schema, typed
+from fc2conv.compose import parse_composed, register_schema
 from fc2conv.config.schema import Config
 
 CONF = Path(__file__).parent.parent.parent / "conf"
@@ -22,7 +22,7 @@ def composed() -> Iterator[Compose]:
     GlobalHydra.instance().clear()
     register_schema()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield lambda *overrides: typed(compose("config", overrides=list(overrides)))
+        yield lambda *overrides: parse_composed(compose("config", overrides=list(overrides)))
 
 
 @pytest.mark.parametrize("family", sorted(ARCHITECTURES))

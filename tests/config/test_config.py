@@ -387,7 +387,7 @@ def test_a_folders_path_is_part_of_its_identity_only() -> None:
 def test_a_call_is_checked_without_torch() -> None:
     """Importing torch and lightning takes seconds; help and a wrong key must not wait for them."""
     program = (
-        "import sys, fc2conv.architectures, fc2conv.config.parsing, fc2conv.record.result, fc2conv.cli\n"
+        "import sys, fc2conv.architectures, fc2conv.config.parsing, fc2conv.record.result, fc2conv.entry\n"
         "print(*({'torch', 'lightning', 'wandb'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

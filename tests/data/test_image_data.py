@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fc2conv.config.schema import DataConfig
 from fc2conv.data import image_data
-from fc2conv.data.image_data import Batches, ImageData, Place
+from fc2conv.data.image_data import Batches, ImageData, Shard
 from fc2conv.data.sources import Images, load
 from fc2conv.data.transforms import mixed_seed
 from fc2conv.errors import ConfigError
@@ -282,7 +282,7 @@ def dealt(
             transform,
             None if seed is None else lambda epoch: mixed_seed(seed, epoch),
             epoch,
-            lambda r=r: Place(r, world_size),
+            lambda r=r: Shard(r, world_size),
         )
         for r in range(world_size)
     ]

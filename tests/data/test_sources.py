@@ -310,45 +310,28 @@ def test_an_interrupted_preparation_leaves_nothing(mnist: DataConfig, monkeypatc
         patch.setattr(np, "save", full)
         with pytest.raises(OSError, match="no space left"):
             load(mnist)
-    assert not list(Path(mnist.dir).iterdir())
+    assert [p.name for p in Path(mnist.dir).iterdir()] == [".prepare.lock"]
     assert len(load(mnist).test_images) == 10
 
 
-def test_two_preparations_at_once(mnist: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    both, make = threading.Barrier(2, timeout=20), datasets.MNIST
-    counts: list[int] = []
+def test_two_that_need_it_at_once_prepare_it_once(mnist: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, reads, counts = datasets.MNIST, [], []
+    second = threading.Thread(target=lambda: counts.append(len(load(mnist).train_images)))
 
-    def wait(root: Path, train: bool, download: bool) -> Any:
-        both.wait()
+    def slow(root: Path, train: bool, download: bool) -> Any:
+        reads.append(train)
+        if len(reads) == 1:
+            second.start()  # finds no cache yet, and has to wait for ours
+            second.join(0.5)
         return make(root, train, download)
 
-    monkeypatch.setattr(datasets, "MNIST", wait)
-    threads = [threading.Thread(target=lambda: counts.append(len(load(mnist).train_images))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    monkeypatch.setattr(datasets, "MNIST", slow)
+    counts.append(len(load(mnist).train_images))
+    second.join()
     assert counts == [30, 30]
-    assert [p.name for p in Path(mnist.dir).iterdir()] == ["mnist"]
+    assert sorted(reads) == [False, True]  # the test set and the training set, once each
+    assert {p.name for p in Path(mnist.dir).iterdir()} == {"mnist", ".prepare.lock"}
     assert {p.name for p in (Path(mnist.dir) / "mnist").iterdir()} == CACHE
-
-
-def test_the_slower_preparation_leaves_the_quicker_ones_cache_to_its_readers(
-    mnist: DataConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make, meta = datasets.MNIST, Path(mnist.dir) / "mnist" / "meta.json"
-    quick: list[int] = []
-
-    def overtaken(root: Path, train: bool, download: bool) -> Any:
-        monkeypatch.setattr(datasets, "MNIST", make)
-        load(mnist)
-        quick.append(meta.stat().st_ino)
-        return make(root, train, download)
-
-    monkeypatch.setattr(datasets, "MNIST", overtaken)
-    assert len(load(mnist).train_images) == 30
-    assert quick == [meta.stat().st_ino]
-    assert [p.name for p in Path(mnist.dir).iterdir()] == ["mnist"]
 
 
 # --- other named datasets

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fc2conv.record.lock import LOCK, claim, claimed
+from fc2conv.record.lock import LOCK, claim, is_claimed
 
 HOLD = """
 import sys, time
@@ -37,7 +37,7 @@ def said(process: subprocess.Popen[str]) -> str:
 def test_a_process_that_dies_frees_its_lock(how: signal.Signals, tmp_path: Path) -> None:
     with holder(tmp_path) as first:
         assert said(first) == "True"
-        assert claimed(tmp_path)
+        assert is_claimed(tmp_path)
         with holder(tmp_path) as second:
             assert said(second) == "False"
             second.kill()
@@ -45,7 +45,7 @@ def test_a_process_that_dies_frees_its_lock(how: signal.Signals, tmp_path: Path)
             assert not ours
         first.send_signal(how)
         first.wait()
-        assert not claimed(tmp_path)
+        assert not is_claimed(tmp_path)
         with claim(tmp_path) as ours:
             assert ours
 
@@ -72,7 +72,7 @@ def test_a_child_inherits_no_lock(tmp_path: Path) -> None:
             child = context.Process(target=_outlives, args=(ready, end))
             child.start()
             assert ready.wait(60)
-        assert not claimed(tmp_path), context
+        assert not is_claimed(tmp_path), context
         end.set()
         child.join()
 
@@ -86,5 +86,5 @@ def test_its_file_stays_and_is_one_and_the_same(tmp_path: Path) -> None:
 
 
 def test_nobody_holds_what_is_not_there(tmp_path: Path) -> None:
-    assert not claimed(tmp_path / "none")
+    assert not is_claimed(tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -19,7 +19,7 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from fc2conv.speed import accelerate, described, kernels
+from fc2conv.speed import accelerate, describe, kernels
 from fc2conv.speed.accelerated import Accelerated
 
 pytestmark = [
@@ -86,7 +86,7 @@ def test_nested_networks_are_accelerated(calls: list[str]) -> None:
     assert_close(accelerate(net)(images()).double(), want, atol=1e-5, rtol=1e-5)
     assert calls == ["norm_pool_forward"]
     assert type(body) is Accelerated
-    assert described(net) == f"{kernels.instructions}: 1.body.0+1.body.1"
+    assert describe(net) == f"{kernels.instructions}: 1.body.0+1.body.1"
 
 
 def test_only_torchs_own_classes_are_changed() -> None:
@@ -122,21 +122,21 @@ def test_without_a_library_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(kernels, "library", None)
     net = accelerate(lenet())
     assert type(net) is nn.Sequential
-    assert described(net) == described(before) == "none"
+    assert describe(net) == describe(before) == "none"
     assert torch.equal(before(images()), net(images()))  # one that was accelerated where there were kernels
 
 
 def test_what_is_described() -> None:
     name = kernels.instructions
-    assert described(lenet()) == "none"
-    assert described(accelerate(lenet())) == f"{name}: conv1+norm1+pool1+relu1, conv2, norm2+pool2+relu2"
-    assert described(accelerate(nn.Sequential(nn.Linear(3, 2)))) == "none"
+    assert describe(lenet()) == "none"
+    assert describe(accelerate(lenet())) == f"{name}: conv1+norm1+pool1+relu1, conv2, norm2+pool2+relu2"
+    assert describe(accelerate(nn.Sequential(nn.Linear(3, 2)))) == "none"
     odd = nn.Sequential(
         *(nn.Conv2d(1, 6, 5), nn.BatchNorm2d(6), nn.MaxPool2d(2), nn.Sigmoid()),
         *(nn.BatchNorm2d(6, affine=False), nn.MaxPool2d(2), nn.BatchNorm2d(6), nn.AvgPool2d(2)),
         *(nn.BatchNorm2d(8), nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 5, stride=2)),
     )
-    assert described(accelerate(odd)) == f"{name}: 1+2, 6"  # the convolution has a bias
+    assert describe(accelerate(odd)) == f"{name}: 1+2, 6"  # the convolution has a bias
 
 
 # ------------------------------------------------------------------------------------------------------- stepping aside

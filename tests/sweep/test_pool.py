@@ -20,7 +20,7 @@ import torch
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
 from fc2conv.errors import ConfigError
-from fc2conv.record.lock import LOCK, claim, claimed
+from fc2conv.record.lock import LOCK, claim, is_claimed
 from fc2conv.record.result import Result
 from fc2conv.sweep import job, pool, slots
 from fc2conv.sweep.live_table import LiveTable
@@ -227,7 +227,7 @@ def test_a_job_that_is_killed_is_one_failed_job_and_goes_on_when_asked_again(
     assert started.codes() == [-signal.SIGKILL, -signal.SIGKILL, 0]
     for each in trials[:2]:
         assert result(each).error == "killed by SIGKILL; the system may have run out of memory"
-        assert not claimed(each.folder)
+        assert not is_claimed(each.folder)
     before = result(trials[0]).epochs
     assert 0 < before < 40
 
@@ -273,7 +273,7 @@ def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, trial: Make
     assert [result(t).status for t in trials[:2]] == ["interrupted", "interrupted"]
     assert started.codes() == [130, 130]
     assert trials[2].result() is None
-    assert all(t.resumable() and not claimed(t.folder) for t in trials[:2])
+    assert all(t.resumable() and not is_claimed(t.folder) for t in trials[:2])
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
@@ -330,18 +330,18 @@ def test_a_job_that_does_not_stop_is_killed(
 
 
 def test_a_claim_excludes_others_until_it_ends(sweep: Path) -> None:
-    assert not claimed(sweep / "a")
+    assert not is_claimed(sweep / "a")
     assert not (sweep / "a").exists(), "asking leaves nothing behind"
     with claim(sweep / "a") as ours:
         assert ours
-        assert claimed(sweep / "a")
+        assert is_claimed(sweep / "a")
         with claim(sweep / "a") as second:
             assert not second
         with claim(sweep / "b") as other, claim(sweep / "a", ".other") as named:
             assert other
             assert named
-        assert claimed(sweep / "a"), "who was refused has not freed it"
-    assert not claimed(sweep / "a")
+        assert is_claimed(sweep / "a"), "who was refused has not freed it"
+    assert not is_claimed(sweep / "a")
     with claim(sweep / "a", wait=True) as ours:
         assert ours
 
@@ -358,7 +358,7 @@ def test_a_claim_that_waits_gets_its_turn(sweep: Path) -> None:
     with claim(sweep):
         thread.start()
         assert waiting.wait(30)
-        order.append(claimed(sweep))
+        order.append(is_claimed(sweep))
     thread.join(30)
     assert order == [True, True]
     assert not thread.is_alive()
@@ -462,7 +462,7 @@ def test_work_leaves_alone_what_is_taken_or_finished(trial: Make) -> None:
     assert job.work(one) == "done"
     one.end("pruned", "others do better")
     assert job.work(one) == "pruned"
-    assert not claimed(one.folder)
+    assert not is_claimed(one.folder)
 
 
 def test_exit_codes() -> None:

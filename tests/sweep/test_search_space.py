@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from wandb_server import wandb_server
 
-from fc2conv.compose import planned, register_schema, typed
+from fc2conv.compose import parse_composed, plan_of, register_schema
 from fc2conv.errors import ConfigError
 from fc2conv.nets.build import build
 from fc2conv.record.result import Result
@@ -135,8 +135,8 @@ def quickly(overrides: list[str], bases: dict[str, DictConfig]) -> DictConfig:
 @each
 def test_what_wandbs_agent_calls_can_be_trained(path: Path, hydra: None) -> None:
     bases: dict[str, DictConfig] = {}
-    configs = [typed(quickly(agent(point), bases)) for point in points(path)]
-    geometries = [planned(config) for config in configs]
+    configs = [parse_composed(quickly(agent(point), bases)) for point in points(path)]
+    geometries = [plan_of(config) for config in configs]
     assert all(geometry.rows[-1].output == (10,) for geometry in geometries)
     assert len(set(configs)) == len(configs)  # no two points are the same run
     network = build(geometries[-1])
@@ -147,7 +147,7 @@ def test_what_wandbs_agent_calls_can_be_trained(path: Path, hydra: None) -> None
 def test_hydra_composes_what_wandbs_agent_calls(path: Path, hydra: None) -> None:
     """One point all the way; below, all of them."""
     overrides = agent(points(path)[-1])
-    assert typed(compose("config", overrides)) == typed(quickly(overrides, {}))
+    assert parse_composed(compose("config", overrides)) == parse_composed(quickly(overrides, {}))
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_hydra_composes_what_wandbs_agent_calls(path: Path, hydra: None) -> None
 def test_hydra_composes_all_that_wandbs_agent_calls(path: Path, hydra: None) -> None:
     bases: dict[str, DictConfig] = {}
     for overrides in map(agent, points(path)):
-        assert typed(compose("config", overrides)) == typed(quickly(overrides, bases))
+        assert parse_composed(compose("config", overrides)) == parse_composed(quickly(overrides, bases))
 
 
 def test_the_agents_values_arrive(hydra: None) -> None:
@@ -163,7 +163,7 @@ def test_the_agents_values_arrive(hydra: None) -> None:
     point = {"model": "lenet_modern", "model.channels": [2, 4], "model.padding": ["same", 0], "data.train_size": None}
     overrides = agent(point)
     assert overrides[1:] == ["model.channels=[2, 4]", "model.padding=['same', 0]", "data.train_size=None"]
-    config = typed(compose("config", [*overrides, *agent({"model.bias": False, "optim.lr": 1e-3})]))
+    config = parse_composed(compose("config", [*overrides, *agent({"model.bias": False, "optim.lr": 1e-3})]))
     model = config.model
     assert (model.channels, model.padding, model.bias) == ((2, 4), ("same", 0), False)  # type: ignore[union-attr]
     assert (config.data.train_size, config.optim.lr) == (None, 0.001)

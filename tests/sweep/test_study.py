@@ -24,7 +24,7 @@ from fc2conv.config.schema import Config, DataConfig, OptimConfig
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Result, Status
 from fc2conv.sweep.search_space import Hyperband, Parameter, SweepFile
-from fc2conv.sweep.study import JOURNAL, Search, ShouldPrune, load, should_prune, written
+from fc2conv.sweep.study import JOURNAL, Search, ShouldPrune, load, rounded, should_prune
 from fc2conv.sweep.trials import Trial
 
 RATE = Parameter("optim.lr", low=0.001, high=0.1, log=True)
@@ -184,7 +184,7 @@ def test_the_same_point_again_while_it_trains_is_let_go(tmp_path: Path) -> None:
 
 
 def test_four_digits_of_a_draw_are_written() -> None:
-    assert [written(v) for v in (0.00123456, 0.25, 12, "[6, 16]")] == ["0.001235", "0.25", "12", "[6, 16]"]
+    assert [rounded(v) for v in (0.00123456, 0.25, 12, "[6, 16]")] == ["0.001235", "0.25", "12", "[6, 16]"]
 
 
 # --- processes that die, and others that live

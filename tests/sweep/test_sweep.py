@@ -19,7 +19,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from fc2conv.compose import register_schema, typed
+from fc2conv.compose import parse_composed, register_schema
 from fc2conv.config.identity import hashed, identity_of
 from fc2conv.record.result import Result
 
@@ -101,7 +101,7 @@ def test_a_crash_in_the_middle(shells: Any, train: Train, image_folder: Path, tm
     again = shlex.split(re.findall(r"again: python train.py (.*)", done.out)[0])
     register_schema()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = typed(compose("config", overrides=again))
+        config = parse_composed(compose("config", overrides=again))
     assert hashed(identity_of(config)) == found[1e30].identity
     assert [(row["lr"], row["n"], row["note"]) for row in with_lr(sweep)] == [
         *(("0.01", "1", ""), ("1e+30", "0", "1 failed"), ("0.02", "1", ""))

@@ -343,7 +343,7 @@ def test_accumulated_batches_are_one_of_twice_the_size(case: Case, trainer: Call
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_clipped_gradients(precision: Any, case: Case, trainer: Callable[..., Trainer]) -> None:
+def test_entrypped_gradients(precision: Any, case: Case, trainer: Callable[..., Trainer]) -> None:
     """As torch clips them, and no step is longer than the rate times the bound."""
     module, watch, bound = case.module(), Watch(), 0.05
     start = weights(module)

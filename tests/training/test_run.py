@@ -22,9 +22,9 @@ from fc2conv import LeNet
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.architectures.module import ModuleConfig
-from fc2conv.cli import recorded
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.entry import merge_recorded
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned, explain
 from fc2conv.record.folder import reserve
 from fc2conv.record.lock import claim
@@ -437,7 +437,7 @@ def test_a_group_chosen_at_a_resume_keeps_the_other_keys(config: Config) -> None
     values = plain(config)
     source = {**values, "trainer": {**values["trainer"], "max_epochs": 7, "accelerator": "auto"}}
     resumed = replace(config, trainer=TrainerConfig(accelerator="cpu", threads=2), resume="run")
-    found = recorded(resumed, plain(resumed), ["trainer=cpu", "trainer.threads=2"], source)
+    found = merge_recorded(resumed, plain(resumed), ["trainer=cpu", "trainer.threads=2"], source)
     assert (found.trainer.max_epochs, found.trainer.accelerator, found.trainer.threads) == (7, "cpu", 2)
     assert found.model == config.model
 
@@ -445,7 +445,7 @@ def test_a_group_chosen_at_a_resume_keeps_the_other_keys(config: Config) -> None
 def test_a_key_within_a_mapping_is_changed_at_a_resume(config: Config) -> None:
     module = replace(config, model=ModuleConfig(target="a.b", arguments={"n": 1}))
     changed = replace(module, model=ModuleConfig(target="a.b", arguments={"n": 2}), resume="run")
-    found = recorded(changed, plain(changed), ["model.arguments.n=2"], plain(module))
+    found = merge_recorded(changed, plain(changed), ["model.arguments.n=2"], plain(module))
     assert found.model == changed.model
 
 
@@ -477,7 +477,7 @@ def test_the_kernels_can_be_left_out(config: Config, kernels: bool) -> None:
     model = LeNetConfig(activation="relu", pool="max", norm="batch", bias=False)
     result = run(replace(config, model=model, trainer=replace(config.trainer, max_epochs=1, kernels=kernels)))
     assert result is not None
-    assert result.kernels == (speed.described(speed.accelerate(LeNet(model).net)) if kernels else None)
+    assert result.kernels == (speed.describe(speed.accelerate(LeNet(model).net)) if kernels else None)
 
 
 def test_nodes_that_nobody_started_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def plan(config: ModuleConfig, shape: Shape, classes: int) -> Geometry:
         counter = FlopCounterMode(display=False)
         for name, module in net.named_modules():
             if next(module.children(), None) is None:
-                hooks += _watched(name or "net", module, rows, counter)
+                hooks += _watch(name or "net", module, rows, counter)
         with counter:
             _run(net.eval(), config, (1, *shape), classes)
         for hook in hooks:
@@ -82,14 +82,14 @@ def plan(config: ModuleConfig, shape: Shape, classes: int) -> Geometry:
     return Geometry(shape, found)
 
 
-def net(config: ModuleConfig, network: Geometry) -> nn.Module:
+def net(config: ModuleConfig, geometry: Geometry) -> nn.Module:
     """The module. It gets contiguous images, as its author expected (`view` needs that)."""
     import torch
 
     module = _called(config)
     if any(isinstance(p, torch.nn.UninitializedParameter) for p in module.parameters()):
         with torch.no_grad():  # lazy modules learn their sizes from a first batch
-            module.eval()(torch.zeros(1, *network.input))
+            module.eval()(torch.zeros(1, *geometry.input))
     module.register_forward_pre_hook(_contiguous)
     return module.train()
 
@@ -226,7 +226,7 @@ def _run(net: nn.Module, config: ModuleConfig, shape: Shape, classes: int) -> No
         )
 
 
-def _watched(name: str, module: nn.Module, rows: dict[str, Row], counter: Any) -> list[Any]:
+def _watch(name: str, module: nn.Module, rows: dict[str, Row], counter: Any) -> list[Any]:
     """Have `module` add what it does to `rows`, over all its calls."""
     import torch
 

@@ -271,6 +271,10 @@ class Config:
 
 
 TOP_LEVEL = ("plugins", "seed", "task", "ckpt", "allow", "resume", "name", "runs_dir", "sweep", "force", "fail_fast")
+ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast")
+"""Without meaning for a single run."""
+ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")
+"""With -m: they say what to do with the trials, and make none of them."""
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig, "logger": LoggerConfig}
 
 

@@ -25,8 +25,8 @@ EVALUATED = 512 * 28 * 28
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a batch goes: which of the ranks that share it this one is, and its device."""
+class Shard:
+    """What one rank gets of a batch: which of the ranks that share it this one is, and its device."""
 
     rank: int = 0
     world_size: int = 1
@@ -47,7 +47,7 @@ class Batches:
         transform: (uint8 images, their indices, epoch) -> float32 images
         order: epoch -> seed of that epoch's order; None keeps the order
         epoch: tells the current epoch
-        place: tells our rank and device
+        shard: tells our rank and device
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Batches:
         transform: Callable[[Tensor, Tensor, int], Tensor],
         order: Callable[[int], int] | None = None,
         epoch: Callable[[], int] = lambda: 0,
-        place: Callable[[], Place] = Place,
+        shard: Callable[[], Shard] = Shard,
     ):
         self.images, self.labels, self.indices = dataset
         self.batches = -(-len(self.indices) // batch_size)
-        self.transform, self.order, self.epoch, self.place = transform, order, epoch, place
+        self.transform, self.order, self.epoch, self.shard = transform, order, epoch, shard
         self.at = self.resumed = (0, 0)
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, place, indices = self.epoch(), self.place(), self.indices
+        epoch, shard, indices = self.epoch(), self.shard(), self.indices
         if self.order is not None:
             generator = torch.Generator().manual_seed(self.order(epoch))
             indices = indices[torch.randperm(len(indices), generator=generator)]
@@ -81,11 +81,11 @@ class Batches:
                 continue
             self.at = epoch, at + 1
             mine, known = chosen, labels[at]
-            if place.world_size > 1:
-                mine, known = (t.tensor_split(place.world_size)[place.rank] for t in (mine, known))
+            if shard.world_size > 1:
+                mine, known = (t.tensor_split(shard.world_size)[shard.rank] for t in (mine, known))
             pixels = self.images.index_select(0, mine)
-            if place.device.type != "cpu":  # as bytes, a quarter of what they become there
-                pixels, mine, known = (t.to(place.device, non_blocking=True) for t in (pixels, mine, known))
+            if shard.device.type != "cpu":  # as bytes, a quarter of what they become there
+                pixels, mine, known = (t.to(shard.device, non_blocking=True) for t in (pixels, mine, known))
             yield self.transform(pixels, mine, epoch), known
 
     def state_dict(self) -> dict[str, int]:
@@ -173,7 +173,7 @@ class ImageData(LightningDataModule):
             lambda pixels, indices, epoch: self.transformed(pixels, indices, split, epoch),
             self._order if shuffled else None,
             lambda: self.trainer.current_epoch if self.trainer else 0,
-            self._place,
+            self._shard,
         )
 
     def _order(self, epoch: int) -> int:
@@ -181,17 +181,20 @@ class ImageData(LightningDataModule):
         overfits = getattr(self.trainer, "overfit_batches", 0) > 0
         return mixed_seed(self.seed, 0 if overfits else epoch)
 
-    def _place(self) -> Place:
+    def check_processes(self, n: int) -> None:
+        """Raises ConfigError if a training batch has too few images for each of `n` processes to get one."""
+        smallest = len(self.train_indices) // len(self.batches("train"))
+        if smallest < n:
+            size = f"{self.config.batch_size}, which is over all processes"
+            cut = "" if smallest == self.config.batch_size else f" and leaves a batch of {smallest}"
+            raise ConfigError("data.batch_size", f"got {size}{cut}; expected an image for each of the {n}")
+
+    def _shard(self) -> Shard:
         trainer = self.trainer
         if trainer is None:
-            return Place()
-        if self.config.batch_size < trainer.world_size:
-            raise ConfigError(
-                "data.batch_size",
-                f"got {self.config.batch_size}, which is over all processes; expected at least one image for each of "
-                f"the {trainer.world_size}",
-            )
-        return Place(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
+            return Shard()
+        self.check_processes(trainer.world_size)
+        return Shard(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
 
     def train_dataloader(self) -> Batches:
         return self.batches("train")

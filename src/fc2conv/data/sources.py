@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from fc2conv.config.schema import DATASETS, DataConfig
@@ -72,7 +73,12 @@ def load(config: DataConfig) -> Images:
     """
     folder = Path(config.dir) / (cache_name(config) if config.name == "folder" else config.name)
     if not (folder / "meta.json").exists():
-        _prepare(config, folder)
+        lock = _lock(folder.parent)
+        try:
+            if not (folder / "meta.json").exists():  # another process may have prepared it meanwhile
+                _prepare(config, folder)
+        finally:
+            lock.release()
     return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
 
 
@@ -113,14 +119,21 @@ def sha256(array: npt.NDArray[np.generic]) -> str:
     return digest.hexdigest()
 
 
+def _lock(folder: Path) -> FileLock:
+    """One process at a time downloads and prepares datasets in `folder`; the system frees the lock of one that dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".prepare.lock")
+        lock.acquire()
+    except OSError as error:
+        raise ConfigError("data.dir", f"cannot write to {folder} ({error.strerror}); choose another") from error
+    return lock
+
+
 def _prepare(config: DataConfig, folder: Path) -> None:
     """Decode the source into `folder`: written aside, then renamed, so that a cache is whole or not there."""
     arrays, classes = (_read_folder if config.name == "folder" else _read_named)(config)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise ConfigError("data.dir", f"cannot write to {folder.parent} ({error.strerror}); choose another") from error
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         images = arrays["train_images"]
         chunks = (images[i : i + 4096].astype(np.float64) for i in range(0, len(images), 4096))
@@ -131,14 +144,9 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         meta = {"classes": classes, "sha256": {name: sha256(array) for name, array in contents.items()}}
         (aside / "meta.json").write_text(json.dumps(meta, indent=1))
         aside.chmod(0o755)
-        if (folder / "meta.json").exists():  # another process was quicker; its cache is as good, and in use
-            return
         if folder.exists():  # left half-made by hand
             shutil.rmtree(folder)
         os.rename(aside, folder)
-    except OSError:
-        if not (folder / "meta.json").exists():  # else another process was quicker, and its cache is as good
-            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -23,18 +23,18 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def net_of(config: ModelConfig, network: Geometry) -> nn.Module:
+def net_of(config: ModelConfig, geometry: Geometry) -> nn.Module:
     """The network of a config and its plan, initialised as the config says."""
     own = ARCHITECTURES[config.family].net
-    net = own(config, network) if own else build(network)
+    net = own(config, geometry) if own else build(geometry)
     if getattr(config, "init", None) == "xavier":
         xavier_(net)
     return net
 
 
-def build(network: Geometry) -> nn.Sequential:
+def build(geometry: Geometry) -> nn.Sequential:
     """The network of a plan: each row's layer under its own name."""
-    return nn.Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in network.rows))
+    return nn.Sequential(OrderedDict((row.name, _module(row.layer, row.input)) for row in geometry.rows))
 
 
 def xavier_(net: nn.Module) -> None:

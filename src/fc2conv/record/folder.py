@@ -219,7 +219,9 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _git() -> dict[str, Any] | None:
-    """Commit of the code that runs, and whether files differ from it; None outside a checkout."""
+    """Commit of the code that runs, and whether files differ from it; None outside a checkout of it."""
+    if not (Path(__file__).parents[3] / "train.py").exists():  # installed, maybe within a checkout of something else
+        return None
     try:
         where = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "timeout": 10, "check": True}
         commit = subprocess.run(["git", "rev-parse", "HEAD"], **where).stdout.strip()  # type: ignore[call-overload]

@@ -32,7 +32,7 @@ def claim(folder: Path, name: str = LOCK, wait: bool = False) -> Iterator[bool]:
         lock.release()
 
 
-def claimed(folder: Path) -> bool:
+def is_claimed(folder: Path) -> bool:
     """Whether some process holds the lock on `folder` now."""
     if not (folder / LOCK).exists():
         return False

@@ -2,7 +2,7 @@
 
 process()        settings of a process, before torch is loaded
 accelerate(net)  the same network, some of its layers computed together by compiled kernels
-described(net)   which kernels these are, for the record
+describe(net)    which kernels these are, for the record
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Net = TypeVar("Net", bound=nn.Module)
 
-__all__ = ["accelerate", "described", "process"]
+__all__ = ["accelerate", "describe", "process"]
 
 
 def accelerate(net: Net) -> Net:
@@ -29,8 +29,8 @@ def accelerate(net: Net) -> Net:
     return accelerated.accelerate(net)
 
 
-def described(net: nn.Module) -> str:
+def describe(net: nn.Module) -> str:
     """Which kernels train `net` on the CPU: "avx2: conv1+norm1+pool1+relu1, conv2, norm2+pool2+relu2", or "none"."""
     from fc2conv.speed import accelerated
 
-    return accelerated.described(net)
+    return accelerated.describe(net)

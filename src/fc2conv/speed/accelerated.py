@@ -28,20 +28,21 @@ def accelerate(net: Net) -> Net:
     """Let the compiled kernels compute what they can of `net`, which is changed in place and returned.
 
     Each nn.Sequential in it, itself included, becomes an `Accelerated`. Modules, parameters, buffers and their names
-    stay the same, so optimisers and checkpoints of `net` stay good. Without compiled kernels nothing changes.
+    stay the same, so optimisers and checkpoints of `net` stay good. Nothing changes without compiled kernels, or with a
+    torch that does not say whether they may be used (`_names_known`).
     """
-    if kernels.library is not None:
+    if kernels.library is not None and _names_known():
         for module in net.modules():
             if type(module) is nn.Sequential:
                 module.__class__ = Accelerated
     return net
 
 
-def described(net: nn.Module) -> str:
+def describe(net: nn.Module) -> str:
     """Which kernels train `net` on the CPU, for the record: "avx2: conv1+norm1+pool1+relu1, norm2+pool2", or "none".
 
-    A name with others behind it was given layers that are computed together, one alone those of a single layer. What
-    they do not fit, by the shape of the images for instance, torch computes all the same.
+    Layers joined by + are computed together. Images that a kernel does not take, by their size for instance, are left
+    to torch all the same.
     """
     groups = [
         "+".join(f"{prefix}.{name}" if prefix else name for name in names)
@@ -55,9 +56,9 @@ def described(net: nn.Module) -> str:
 class Accelerated(nn.Sequential):
     """nn.Sequential that computes several of its layers at once where kernels.c can.
 
-    The modules, their names and the function are those of nn.Sequential. Layers are called one by one as in it while a
-    hook that would be left out is on one of them, or while torch compiles, traces, casts automatically or
-    differentiates forwards. A second derivative through kernels.c is an error.
+    The modules, their names and the function are those of nn.Sequential. While one of the layers
+    has a hook, or torch compiles, traces, autocasts or computes forward-mode gradients, each layer is called by itself.
+    A second derivative through kernels.c is an error.
     """
 
     def forward(self, input: Any) -> Any:
@@ -89,24 +90,37 @@ STARTS = (nn.Conv2d, nn.BatchNorm2d)
 
 
 def _usable() -> bool:
-    """Whether nothing is going on that needs the layers' own operations: for calls of this thread, some microseconds.
-
-    That are transforms and modes of torch, which do not know what to do with the kernels, and hooks on all modules.
-    """
+    """Whether nothing is active that needs the layers' own operations. Costs some microseconds a call."""
     return (
         kernels.library is not None
         and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and torch._C._len_torch_dispatch_stack() == torch._C._len_torch_function_stack() == 0
-        and forward_ad._current_level < 0
-        and not (
-            every_module._global_forward_hooks
-            or every_module._global_forward_pre_hooks
-            or every_module._global_backward_hooks
-            or every_module._global_backward_pre_hooks
-        )
+        and not _others_active()
     )
+
+
+def _others_active() -> bool:
+    """Whether a transform of torch.func, a dispatch mode or a forward-mode gradient is active, which do not know the
+    kernels, or a hook on all modules, which must see each layer. torch tells of them under private names only."""
+    return bool(
+        torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+        or forward_ad._current_level >= 0
+        or every_module._global_forward_hooks
+        or every_module._global_forward_pre_hooks
+        or every_module._global_backward_hooks
+        or every_module._global_backward_pre_hooks
+    )
+
+
+def _names_known() -> bool:
+    """Whether this version of torch has those names."""
+    try:
+        _others_active()
+    except AttributeError:
+        return False
+    return True
 
 
 Layers = Sequence[nn.Module | None]
@@ -235,7 +249,7 @@ def _is_few_channels_conv(conv: nn.Conv2d) -> bool:
 
 
 def _is_ordinary(norm: nn.BatchNorm2d) -> bool:
-    """Whether it has weights, and running statistics that move by a fixed part."""
+    """Whether it has weights, and running statistics with a fixed momentum."""
     values, state = norm._parameters, norm._buffers  # what norm.weight and so on look up, in a tenth of the time
     return (
         norm.momentum is not None
@@ -262,7 +276,7 @@ def _values(norm: nn.BatchNorm2d) -> list[Tensor | None]:
 
 
 def _bare(layers: Layers, at: int, n: int) -> bool:
-    """Whether nothing is attached to `n` layers from `at` on that their own call would do beside their function."""
+    """Whether `n` layers from `at` on have no hooks, and no forward set on the instance."""
     for layer in islice(layers, at, at + n):
         own = cast(nn.Module, layer).__dict__
         if (

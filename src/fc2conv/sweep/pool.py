@@ -31,7 +31,7 @@ WANDB_IMPORTS_LATE = ("wandb.sdk.launch", "requests")
 """What its library imports only once a run starts, which takes seconds."""
 
 
-class Source(Protocol):
+class TrialSource(Protocol):
     """Where trials come from."""
 
     def take(self) -> Trial | None:
@@ -59,7 +59,7 @@ class Driver(Protocol):
         """Begin to import what the jobs need."""
 
     def drive(
-        self, source: Source, trainers: Sequence[TrainerConfig], total: int, options: job.Options = job.Options()
+        self, source: TrialSource, trainers: Sequence[TrainerConfig], total: int, options: job.Options = job.Options()
     ) -> int | None:
         """Train what `source` deals out; the signal that stopped it, if one did."""
 
@@ -99,7 +99,7 @@ class Pool:
 
     def run(
         self,
-        source: Source,
+        source: TrialSource,
         slots: Sequence[Slot],
         live_table: LiveTable,
         options: job.Options = job.Options(),
@@ -129,7 +129,7 @@ class Pool:
     def _loop(
         self,
         running: dict[int, Job],
-        source: Source,
+        source: TrialSource,
         free: list[Slot],
         live_table: LiveTable,
         signals: Signals,
@@ -195,7 +195,7 @@ class Pool:
             ended.trial.end("failed", f"the job ended with exit code {code}")
 
     def _stop(
-        self, running: dict[int, Job], source: Source, live_table: LiveTable, reason: str, signals: Signals
+        self, running: dict[int, Job], source: TrialSource, live_table: LiveTable, reason: str, signals: Signals
     ) -> None:
         """End all jobs: they save their checkpoints; whoever takes too long, or is told twice, is killed."""
         for each in running.values():

@@ -49,7 +49,7 @@ def gpus() -> list[str]:
 
 
 def memory() -> float:
-    """GiB of this machine's memory."""
+    """GiB of this machine's memory; infinite where the system does not tell."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else float("inf")
 
 
@@ -71,7 +71,7 @@ def slots_for(trainers: Sequence[TrainerConfig], jobs: int | None, trials: int) 
     on_gpus = 0 < devices <= len(found)
     wanted = max((t.threads or 1 for t in trainers), default=1)
     carried = len(found) // devices if on_gpus else cores() // (devices * wanted)
-    carried = min(carried, int(memory() // (devices * MEMORY)))
+    carried = int(min(carried, memory() // (devices * MEMORY)))
     n = max(1, min(jobs or carried, trials))
     threads = max(1, cores() // (n * devices))
     if not on_gpus:
@@ -80,4 +80,6 @@ def slots_for(trainers: Sequence[TrainerConfig], jobs: int | None, trials: int) 
 
 
 def _devices(trainer: TrainerConfig, present: int) -> int:
+    if trainer.strategy == "single":
+        return 1
     return max(1, present) if trainer.devices == "auto" else trainer.devices

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fc2conv.record.lock import claim, claimed
+from fc2conv.record.lock import claim, is_claimed
 from fc2conv.sweep.search_space import SweepFile
 from fc2conv.sweep.trials import FINISHED, Trial
 
@@ -99,7 +99,7 @@ class Search:
                             self.study.tell(optuna_trial.number, state=optuna.trial.TrialState.FAIL)
                             continue
                         trial = self._trial(optuna_trial.params)
-                        if claimed(trial.folder):
+                        if is_claimed(trial.folder):
                             continue
                         self.ours[trial.folder] = optuna_trial.number
                         if not self._settled(trial):
@@ -110,7 +110,7 @@ class Search:
                 new = self.study.ask({p.key: p.distribution() for p in self.file.varied()})
                 trial = self._trial(new.params)
                 new.set_user_attr(IDENTITY, trial.folder.name)
-                if trial.folder in self.ours or claimed(trial.folder):  # the same point again, still in training
+                if trial.folder in self.ours or is_claimed(trial.folder):  # the same point again, still in training
                     self.study.tell(new.number, state=optuna.trial.TrialState.FAIL)
                     continue
                 self.ours[trial.folder] = new.number
@@ -135,7 +135,7 @@ class Search:
         return all(p.key in optuna_trial.params for p in self.file.varied()) and IDENTITY in optuna_trial.user_attrs
 
     def _trial(self, params: Mapping[str, Any]) -> Trial:
-        point = [f"{p.key}={written(params[p.key])}" for p in self.file.varied()]
+        point = [f"{p.key}={rounded(params[p.key])}" for p in self.file.varied()]
         label = " ".join(point)
         if label not in self._trials:
             self._trials[label] = self.compose(point)
@@ -180,8 +180,8 @@ class Search:
         self.study.tell(number, value, state, skip_if_finished=True)
 
 
-def written(value: Any) -> str:
-    """A draw on the command line: four digits of a number are enough, and readable."""
+def rounded(value: Any) -> str:
+    """A draw as the command line has it: four digits of a number are enough, and readable."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

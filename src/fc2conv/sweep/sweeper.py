@@ -6,7 +6,6 @@ import itertools
 import re
 import shlex
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,22 +18,20 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fc2conv.compose import explain, typed
+from fc2conv.compose import explain, parse_composed
 from fc2conv.config.identity import hashed
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import TOP_LEVEL, Config
+from fc2conv.config.schema import ABOUT_SWEEPS, TOP_LEVEL, Config
 from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record import terminal
 from fc2conv.record.folder import LOG, check_writable
-from fc2conv.record.lock import claimed
+from fc2conv.record.lock import is_claimed
 from fc2conv.sweep import search_space, table
 from fc2conv.sweep.job import Options
-from fc2conv.sweep.pool import INTERVAL, Driver
+from fc2conv.sweep.launchers import drive
+from fc2conv.sweep.pool import Driver
 from fc2conv.sweep.study import Search
 from fc2conv.sweep.trials import Trial
-
-ABOUT_THE_SWEEP = ("sweep", "name", "force", "fail_fast", "task")
-"""Keys that say what to do with the trials, and make none of them."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,8 @@ def conduct(
     if isinstance(launcher, Driver):
         stopped = launcher.drive(source, trainers, total, options)
     else:
-        stopped = _drive(launcher, source, folder, options, draws.batch or (1 if searches else max(1, total)))
+        batch = draws.batch or (1 if searches else max(1, total))
+        stopped = drive(launcher, source, folder, options, batch)
     trials = source.trials()
     _report(trials, folder, searches, stopped)
     return trials
@@ -147,7 +145,7 @@ class Composer:
         seeds = [int(o.removeprefix("seed=")) for o in overrides if o not in rest]
         if rest not in self._configs:
             composed = self.context.config_loader.load_sweep_config(self.master, list(rest))
-            config = typed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
+            config = parse_composed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
             self._configs[rest] = config, str(composed.hydra.runtime.choices.get("model") or "")
         config, model = self._configs[rest]
         return (replace(config, seed=seeds[-1]) if seeds else config), model
@@ -200,7 +198,7 @@ class Grid:
 
     def take(self) -> Trial | None:
         for trial in list(self.waiting):
-            if claimed(trial.folder):
+            if is_claimed(trial.folder):
                 self.elsewhere.add(trial.folder)
                 continue
             self.waiting.remove(trial)
@@ -220,40 +218,6 @@ class Grid:
 
     def trials(self) -> list[Trial]:
         return self._trials
-
-
-# --- another launcher
-
-
-def _drive(launcher: Launcher, source: Grid | Search, folder: Path, options: Options, batch: int) -> int | None:
-    """Have another of Hydra's launchers train what `source` deals out, `batch` runs at a time. As `Driver.drive`."""
-    # a worker on another machine may start in another folder; ++ tells this runs_dir from the user's own
-    more = [f"name={_quoted(folder.name)}", f"++runs_dir={_quoted(folder.parent.absolute())}"]
-    more += [f"sweep={_quoted(options.file.absolute())}"] if options.file else []
-    more += ["force=true"] if options.force else []
-    number = 0
-    while True:
-        trials = list(itertools.islice(iter(source.take, None), batch))
-        if not trials:
-            if not source.left():
-                return None
-            time.sleep(INTERVAL)
-            continue
-        problem = "the launcher did not run it"
-        try:
-            launcher.launch([[*trial.overrides, *more] for trial in trials], initial_job_idx=number)
-        except KeyboardInterrupt:
-            return signal.SIGINT
-        except Exception as error:  # some launchers raise what a job raised; the others may still be running
-            problem = f"{type(error).__name__}: {error}"
-        number += len(trials)
-        for trial in trials:
-            while claimed(trial.folder):
-                time.sleep(INTERVAL)
-            result = trial.result()
-            if result is None or result.status == "running":
-                trial.end("failed", problem)
-            source.done(trial)
 
 
 # --- the end
@@ -286,11 +250,6 @@ def _report(trials: Sequence[Trial], folder: Path, searched: bool, stopped: int 
         raise SweepEnded(f"{len(left)} of {len(trials)} runs did not end; the same command goes on from here", 1)
 
 
-def _quoted(value: object) -> str:
-    """As Hydra's grammar reads it back."""
-    return "'" + str(value).replace("'", "\\'") + "'"
-
-
 def _print_reasons(found: Sequence[table.Group]) -> None:
     """Why trials are impossible."""
     for reason in dict.fromkeys(group.reason for group in found if group.reason):
@@ -306,11 +265,6 @@ def _check(base: Config) -> None:
         raise ConfigError("task", "got test, which reads one checkpoint; leave -m out")
     if base.resume:
         raise ConfigError("resume", f"got {base.resume}; a sweep goes on by itself: give the same command again")
-
-
-def folder_of(master: DictConfig) -> Path:
-    """The sweep's folder where the keys that vary are not known."""
-    return Path(master.runs_dir) / (master.name or "one")
 
 
 def _check_writable(folder: Path) -> None:
@@ -331,7 +285,7 @@ def _dimensions(context: HydraContext, arguments: Sequence[str]) -> dict[str, li
     found: dict[str, list[str]] = {}
     for override in parser.parse_overrides(list(arguments)):
         key = override.get_key_element()
-        if key in ABOUT_THE_SWEEP:
+        if key in ABOUT_SWEEPS:
             if override.is_sweep_override():
                 raise ConfigError(key, "takes one value for the whole sweep")
         elif not override.is_sweep_override():

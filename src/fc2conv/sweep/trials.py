@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fc2conv.architectures.trace import Geometry
-from fc2conv.compose import planned
+from fc2conv.compose import plan_of
 from fc2conv.config.identity import hashed, identity_of
 from fc2conv.config.schema import Config
 from fc2conv.errors import DamagedResult, GeometryError
@@ -49,7 +49,7 @@ class Trial:
         """The trial of a whole config, in the sweep's folder. It is impossible where the network does not fit."""
         geometry = impossible = None
         try:
-            geometry = planned(config)
+            geometry = plan_of(config)
         except GeometryError as error:
             impossible = str(error)
         identity = hashed(identity_of(config))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -88,7 +88,16 @@ def cores() -> int:
 
 def prepare_process() -> None:
     """Set what belongs to a process, before torch is loaded, if the optional folder speed/ is there."""
-    with suppress(ImportError):
-        from fc2conv import speed
-
+    if speed := optional_speed():
         speed.process()
+
+
+def optional_speed() -> ModuleType | None:
+    """The package fc2conv.speed; None where its folder was deleted."""
+    try:
+        import fc2conv.speed
+    except ModuleNotFoundError as error:
+        if error.name != "fc2conv.speed":
+            raise
+        return None
+    return fc2conv.speed

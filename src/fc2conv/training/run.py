@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from fc2conv.training.callbacks import (
     StopOnSignal,
 )
 from fc2conv.training.classifier import Classifier, class_of
-from fc2conv.training.distributed import Processes, cores
+from fc2conv.training.distributed import Processes, cores, optional_speed
 from fc2conv.training.signals import Signals
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def run(request: Request) -> Result | None:
     """
     config, folder = request.config, request.folder
     processes = Processes.of_environment(config.trainer)
-    with Signals() as signals:
-        _prepare_torch(config.trainer, processes)
+    with Signals() as signals, _torch_prepared(config.trainer, processes):
         if request.resumed and folder:  # on every rank: one that failed alone would leave the others waiting
             _check_resumable(folder)
         data = ImageData(config.data, config.seed)
         data.setup()
+        data.check_processes(processes.world_size)
         seed_everything(config.seed, verbose=False)
         module = class_of(config.model)(
             config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
@@ -141,21 +141,40 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _prepare_torch(config: TrainerConfig, processes: Processes) -> None:
+@contextmanager
+def _torch_prepared(config: TrainerConfig, processes: Processes) -> Iterator[None]:
+    """torch's settings for a run; afterwards they are as before, for the program may be a notebook.
+
+    Raises:
+        ConfigError: torch has not what `config` asks for
+    """
     if config.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("trainer.accelerator", "got gpu, but torch sees no GPU; use trainer=cpu")
     if config.accelerator == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("trainer.accelerator", "got mps, but torch has no MPS here; use trainer=cpu")
     if config.precision == "16-mixed" and _on_cpu(config):
         raise ConfigError("trainer.precision", "got 16-mixed, which the CPU does not have; use bf16-mixed, or 32")
-    torch.set_num_threads(config.threads or max(1, cores() // processes.local_size))
-    # Deterministic mode also fills every new tensor with NaN, to show reads of memory never written; we make none.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    # what Lightning has to say of choices made on purpose
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*than the logging interval.*", ".*LeafSpec.*", ".*even kernel lengths.*"):
-        warnings.filterwarnings("ignore", message)
+    threads, fill = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    mode, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings():
+            # what Lightning has to say of choices made on purpose
+            for logger in loggers:
+                logger.setLevel(logging.WARNING)
+            for message in (".*than the logging interval.*", ".*LeafSpec.*", ".*even kernel lengths.*"):
+                warnings.filterwarnings("ignore", message)
+            torch.set_num_threads(config.threads or max(1, cores() // processes.local_size))
+            # Deterministic mode also fills new tensors with NaN, to show reads of memory never written; we make none.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        torch.use_deterministic_algorithms(mode, warn_only=warns)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _on_cpu(config: TrainerConfig) -> bool:
@@ -164,14 +183,11 @@ def _on_cpu(config: TrainerConfig) -> bool:
 
 def _accelerate(module: Classifier, config: TrainerConfig) -> str | None:
     """Have the CPU's compiled kernels compute what they can of the network. Returns which do; None: torch alone."""
-    if not (config.kernels and _on_cpu(config)):
-        return None
-    try:
-        from fc2conv import speed
-    except ImportError:  # the folder is optional
+    speed = optional_speed()
+    if speed is None or not (config.kernels and _on_cpu(config)):
         return None
     module.net = speed.accelerate(module.net)
-    kernels: str | None = speed.described(module.net)
+    kernels: str | None = speed.describe(module.net)
     return kernels
 
 
@@ -256,8 +272,7 @@ def test(config: Config) -> dict[str, float]:
     """The test metrics of `ckpt`: {loss, acc, n}. `config` is the checkpoint's own, as changed by the user."""
     assert config.ckpt is not None
     processes = Processes.of_environment(config.trainer)
-    with Signals():
-        _prepare_torch(config.trainer, processes)
+    with Signals(), _torch_prepared(config.trainer, processes):
         module = Classifier.load(config.ckpt, allow=config.allow)
         _accelerate(module, config.trainer)
         data = ImageData(config.data, config.seed)

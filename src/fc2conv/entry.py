@@ -17,10 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fc2conv.architectures import ARCHITECTURES
-from fc2conv.compose import explain, load_plugins, planned, register_schema, typed
+from fc2conv.compose import explain, load_plugins, parse_composed, plan_of, register_schema
 from fc2conv.config.identity import differing, hashed, identity_of
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import GROUPS, Config, plain
+from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, Config, plain
 from fc2conv.errors import ConfigError, guarded
 from fc2conv.record import terminal
 from fc2conv.record.folder import check_writable, find_run
@@ -28,7 +28,7 @@ from fc2conv.record.result import Result
 from fc2conv.training.distributed import Processes, prepare_process, rank
 
 
-def recorded(
+def merge_recorded(
     config: Config, composed: Mapping[str, Any], overrides: Sequence[str], source: Mapping[str, Any]
 ) -> Config:
     """The config of a recorded run, with what the user wrote on top of it.
@@ -70,7 +70,9 @@ _full = False
 def start(composed: DictConfig) -> Any:
     """Hydra's task function."""
     if HydraConfig.get().mode is RunMode.MULTIRUN:  # a job of a sweep that another launcher than ours has started
-        return _job(composed)
+        from fc2conv.sweep.launchers import job
+
+        return job(composed)
     # Hydra must not see the exceptions: it would print a line of its own in front of the message
     os.environ[FULL] = "1" if _full else "0"
     try:
@@ -78,25 +80,6 @@ def start(composed: DictConfig) -> Any:
         _guarded(lambda: execute(composed, list(HydraConfig.get().overrides.task), chosen))
     finally:
         os.environ[FULL] = "1"
-
-
-def _job(composed: DictConfig) -> str:
-    """Train one trial of a sweep. Returns its status: what went wrong is in its record, and for the sweeper to tell."""
-    from fc2conv.sweep.job import Options, work
-    from fc2conv.sweep.sweeper import folder_of
-    from fc2conv.sweep.trials import Trial
-
-    prepare_process()
-    register_schema()
-    config = typed(composed)
-    about_the_sweep = ("name=", "sweep=", "force=", "++runs_dir=")
-    overrides = tuple(o for o in HydraConfig.get().overrides.task if not o.startswith(about_the_sweep))
-    model = HydraConfig.get().runtime.choices.get("model") or ""
-    trial = Trial.of(config, folder_of(composed), overrides, model=model)
-    status = work(trial, Options(Path(config.sweep) if config.sweep else None, config.force))
-    if status == "interrupted":
-        raise KeyboardInterrupt
-    return status
 
 
 def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | None:
@@ -109,8 +92,8 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     Returns:
         What came of it. task=plan: the counts alone, status skipped. None on the ranks that record nothing.
     """
-    config, folder = typed(composed), None
-    for key in ("sweep", "force", "fail_fast"):
+    config, folder = parse_composed(composed), None
+    for key in ABOUT_SWEEPS_ONLY:
         if getattr(config, key):
             raise ConfigError(key, f"got {getattr(config, key)}, which is about sweeps; add -m: python train.py -m ...")
     values = plain(config)
@@ -119,7 +102,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     if config.resume:
         folder = find_run(config)
         config = _resumed(config, values, overrides, folder)
-    geometry = planned(config)
+    geometry = plan_of(config)
     processes = Processes.of_environment(config.trainer)
     if processes.is_first:
         terminal.console.print(terminal.layer_table(config.model.family, geometry))
@@ -145,7 +128,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
 def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Config:
     source = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     assert isinstance(source, dict)
-    result = recorded(config, values, overrides, source)  # type: ignore[arg-type]
+    result = merge_recorded(config, values, overrides, source)  # type: ignore[arg-type]
     if hashed(identity_of(result)) != Result.read(folder).identity:
         changed = differing(parse(Config, source), result)  # type: ignore[arg-type]
         raise ConfigError(
@@ -162,7 +145,7 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
 
     source = config_of(Path(config.ckpt))
     _check_code(config, source)
-    config = recorded(config, values, overrides, source | {k: values[k] for k in ("plugins", "allow")})
+    config = merge_recorded(config, values, overrides, source | {k: values[k] for k in ("plugins", "allow")})
     metrics = test(config)
     if not Processes.of_environment(config.trainer).is_first:
         return None
@@ -171,7 +154,7 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
         markup=False,
         soft_wrap=True,
     )
-    tested = Result.of(config, planned(config), config.name or "", overrides=overrides)
+    tested = Result.of(config, plan_of(config), config.name or "", overrides=overrides)
     return replace(tested, status="done", test=metrics)
 
 

@@ -164,12 +164,12 @@ def test_every_choice_composes_and_plans() -> None:
     code = (
         "import sys; sys.path.insert(0, '.')\n"
         "from hydra import compose, initialize_config_dir\n"
-        "from fc2conv.compose import planned, register_schema, typed\n"
+        "from fc2conv.compose import plan_of, register_schema, parse_composed\n"
         "register_schema()\n"
         f"with initialize_config_dir({str(ROOT / 'conf')!r}, version_base='1.3'):\n"
         "    for choice in sys.argv[1:]:\n"
-        "        config = typed(compose('config', overrides=[choice]))\n"
-        "        print(choice, planned(config).params)\n"
+        "        config = parse_composed(compose('config', overrides=[choice]))\n"
+        "        print(choice, plan_of(config).params)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *choices], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
