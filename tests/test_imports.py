@@ -39,23 +39,14 @@ ARROWS: dict[str, set[str]] = {
 }
 """Room -> the rooms that it may import, besides all that these may. A room that does not exist yet may be named."""
 
-TORCH_FREE = {
-    "errors",
-    "fields",
-    "architectures",
-    "config",
-    "record",
-    "compose",
-    "entry",
-    "sweep",
-    "api",
-    "cli",
-    "report",
-    "claims",
-}
-"""Rooms whose files import no torch at their top, where a function may."""
+TORCH_FREE = ("errors", "fields", "architectures", "config", "record", "compose", "entry", "api", "cli", "sweep")
+TORCH_FREE += ("report", "claims")
+"""Rooms whose files import no torch at their top, and nothing that does; a function may."""
 USES_TORCH = {"record.tracking", "sweep.warm"}
 """Files in these rooms that do."""
+HEAVY = {"torch", "torchvision", "torchmetrics", "lightning", "wandb", "optuna", "pandas"}
+HYDRA_PLUGINS = {f"hydra_plugins.{p.stem}": p for p in (ROOT.parent / "hydra_plugins").glob("*.py")}
+"""Hydra imports them whenever it starts."""
 
 
 def imports(path: Path, everywhere: bool = True) -> set[str]:
@@ -117,10 +108,27 @@ def test_no_two_files_import_each_other() -> None:
     TopologicalSorter({name: known(name) for name in FILES}).prepare()
 
 
-@pytest.mark.parametrize("name", sorted(n for n in FILES if room(n) in TORCH_FREE and n not in USES_TORCH))
+def loaded(path: Path) -> set[str]:
+    """All that an import of the file imports, through other files of ours, too."""
+    found, ways = set(), [path]
+    while ways:
+        new = imports(ways.pop(), everywhere=False) - found
+        found |= new
+        ways += [FILES[name.removeprefix("fc2conv.")] for name in new if name.removeprefix("fc2conv.") in FILES]
+    return found
+
+
+@pytest.mark.parametrize("name", [*(n for n in FILES if room(n) in TORCH_FREE and n not in USES_TORCH), *HYDRA_PLUGINS])
 def test_needs_no_torch(name: str) -> None:
-    heavy = {"torch", "torchvision", "torchmetrics", "lightning", "wandb"}
-    assert not {room(i) for i in imports(FILES[name], everywhere=False)} & heavy
+    assert not {room(i) for i in loaded((FILES | HYDRA_PLUGINS)[name])} & HEAVY
+
+
+@pytest.mark.parametrize("name", [*FILES, *HYDRA_PLUGINS])
+def test_what_is_taken_from_the_package_is_a_module(name: str) -> None:
+    """Not one of its lazy names, which would hide what a file needs."""
+    tree = ast.parse((FILES | HYDRA_PLUGINS)[name].read_text())
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "fc2conv"]
+    assert {alias.name for node in froms for alias in node.names} <= set(FILES)
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,19 @@ def indices_of(batches: Iterable[tuple[Tensor, Tensor]]) -> list[list[int]]:
 SIZES = pytest.mark.parametrize(
     ("n", "batch_size", "steps"), [(12, 4, 3), (13, 4, 4), (100, 32, 4), (101, 1, 101), (3, 64, 1), (1, 64, 1)]
 )
+
+
+def test_each_process_gets_an_image_of_each_batch(data_dir: str) -> None:
+    """9 images in batches of at most 4 are 3, 3 and 3: enough for three processes, and not for four."""
+    data = split(data_dir, batch_size=4, train_size=9)
+    data.check_processes(3)
+    with pytest.raises(
+        ConfigError, match=r"got 4, .* leaves a batch of 3; expected an image for each of the 4"
+    ) as refused:
+        data.check_processes(4)
+    assert refused.value.key == "data.batch_size"
+
+
 WORLDS = pytest.mark.parametrize("world_size", [1, 2, 3])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import struct
 import threading
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from torchvision import datasets
 
 from fc2conv.config.schema import DataConfig
 from fc2conv.data import sources
-from fc2conv.data.sources import load, read_fashion_mnist, read_idx, stratified_order
+from fc2conv.data.sources import LOCK, load, read_fashion_mnist, read_idx, stratified_order
 from fc2conv.errors import DataError
 
 # As the publisher's archives unpack; also to be found in other projects that check them.
@@ -163,7 +164,7 @@ def test_an_altered_archive_is_named_and_leaves_nothing(
     (tmp_path / "data").mkdir()
     with pytest.raises(DataError, match=f"{PUBLISHED[name][0]}.gz is altered"):
         load(DataConfig(dir=str(tmp_path / "data")))
-    assert not list((tmp_path / "data").iterdir())
+    assert os.listdir(tmp_path / "data") == [LOCK]
 
 
 def test_a_cache_comes_first(data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +177,7 @@ def test_debians_package_comes_second(archives: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(sources, "DEBIAN", archives)
     monkeypatch.setattr(datasets, "FashionMNIST", refuse)
     load(DataConfig(dir=str(tmp_path)))  # which checks every SHA-256
-    assert [p.name for p in tmp_path.iterdir()] == ["fashion_mnist"]
+    assert set(os.listdir(tmp_path)) == {"fashion_mnist", LOCK}
 
 
 def test_torchvision_comes_last(idx_files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +210,7 @@ def test_without_any_source_the_three_ways_are_listed(
     for part in (*ways, "torchvision's download", type(error).__name__, str(error).splitlines()[0]):
         assert part in message
     assert "at length" not in message
-    assert not (tmp_path / "data").exists()
+    assert os.listdir(tmp_path / "data") == [LOCK]
 
 
 # --- the cache
@@ -231,7 +232,7 @@ def test_a_cache_is_plain_and_mapped(mnist: DataConfig, monkeypatch: pytest.Monk
     assert data.sha256["test_images"] == hashlib.sha256(idx(images(10, 4, 4))).hexdigest()
     folder = Path(mnist.dir) / "mnist"
     assert {p.name for p in folder.iterdir()} == CACHE
-    assert [p.name for p in Path(mnist.dir).iterdir()] == ["mnist"]  # nothing aside
+    assert set(os.listdir(mnist.dir)) == {"mnist", LOCK}  # nothing aside
     # what is written into the tensors stays in this process
     before = (folder / "train_images.npy").read_bytes()
     data.train_images.zero_()
@@ -310,7 +311,7 @@ def test_an_interrupted_preparation_leaves_nothing(mnist: DataConfig, monkeypatc
         patch.setattr(np, "save", full)
         with pytest.raises(OSError, match="no space left"):
             load(mnist)
-    assert [p.name for p in Path(mnist.dir).iterdir()] == [".prepare.lock"]
+    assert os.listdir(mnist.dir) == [LOCK]
     assert len(load(mnist).test_images) == 10
 
 
@@ -330,7 +331,7 @@ def test_two_that_need_it_at_once_prepare_it_once(mnist: DataConfig, monkeypatch
     second.join()
     assert counts == [30, 30]
     assert sorted(reads) == [False, True]  # the test set and the training set, once each
-    assert {p.name for p in Path(mnist.dir).iterdir()} == {"mnist", ".prepare.lock"}
+    assert set(os.listdir(mnist.dir)) == {"mnist", LOCK}
     assert {p.name for p in (Path(mnist.dir) / "mnist").iterdir()} == CACHE
 
 

@@ -126,6 +126,11 @@ def test_without_a_library_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.equal(before(images()), net(images()))  # one that was accelerated where there were kernels
 
 
+def test_a_torch_that_does_not_say_what_is_active_gets_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.autograd.forward_ad, "_current_level")
+    assert type(accelerate(lenet())) is nn.Sequential
+
+
 def test_what_is_described() -> None:
     name = kernels.instructions
     assert describe(lenet()) == "none"

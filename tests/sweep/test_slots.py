@@ -77,6 +77,18 @@ def test_cores_are_divided(
     assert slots_for([trainer(devices, threads)] * trials, jobs, trials) == [Slot(n) for n in want]
 
 
+def test_one_process_takes_one_gpu(machine: Machine) -> None:
+    """trainer.devices=auto with strategy=single trains on one, whatever there is."""
+    machine(8, 4)
+    assert slots_for([TrainerConfig(devices="auto")], None, 4) == [Slot(2, (gpu,)) for gpu in "0123"]
+
+
+def test_a_system_that_does_not_tell_its_memory(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(8, 0)
+    monkeypatch.setattr(slots, "memory", lambda: float("inf"))
+    assert slots_for([trainer()], None, 30) == [Slot(1)] * 8
+
+
 def test_the_largest_job_decides(machine: Machine) -> None:
     machine(8, 0)
     assert slots_for([trainer(), trainer(threads=4), trainer()], None, 30) == [Slot(4)] * 2

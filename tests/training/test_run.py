@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import logging
 import math
 import os
 import signal
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -478,6 +480,17 @@ def test_the_kernels_can_be_left_out(config: Config, kernels: bool) -> None:
     result = run(replace(config, model=model, trainer=replace(config.trainer, max_epochs=1, kernels=kernels)))
     assert result is not None
     assert result.kernels == (speed.describe(speed.accelerate(LeNet(model).net)) if kernels else None)
+
+
+def test_torch_is_as_before_afterwards(config: Config) -> None:
+    """A notebook's own training must not become deterministic, slow or silent by a run."""
+    torch.set_num_threads(2)
+    before = (list(warnings.filters), logging.getLogger("lightning.pytorch").level)
+    run(replace(config, trainer=replace(config.trainer, max_epochs=1, threads=1)))
+    assert torch.get_num_threads() == 2
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    assert (list(warnings.filters), logging.getLogger("lightning.pytorch").level) == before
 
 
 def test_nodes_that_nobody_started_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ from fc2conv.data.folder import bands, cache_name, class_names, listing
 from fc2conv.errors import ConfigError, DataError
 
 Array = npt.NDArray[np.uint8]
+LOCK = ".prepare.lock"
+"""In data.dir; left there, since to remove a lock's file lets two processes lock two files of one name."""
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -123,7 +125,7 @@ def _lock(folder: Path) -> FileLock:
     """One process at a time downloads and prepares datasets in `folder`; the system frees the lock of one that dies."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".prepare.lock")
+        lock = FileLock(folder / LOCK)
         lock.acquire()
     except OSError as error:
         raise ConfigError("data.dir", f"cannot write to {folder} ({error.strerror}); choose another") from error
