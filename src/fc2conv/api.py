@@ -120,7 +120,7 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
 
 
 def _collect(folder: Path, top: Path, found: list[Result], others: list[str]) -> bool:
-    """Read all runs in `folder`; False if there is none. The names of what is no run go to `others`."""
+    """Read all runs in `folder` into `found`; names of other folders go to `others`. False if there are no runs."""
     if (folder / FILE).exists():
         try:
             found.append(Result.read(folder))

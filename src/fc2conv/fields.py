@@ -44,7 +44,7 @@ def per_layer(key: str, value: Any, n: int, layers: str) -> list[Any]:
 
 
 def signature_with_fields(function: Callable[..., Any], config: type[Any]) -> inspect.Signature:
-    """Of `function`, which takes the fields of the dataclass `config` as **fields: with each by its name instead."""
+    """The signature of `function` with the fields of the dataclass `config` by name, in place of its **fields."""
     general = inspect.signature(function, eval_str=True)
     mine = inspect.signature(config, eval_str=True).parameters
     given = [p for p in general.parameters.values() if p.kind is not p.VAR_KEYWORD]

@@ -24,7 +24,7 @@ Init = Literal["torch", "xavier"]
 
 
 def _positions(size: Pair, window: Pair, stride: int, misfit: GeometryError) -> Pair:
-    """Of a window of `window` pixels that moves by `stride` over `size` pixels (padding included).
+    """How many places a window of `window` pixels has that moves by `stride` over `size` pixels (padding included).
 
     Raises:
         `misfit`, if the window is larger than that

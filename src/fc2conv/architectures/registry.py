@@ -61,7 +61,7 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """Of its LightningModule: LeNet for LeNetConfig."""
+        """Name of its LightningModule: LeNet for LeNetConfig."""
         return self.config.__name__.removesuffix("Config")
 
     @property

@@ -93,7 +93,7 @@ class Geometry:
 
     @property
     def receptive_field(self) -> int | None:
-        """Of a unit in the last layer that still has height and width; without one, the whole image. None: unknown."""
+        """In pixels, of a unit in the last layer with height and width; without one, the whole image. None: unknown."""
         spatial = [row for row in self.rows if len(row.output) == 3]
         return (spatial or self.rows)[-1].receptive_field
 

@@ -15,8 +15,8 @@ from fc2conv.architectures.registry import source_of
 from fc2conv.config.schema import Config, DataConfig, OptimConfig, TrainerConfig, plain
 
 FORMAT = 2
-"""Of identities. Whoever changes a default, or what a value means, takes the next number: then nothing that was
-trained before counts as the same run. (1 hashed every key.)"""
+"""Whoever changes a default, or what a value means, takes the next number: then nothing that was trained before counts
+as the same run. (1 hashed every key.)"""
 TRAINER_KEYS = ("max_epochs", "precision", "gradient_clip", "patience")
 """Those of the trainer that change the weights; the others say where and how fast they are computed."""
 FOLDER_KEYS = ("path", "size", "colour", "test_size")

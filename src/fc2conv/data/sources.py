@@ -46,7 +46,7 @@ FASHION_MNIST_SHA256 = {
     "test_images": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "test_labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-"""Of the unpacked IDX files."""
+"""SHA-256 of the unpacked IDX files."""
 FASHION_MNIST_CLASSES = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 ]
@@ -110,7 +110,7 @@ IDX_TYPES = {"u1": 0x08, "i4": 0x0C, "f8": 0x0E}
 
 
 def sha256(array: npt.NDArray[np.generic]) -> str:
-    """Of an array as an IDX file holds it, header included, so that a changed shape shows too.
+    """SHA-256 of an array as an IDX file holds it, header included, so that a changed shape shows too.
 
     Images of one band count as (N, H, W), as the MNIST family publishes them.
     """

@@ -33,11 +33,11 @@ from fc2conv.record.lock import claim
 from fc2conv.record.result import FILE, Result, Status, write_atomically
 
 log = logging.getLogger("fc2conv")
-log.addHandler(logging.NullHandler())  # what is said once train.log is closed is on the screen already
+log.addHandler(logging.NullHandler())  # after train.log is closed, messages go nowhere: they are on the screen already
 CHECKPOINTS, LOG, RUN_LOCK = "checkpoints", "train.log", ".run.lock"
 """In a run's folder."""
 COLUMNS = ("epoch", "step", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "seconds")
-"""Of metrics.csv; lr is that of the epoch's last step, seconds count from the start of training."""
+"""Columns of metrics.csv; lr is that of the epoch's last step, seconds count from the start of training."""
 
 
 def check_writable(config: Config) -> None:

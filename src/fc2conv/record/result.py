@@ -29,7 +29,7 @@ class Result:
     identity: str
     """Hash of what decides the outcome."""
     name: str
-    """Of its folder."""
+    """The folder's name."""
     model: str
     """The choice of conf/model/, e.g. lenet_modern."""
     seed: int
@@ -41,9 +41,9 @@ class Result:
     receptive_field: int | None = None
     """Both None where they are not known."""
     family: str = ""
-    """Of the model, e.g. lenet."""
+    """The architecture, e.g. lenet."""
     format: int = 1
-    """Of the identity. Runs of format 1 did not write it down; FORMAT is today's."""
+    """The identity's format. Runs of format 1 did not write it down; FORMAT is today's."""
     train: dict[str, float] | None = None
     """{loss, acc, n} of the last epoch; n counts images."""
     val: dict[str, float] | None = None

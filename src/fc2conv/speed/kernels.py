@@ -196,7 +196,7 @@ def norm_pool(x: Tensor, norm: Sequence[Tensor], eps: float, relu: bool) -> Thre
 
 
 def stage(x: Tensor, weight: Tensor, padding: Sequence[int], norm: Sequence[Tensor], eps: float, relu: bool) -> Three:
-    """`norm_pool` of F.conv2d(x, weight, padding=padding), which is stored nowhere. There is no gradient of `x`.
+    """`norm_pool` of F.conv2d(x, weight, padding=padding), which is never stored. `x` gets no gradient.
 
     Args:
         x: (B, 1, H, W); the convolution's height and width are even

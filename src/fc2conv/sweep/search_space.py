@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 METRIC = "val/acc"
 KEYS = ("program", "command", "method", "metric", "parameters", "early_terminate", "run_cap")
 ABOUT = ("name", "description", "project", "entity")
-"""Of W&B's pages; nothing is done with them here."""
+"""Keys that W&B shows on its pages; a local sweep does not need them."""
 MOST_EXPONENT = 700
 """e to the 709 is the largest number there is."""
 

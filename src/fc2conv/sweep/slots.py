@@ -23,7 +23,7 @@ class Slot:
     """What one of the jobs that run at a time may use."""
 
     threads: int
-    """Of each of its processes."""
+    """CPU threads of each of its processes."""
     gpus: tuple[str, ...] = ()
 
     def environment(self) -> dict[str, str]:

@@ -39,7 +39,7 @@ class Draws:
     """How trials are drawn; the defaults are in conf/hydra/sweeper/fc2conv.yaml."""
 
     seed: int
-    """Of methods random and bayes."""
+    """For the draws of the methods random and bayes."""
     batch: int | None
     """How many runs another launcher than ours gets at a time; None: all of a grid, one of a search."""
 

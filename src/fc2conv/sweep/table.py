@@ -21,7 +21,7 @@ from fc2conv.sweep.trials import Trial
 
 FILE = "table.csv"
 MACS_PER_SECOND = 8e9
-"""Of training on one core, where no record of this machine says better."""
+"""Speed of training on one core, assumed where no record of this machine says better."""
 SECONDS_PER_IMAGE = 12e-6
 """What a training image costs beyond its multiplications."""
 
@@ -44,7 +44,7 @@ class Group:
         return self.trials[0].impossible
 
     def accuracies(self, split: str) -> list[float]:
-        """Of the finished runs, by seed; `split` is train, val or test."""
+        """One metric of the finished runs, by seed; `split` is train, val or test."""
         found = [r for r in self.results if r.status == "done"]
         return [values["acc"] for r in found if (values := getattr(r, split))]
 
@@ -211,7 +211,7 @@ def shapes(geometry: Geometry) -> str:
 
 
 def macs_per_second(found: Sequence[Group]) -> float:
-    """Of training here, by the records that there are."""
+    """Speed of training on this machine, from its records."""
     rates = []
     for group in found:
         for result in group.results:

@@ -17,7 +17,7 @@ from fc2conv.errors import ConfigError
 Span = tuple[float, float, float]
 """(where we are, where the run ends, what one step takes): steps of the optimiser, or seconds, where a step takes 0."""
 INITIAL, FINAL = 1 / 25, 1 / 25e4
-"""Of the peak rate: where one cycle begins and ends, as in torch.optim.lr_scheduler.OneCycleLR."""
+"""Fractions of the peak rate at which one cycle begins and ends, as in torch.optim.lr_scheduler.OneCycleLR."""
 
 
 def cosine(span: Span) -> float:
