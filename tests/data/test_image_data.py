@@ -302,7 +302,7 @@ def test_each_process_gets_an_image_of_each_batch(data_dir: str) -> None:
     data = split(data_dir, batch_size=4, train_size=9)
     data.check_processes(3)
     with pytest.raises(
-        ConfigError, match=r"got 4, .* leaves a batch of 3; expected an image for each of the 4"
+        ConfigError, match=r"got 4, .* leaves a batch of 3; expected at least one image for each of the 4"
     ) as refused:
         data.check_processes(4)
     assert refused.value.key == "data.batch_size"

@@ -187,7 +187,7 @@ class ImageData(LightningDataModule):
         if smallest < n:
             size = f"{self.config.batch_size}, which is over all processes"
             cut = "" if smallest == self.config.batch_size else f" and leaves a batch of {smallest}"
-            raise ConfigError("data.batch_size", f"got {size}{cut}; expected an image for each of the {n}")
+            raise ConfigError("data.batch_size", f"got {size}{cut}; expected at least one image for each of the {n}")
 
     def _shard(self) -> Shard:
         trainer = self.trainer
