@@ -41,8 +41,8 @@ class LeNetConfig(ModelConfig):
     """One, or one for each convolution."""
     padding: Padding | tuple[Padding, ...] = (2, 0)
     """Pixels on each side, `same` (output as large as input / stride) or `valid` (none); one, or one for each. The
-    book's (2, 0) goes with a single convolution too. It stays with smaller kernels, for which `same` or (1, 0) would do:
-    nothing is changed in silence, but the layer table says where an image grows."""
+    book's (2, 0) goes with a single convolution too, and stays with smaller kernels, for which `same` or (1, 0) would
+    do: nothing is changed in silence, but the layer table says where an image grows."""
     padding_mode: PaddingMode = "zeros"
     stride: int | tuple[int, ...] = 1
     dilation: int | tuple[int, ...] = 1
