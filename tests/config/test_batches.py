@@ -96,6 +96,11 @@ def test_the_message_says_what_would_do(images: int, batch_size: int, processes:
         check_batch_norm(geometry, images, int(str(refused.value).rpartition("=")[2]), processes)
 
 
+def test_a_norm_within_a_block_is_named() -> None:
+    with pytest.raises(ConfigError, match=r" stage3_block1\.conv1_norm, a batch norm"):
+        check_batch_norm(plan(ResNetConfig(), (1, 4, 4), 10), 100, 1)  # 4, 2, 1
+
+
 NORMED = MLPConfig(norm="batch")
 
 

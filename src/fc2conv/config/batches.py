@@ -35,8 +35,8 @@ def check_batch_norm(geometry: Geometry, images: int, batch_size: int, processes
     Raises:
         ConfigError: a process gets a single image in some step, and a batch norm a single pixel of it
     """
-    row = next(_single_valued(geometry.rows), None)
-    if row is None or smallest_batch(images, batch_size, processes) != 1:
+    norm = next(_single_valued(geometry.rows), None)
+    if norm is None or smallest_batch(images, batch_size, processes) != 1:
         return
     enough = (size for size in range(batch_size + 1, images + 1) if smallest_batch(images, size, processes) > 1)
     size = next(enough, None)
@@ -44,7 +44,7 @@ def check_batch_norm(geometry: Geometry, images: int, batch_size: int, processes
         "data.batch_size" if size else "data.train_size",
         f"got {batch_size if size else images}, so that "
         + (f"one of the {processes} processes" if processes > 1 else "a training step")
-        + f" sees a single image, and {row.name}, a batch norm, one value a channel, which has no variance; use "
+        + f" sees a single image, and {norm}, a batch norm, one value a channel, which has no variance; use "
         + (f"data.batch_size={size}" if size else f"{2 * processes} images or more"),
     )
 
@@ -54,9 +54,10 @@ def has_single_valued_norm(geometry: Geometry) -> bool:
     return any(_single_valued(geometry.rows))
 
 
-def _single_valued(rows: Iterable[Row]) -> Iterator[Row]:
+def _single_valued(rows: Iterable[Row]) -> Iterator[str]:
+    """The names of such batch norms, those in a residual body behind its own."""
     for row in rows:
         if isinstance(row.layer, Residual):
-            yield from _single_valued(trace(row.layer.body, row.input).rows)
+            yield from (f"{row.name}.{name}" for name in _single_valued(trace(row.layer.body, row.input).rows))
         elif isinstance(row.layer, NormLayer) and row.layer.kind == "batch" and set(row.input[1:]) <= {1}:
-            yield row
+            yield row.name
