@@ -20,7 +20,7 @@ from fc2conv.config.schema import DataConfig
 from fc2conv.data.folder import class_names, listing
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import LOCK, Images, load
-from fc2conv.errors import ConfigError, DataError
+from fc2conv.errors import ConfigError, DataError, Interrupted
 
 CLASSES = ["dark", "light", "middle"]
 
@@ -132,6 +132,18 @@ def test_an_unreadable_image_is_named(
     assert [p.name for p in (tmp_path / "data").iterdir()] == [LOCK]
 
 
+@pytest.mark.parametrize("where", [Image, np])
+def test_a_signal_is_not_taken_for_a_damaged_file(
+    config: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        raise Interrupted(15)
+
+    monkeypatch.setattr(where, {Image: "open", np: "load"}[where], interrupted)
+    with pytest.raises(Interrupted):
+        load(config())
+
+
 # --- pixels
 
 
@@ -221,6 +233,14 @@ def test_images_are_seen_upright(config: Callable[..., DataConfig], tmp_path: Pa
     folder = pictures(tmp_path / "turned", Image.fromarray(stored), exif=exif)
     upright = ORIENTATIONS[orientation](stored)
     np.testing.assert_array_equal(seen(config, folder, size=upright.shape)[0], upright)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage!", b"Exif\0\0II*\0\xff\xff\xff\x7f"])
+def test_an_image_with_damaged_exif_is_taken_as_it_is(
+    config: Callable[..., DataConfig], tmp_path: Path, exif: bytes
+) -> None:
+    folder = pictures(tmp_path / "damaged", Image.new("L", (8, 8), 77), "0.jpg", exif=exif)
+    assert (seen(config, folder, size=8) == 77).all()
 
 
 def test_what_is_transparent_shows_the_background(config: Callable[..., DataConfig], tmp_path: Path) -> None:

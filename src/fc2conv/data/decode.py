@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fc2conv.errors import ConfigError, DataError
+from fc2conv.errors import ConfigError, DataError, Interrupted
 from fc2conv.fields import Pair, pair, spelled, written
 
 if TYPE_CHECKING:
@@ -65,10 +66,14 @@ def _opened(path: Path) -> Image:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":
-                raise OSError("more than 8 bits a pixel; convert it first")
-            return ImageOps.exif_transpose(image)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)  # nobody knows how it was turned
+            with Image.open(path) as image:
+                if image.mode[0] in "IF":
+                    raise OSError("more than 8 bits a pixel; convert it first")
+                return ImageOps.exif_transpose(image)
+    except Interrupted:  # a signal, while the file was read
+        raise
     except Exception as error:  # Pillow raises whatever its decoders meet in a damaged file
         raise DataError(f"{path} is no readable image ({error})") from error
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from fc2conv.config.schema import DATASETS, DataConfig
 from fc2conv.data.decode import decode
 from fc2conv.data.folder import bands, cache_name, class_names, listing, test_images
-from fc2conv.errors import ConfigError, DataError
+from fc2conv.errors import ConfigError, DataError, Interrupted
 
 Array = npt.NDArray[np.uint8]
 LOCK = ".prepare.lock"
@@ -98,6 +98,8 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
         try:
             # c: pages are shared with every process that maps the file, and never written back
             array = np.load(path, mmap_mode="c", allow_pickle=False)
+        except Interrupted:  # a signal, while the file was read
+            raise
         except Exception as error:  # numpy raises whatever its parser meets in a damaged header
             raise DataError(f"{path} cannot be read ({error}); delete {folder} to prepare it anew") from error
         if array.dtype.str[1:] not in IDX_TYPES or sha256(array) != digests.get(name):
