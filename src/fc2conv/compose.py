@@ -21,9 +21,11 @@ from fc2conv import errors
 from fc2conv.architectures import ARCHITECTURES, plan
 from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
+from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
 from fc2conv.config.parsing import parse, suggest
 from fc2conv.config.schema import DATASETS, GROUPS, TOP_LEVEL, Config, DataConfig, plain
-from fc2conv.data.folder import bands, class_names
+from fc2conv.data.folder import bands, class_names, training_images
+from fc2conv.fields import pair
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -88,16 +90,25 @@ def parse_composed(composed: DictConfig) -> Config:
 def shape_of(data: DataConfig) -> tuple[Shape, int]:
     """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
     if data.name == "folder":
-        shape, classes = (bands(data), data.size, data.size), len(class_names(data))
+        shape, classes = (bands(data), *pair(data.size)), len(class_names(data))
     else:
         shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
-    edge = data.canvas or shape[1]
-    return (data.bands or shape[0], edge, edge), classes
+    return (data.bands or shape[0], *pair(data.canvas or shape[1:])), classes
 
 
 def plan_of(config: Config) -> Geometry:
-    """The network's plan. Raises GeometryError where it does not fit the data."""
-    return plan(config.model, *shape_of(config.data))
+    """The network's plan.
+
+    Raises:
+        GeometryError: it does not fit the data
+        ConfigError: it cannot be trained on its batches
+    """
+    geometry = plan(config.model, *shape_of(config.data))
+    if config.task != "test" and has_single_valued_norm(geometry):
+        data, devices = config.data, config.trainer.devices
+        images, _ = data.split(training_images(data) if data.name == "folder" else DATASETS[data.name].train)
+        check_batch_norm(geometry, images, data.batch_size, 1 if devices == "auto" else devices)
+    return geometry
 
 
 # --- from Python: values as overrides, and what Hydra makes of them

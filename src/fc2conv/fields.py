@@ -9,6 +9,19 @@ from typing import Any
 
 from fc2conv.errors import ConfigError
 
+Pair = tuple[int, int]
+"""(height, width)"""
+
+
+def pair(value: int | Pair) -> Pair:
+    """(height, width) of one number for both, or of two."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def spelled(size: Pair) -> str:
+    """As people write it: 28 for (28, 28), 40x100 for (40, 100)."""
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
 
 def require(condition: bool, key: str, got: object, want: str) -> None:
     """Raise ConfigError naming `key` unless `condition` holds."""

@@ -33,6 +33,7 @@ from fc2conv.architectures.lenet1 import LeNet1Config
 from fc2conv.architectures.lenet5 import LeNet5Config
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.architectures.nin import NiNConfig
+from fc2conv.architectures.registry import Architecture
 from fc2conv.architectures.resnet import ResNetConfig
 from fc2conv.architectures.softmax import SoftmaxConfig
 from fc2conv.architectures.trace import Layer, Row, trace
@@ -247,11 +248,15 @@ IDENTITY = LeNetConfig(activation="identity")
         (LeNetConfig(pool="strided", pool_after=(2,)), {"conv1": 5, "conv2": 9}),
         (LeNetConfig(kernel_size=3, dilation=(1, 2), padding="same", pool="none"), {"conv1": 3, "conv2": 7}),
         (LeNetConfig(separable=True), {"conv1_depthwise": 5, "conv1_pointwise": 5, "pool2": 16}),
-        (LeNet5Config(), {"c1": 5, "s2": 6, "c3": 14, "s4": 16, "c5": 32}),
+        # 32, of which the border of the 32x32 field is no part of the image
+        (LeNet5Config(), {"c1": 5, "s2": 6, "c3": 14, "s4": 16, "c5": 28}),
         # 3, + 2 + 2, + 2 + 2 2, + 2 2 + 2 4: a block's first convolution moves at the stride of the stage before
         (ResNetConfig(), {"conv1": 3, "stage1_block1": 7, "stage2_block1": 13, "stage3_block1": 25}),
         (LadderConfig(constraint="local", half_width=2), {"hidden": 5}),
         (LadderConfig(constraint="conv", half_width=3), {"hidden": 7}),
+        (LadderConfig(constraint="dense"), {"hidden": 28, "output": 28}),
+        (LadderConfig(constraint="shared"), {"hidden": 28}),
+        (LeNetConfig(kernel_size=41, padding=20), {"conv1": 28, "conv2": 28}),
         (SoftmaxConfig(), {"flatten": 28, "output": 28}),
     ],
     ids=spelled,
@@ -299,6 +304,14 @@ def test_receptive_field_is_where_the_gradient_reaches(config: ModelConfig) -> N
             for seen in (grad[0, 0].any(0), grad[0, 0].any(1)):
                 where = seen.nonzero()
                 assert int(where.max() - where.min()) + 1 == row.receptive_field, row.name
+
+
+@pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES.values() if a.layers], ids=lambda a: a.family)
+def test_no_unit_sees_more_than_the_image(architecture: Architecture) -> None:
+    for shape in ((1, 28, 28), (3, 16, 29)):
+        network = plan(architecture.config(), shape, 10)
+        fields = [row.receptive_field for row in network.rows] + [network.receptive_field]
+        assert all(field is not None and field <= max(shape[1:]) for field in fields)
 
 
 # --- torch as oracle
@@ -349,6 +362,15 @@ BUILT = [
     (MLPConfig(hidden=()), GREY),
     (MLPConfig(norm="layer", dropout=0.1), GREY),
     (MLPConfig(norm="batch"), (5, 8, 8)),
+    (replace(LENET, padding="same", kernel_size=4, dilation=2, stride=2, pool="none"), GREY),
+    (replace(LENET, padding="same", kernel_size=(4, 2), dilation=2, pool="strided"), (1, 29, 31)),
+    # oblong images
+    *((a.config(), (3, 20, 31)) for a in ARCHITECTURES.values() if a.layers),
+    (replace(LENET, padding="same", stride=(2, 1), separable=True, coordinates=True), (1, 40, 100)),
+    (replace(LENET, pool="blur", norm="batch"), (1, 40, 23)),
+    (ResNetConfig(width=3), (1, 1, 40)),
+    (ResNetConfig(width=3), (1, 7, 2)),
+    *((LadderConfig(constraint=c, channels=2), (3, 5, 8)) for c in ("dense", "local", "shared", "conv")),
     *((LadderConfig(constraint=c, channels=2), (3, 9, 9)) for c in ("dense", "local", "shared", "conv")),
 ]
 
@@ -371,6 +393,29 @@ def test_plan_is_what_torch_builds(config: ModelConfig, shape: tuple[int, int, i
             # two operations a multiply-accumulate, two images
             assert row.macs == counter.get_total_flops() / 4, row.name
     assert x.shape == (2, 10)
+
+
+@pytest.mark.parametrize(("kernel", "dilation", "stride"), [(2, 2, 2), (4, 2, 3), (4, 4, 2), ((2, 3), 2, 2), (3, 1, 2)])
+def test_same_with_an_even_dilation_is_symmetric(kernel: Any, dilation: int, stride: int) -> None:
+    """A kernel k covers dilation (k - 1) pixels beside its own: an even number, half of it on each side. The output is
+    as large as input / stride, and what torch computes with that half for its padding."""
+    layer = Conv("conv", 3, kernel, stride=stride, padding="same", dilation=dilation)
+    half = tuple(dilation * (k - 1) // 2 for k in layer.kernel)
+    assert layer.output((2, 9, 12)) == (3, -(-9 // stride), -(-12 // stride))
+    net, x = build(trace([layer], (2, 9, 12))), torch.randn(1, 2, 9, 12)
+    conv = net.conv
+    assert isinstance(conv, nn.Conv2d)
+    expected = nn.functional.conv2d(x, conv.weight, conv.bias, stride, half, dilation)
+    torch.testing.assert_close(net(x), expected)
+
+
+def test_a_shortcut_goes_where_the_body_does() -> None:
+    """A body that halves the width of a single row. Its kernels are zero: what comes out came by the shortcut."""
+    body = (Conv("conv", 2, 3, stride=2, padding=1, bias=False),)
+    net = build(trace([Residual("residual", body)], (2, 1, 8)))
+    nn.init.zeros_(next(net.parameters()))
+    row = torch.arange(16.0).view(1, 2, 1, 8)
+    assert torch.equal(net(row), row[..., ::2])
 
 
 @pytest.mark.parametrize("kind", ["average", "max", "blur"])
@@ -440,6 +485,11 @@ def test_blur_is_as_large_as_plain_pooling() -> None:
             GREY,
             "model.padding: conv2: same is not defined for the even kernel 4 with stride 2; use a number",
         ),
+        (
+            LeNetConfig(kernel_size=2, padding="same", stride=2, dilation=3),  # 3 pixels to pad: 1 and 2
+            GREY,
+            "model.padding: conv1: same is not defined for the even kernel 2 with stride 2; use a number",
+        ),
         (LeNet5Config(), (1, 48, 48), "data: field: takes images of up to 32x32, gets 48x48"),
     ],
 )
@@ -468,6 +518,38 @@ def test_images_and_features_are_told_apart(layers: list[Layer], message: str) -
     with pytest.raises(GeometryError) as refused:
         trace(layers, GREY)
     assert str(refused.value) == message
+
+
+# --- remarks
+
+
+def test_the_books_padding_with_a_smaller_kernel() -> None:
+    """28 + 2 2 - 2 = 30: nobody asked for that, and nobody is refused it."""
+    network = plan(LeNetConfig(kernel_size=3), GREY, 10)
+    assert network.rows[0].output == (6, 30, 30)
+    assert network.remarks == [
+        "conv1: padding 2 is more than the kernel 3 takes away, so that the image grows from 28x28 to 30x30; "
+        "model.padding=same keeps its size"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "shape", "remarks"),
+    [
+        (LeNetConfig(), GREY, []),
+        (LeNetConfig(kernel_size=3, padding="same"), GREY, []),
+        (LeNetConfig(kernel_size=3, padding=(1, 0)), GREY, []),
+        (LeNetConfig(kernel_size=3, padding=(2, 0), stride=(2, 1)), GREY, []),  # 15x15
+        (LeNetConfig(kernel_size=3, padding=(2, 0), dilation=2), GREY, []),  # covers 5
+        (LeNetConfig(kernel_size=1, padding=(0, 1)), (1, 20, 30), ["conv2: padding 1 is more than the kernel 1 takes"]),
+        *((a.config(), GREY, []) for a in ARCHITECTURES.values() if a.layers),
+    ],
+    ids=spelled,
+)
+def test_remarks(config: ModelConfig, shape: tuple[int, ...], remarks: list[str]) -> None:
+    found = plan(config, shape, 10).remarks
+    assert len(found) == len(remarks)
+    assert all(a.startswith(b) for a, b in zip(found, remarks, strict=True))
 
 
 # --- pooling comes first

@@ -168,6 +168,8 @@ def test_the_keys_of_a_folder_count_for_a_folder_only() -> None:
     assert identity_of(Config(data=DataConfig(size=32))) == identity_of(Config())
     folder = Config(data=DataConfig(name="folder", path="images", size=32))
     assert identity_of(folder)["data"] == {"name": "folder", "path": "images", "size": 32}
+    oblong = Config(data=DataConfig(name="folder", path="images", size=(40, 100)))
+    assert identity_of(oblong)["data"] == {"name": "folder", "path": "images", "size": [40, 100]}
 
 
 def test_a_new_key_at_its_default_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
 
 from fc2conv.compose import shape_of
+from fc2conv.config.parsing import parse
 from fc2conv.config.schema import DataConfig
 from fc2conv.data.folder import class_names, listing
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import LOCK, Images, load
-from fc2conv.errors import ConfigError, DataError
+from fc2conv.errors import ConfigError, DataError, Interrupted
 
 CLASSES = ["dark", "light", "middle"]
 
@@ -130,6 +132,18 @@ def test_an_unreadable_image_is_named(
     assert [p.name for p in (tmp_path / "data").iterdir()] == [LOCK]
 
 
+@pytest.mark.parametrize("where", [Image, np])
+def test_a_signal_is_not_taken_for_a_damaged_file(
+    config: Callable[..., DataConfig], monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        raise Interrupted(15)
+
+    monkeypatch.setattr(where, {Image: "open", np: "load"}[where], interrupted)
+    with pytest.raises(Interrupted):
+        load(config())
+
+
 # --- pixels
 
 
@@ -170,6 +184,177 @@ def test_colour(config: Callable[..., DataConfig], tmp_path: Path) -> None:
         (0, 148),
         (1, 90),
     }
+
+
+def pictures(folder: Path, image: Image.Image, name: str = "0.png", **options: Any) -> Path:
+    """A folder of two classes with `image` in each."""
+    for label in ("one", "two"):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        image.save(folder / label / name, **options)
+    return folder
+
+
+def seen(config: Callable[..., DataConfig], path: Path, **settings: Any) -> npt.NDArray[np.uint8]:
+    """(C, H, W) of the one image in the folder `path`."""
+    pixels: npt.NDArray[np.uint8] = load(config(path=str(path), test_size=0.5, **settings)).train_images[0].numpy()
+    return pixels
+
+
+def test_hidden_files_are_passed_over(config: Callable[..., DataConfig], image_folder: Path) -> None:
+    """As macOS and notebooks leave them: no images, and copies of images."""
+    (image_folder / "dark" / "._00.png").write_bytes(b"Mac OS X")
+    (image_folder / "dark" / "folder.png").mkdir()
+    for hidden in (".ipynb_checkpoints", ".thumbnails/deeper"):
+        (image_folder / "light" / hidden).mkdir(parents=True)
+        shutil.copy(image_folder / "light" / "00.png", image_folder / "light" / hidden / "00-checkpoint.png")
+    [(_, classes)] = listing(config())
+    assert [len(files) for files in classes] == [20, 20, 20]
+    assert len(load(config()).train_labels) == 48
+
+
+# TIFF 6.0's tag 274: where row 0 and column 0 of the stored pixels belong -> how they are seen
+ORIENTATIONS: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    1: lambda a: a,  # top, left
+    2: lambda a: a[:, ::-1],  # top, right
+    3: lambda a: a[::-1, ::-1],  # bottom, right
+    4: lambda a: a[::-1],  # bottom, left
+    5: lambda a: a.T,  # left, top
+    6: lambda a: a[::-1].T,  # right, top: turned clockwise
+    7: lambda a: a[::-1, ::-1].T,  # right, bottom
+    8: lambda a: a[:, ::-1].T,  # left, bottom
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_images_are_seen_upright(config: Callable[..., DataConfig], tmp_path: Path, orientation: int) -> None:
+    stored = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    exif = Image.Exif()
+    exif[274] = orientation
+    folder = pictures(tmp_path / "turned", Image.fromarray(stored), exif=exif)
+    upright = ORIENTATIONS[orientation](stored)
+    np.testing.assert_array_equal(seen(config, folder, size=upright.shape)[0], upright)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage!", b"Exif\0\0II*\0\xff\xff\xff\x7f"])
+def test_an_image_with_damaged_exif_is_taken_as_it_is(
+    config: Callable[..., DataConfig], tmp_path: Path, exif: bytes
+) -> None:
+    folder = pictures(tmp_path / "damaged", Image.new("L", (8, 8), 77), "0.jpg", exif=exif)
+    assert (seen(config, folder, size=8) == 77).all()
+
+
+def test_what_is_transparent_shows_the_background(config: Callable[..., DataConfig], tmp_path: Path) -> None:
+    """Black, to the degree of its transparency, whatever colour lies beneath."""
+    red = Image.new("RGBA", (4, 4), (250, 100, 10, 0))
+    red.putpixel((1, 1), (250, 100, 10, 255))
+    red.putpixel((2, 1), (250, 100, 10, 102))  # two fifths
+    pixels = seen(config, pictures(tmp_path / "rgba", red), size=4)
+    assert pixels.shape == (3, 4, 4)
+    assert pixels[:, 1, 1].tolist() == [250, 100, 10]
+    assert pixels[:, 1, 2].tolist() == [100, 40, 4]
+    assert not pixels.sum(0)[2:].any()
+    grey = Image.new("LA", (4, 4), (200, 0))
+    grey.putpixel((1, 1), (200, 255))
+    pixels = seen(config, pictures(tmp_path / "la", grey), size=4)
+    assert pixels.shape == (1, 4, 4)
+    assert pixels.nonzero()[1:] == (1, 1)
+    assert pixels[0, 1, 1] == 200
+
+
+@pytest.mark.parametrize(
+    ("mode", "fill", "transparency", "bands"),
+    [("L", 200, 200, 1), ("RGB", (9, 8, 7), (9, 8, 7), 3), ("P", 3, 3, 3), ("P", 3, b"\xff\xff\xff\x00", 3)],
+)
+def test_a_transparent_colour_shows_the_background(
+    config: Callable[..., DataConfig], tmp_path: Path, mode: str, fill: Any, transparency: Any, bands: int
+) -> None:
+    """PNG's tRNS: one grey level, one colour, or an alpha for each entry of the palette."""
+    image = Image.new(mode, (4, 4), fill)
+    if mode == "P":
+        image.putpalette([10, 20, 30] * 8)
+    image.putpixel((0, 0), {"L": 100, "RGB": (10, 20, 30), "P": 0}[mode])
+    pixels = seen(config, pictures(tmp_path / "trns", image, transparency=transparency), size=4)
+    assert len(pixels) == bands
+    assert pixels[:, 0, 0].tolist() == {1: [100], 3: [10, 20, 30]}[bands]
+    assert pixels.any(0).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("palette", "bands"),
+    [
+        ([0, 0, 0, 90, 90, 90, 180, 180, 180], 1),
+        ([0, 0, 0, 90, 90, 90, 180, 60, 20], 3),
+        ([0, 0, 0, 90, 90, 90, 180, 180, 180, 9, 99, 200], 1),  # a colour that no pixel has
+    ],
+)
+@pytest.mark.parametrize("name", ["0.png", "0.gif"])
+def test_a_palette_is_what_it_shows(
+    config: Callable[..., DataConfig], tmp_path: Path, name: str, palette: list[int], bands: int
+) -> None:
+    entries = np.array([[0, 1, 2], [2, 0, 1], [1, 1, 0]], np.uint8)
+    image = Image.fromarray(entries)
+    image.putpalette(palette)
+    assert image.mode == "P"
+    folder = pictures(tmp_path / "palette", image, name)
+    expected = np.array(palette, np.uint8).reshape(-1, 3)[entries].transpose(2, 0, 1)[:bands]
+    np.testing.assert_array_equal(seen(config, folder, size=3), expected)
+    assert shape_of(config(path=str(folder), size=3)) == ((bands, 3, 3), 2)
+
+
+# --- their shape
+
+
+@pytest.mark.parametrize(("width", "height", "keeps"), [(100, 40, "[28,70]"), (40, 100, "[70,28]"), (9, 4, "[28,63]")])
+def test_a_strip_is_not_made_a_square(
+    config: Callable[..., DataConfig], tmp_path: Path, width: int, height: int, keeps: str
+) -> None:
+    folder = pictures(tmp_path / "strips", Image.new("L", (width, height)))
+    lost = round(100 * (1 - min(width, height) / max(width, height)))
+    with pytest.raises(ConfigError) as refused:
+        load(config(path=str(folder)))
+    assert refused.value.key == "data.size"
+    assert str(refused.value) == (
+        f"data.size: got 28, but {folder}/one/0.png is {height}x{width} pixels, and a square would cut off {lost}% of "
+        f"it; give height and width: data.size={keeps} keeps its shape, data.size=[28,28] cuts"
+    )
+
+
+@pytest.mark.parametrize(("size", "shape"), [(28, (20, 40)), ([40, 100], (40, 100)), ([28, 28], (40, 100))])
+def test_what_was_asked_for_or_loses_half_is_cut_in_the_middle(
+    config: Callable[..., DataConfig], tmp_path: Path, size: Any, shape: tuple[int, int]
+) -> None:
+    """Three stripes, the middle one as wide as the image is high."""
+    height, width = shape
+    stripes = np.zeros(shape, np.uint8)
+    edge = (width - height) // 2
+    stripes[:, edge : edge + height] = 200
+    folder = pictures(tmp_path / "stripes", Image.fromarray(stripes))
+    size = tuple(size) if isinstance(size, list) else size
+    pixels = seen(config, folder, size=size)
+    assert pixels.shape[1:] == (size if isinstance(size, tuple) else (size, size))
+    if pixels.shape[1:] == shape:
+        np.testing.assert_array_equal(pixels[0], stripes)
+    else:
+        assert (pixels[..., 3:-3] == 200).all()  # at the border, bicubic sampling looks beyond
+        assert (pixels > 150).all()
+
+
+def test_size_from_the_command_line(tmp_path: Path) -> None:
+    values = {"name": "folder", "path": "x", "size": [40, 100], "canvas": [60, 101]}
+    assert parse(DataConfig, values).size == (40, 100)
+    with pytest.raises(ConfigError, match=r"size: got \[1,2,3\], expected a whole number or a list of 2 values"):
+        parse(DataConfig, values | {"size": [1, 2, 3]})
+    with pytest.raises(ConfigError, match=r"data\.size: got \[0,3\], expected 1 or more pixels"):
+        parse(DataConfig, values | {"size": [0, 3]})
+
+
+def test_an_oblong_folder_is_planned_and_seen_alike(config: Callable[..., DataConfig]) -> None:
+    settings: dict[str, Any] = {"size": (8, 10), "val_size": 12}
+    for changed, shape in (({}, (1, 8, 10)), ({"canvas": 12}, (1, 12, 12)), ({"canvas": (9, 20)}, (1, 9, 20))):
+        data = ImageData(config(**settings, **changed))
+        assert shape_of(data.config)[0] == data.shape == shape
+        images, _ = next(iter(data.test_dataloader()))
+        assert images.shape[1:] == shape
 
 
 # --- parts
@@ -260,7 +445,7 @@ def test_changed_files_are_read_anew(
     assert caches(config()) == 2
 
 
-@pytest.mark.parametrize("settings", [{"size": 6}, {"colour": True}, {"test_size": 0.5}, {"seed": 1}])
+@pytest.mark.parametrize("settings", [{"size": 6}, {"size": (9, 9)}, {"colour": True}, {"test_size": 0.5}, {"seed": 1}])
 def test_other_settings_get_a_cache_of_their_own(config: Callable[..., DataConfig], settings: dict[str, Any]) -> None:
     load(config())
     load(config(**settings))
@@ -298,7 +483,11 @@ def test_parts_larger_than_the_folder(
     ("settings", "key"),
     [
         ({"size": 8, "canvas": 7}, "data.canvas"),
+        ({"size": (8, 30), "canvas": 29}, "data.canvas"),
+        ({"size": (8, 30), "canvas": (30, 8)}, "data.canvas"),
         ({"size": 8, "permutation": "block", "block": 3}, "data.block"),
+        ({"size": (6, 8), "permutation": "block", "block": 3}, "data.block"),
+        ({"size": (6, 8), "canvas": (6, 10), "permutation": "block", "block": 3}, "data.block"),
         ({"colour": True, "bands": 5}, "data.bands"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,10 +14,14 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from fc2conv import LeNet
 from fc2conv.config.schema import DataConfig
-from fc2conv.data import image_data
+from fc2conv.data import image_data, residence
 from fc2conv.data.image_data import Batches, ImageData, Shard
+from fc2conv.data.residence import copy_selected
 from fc2conv.data.sources import Images, load
 from fc2conv.data.transforms import mixed_seed
 from fc2conv.errors import ConfigError
@@ -397,3 +401,143 @@ def test_an_epoch_left_early_is_not_remembered() -> None:
     [batches] = dealt(50, 16, seed=0)
     next(iter(batches))
     assert len(list(batches)) == 4
+
+
+# --- on an accelerator
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """All devices are accelerators with room, the CPU too. Images that were copied to one, a number for each tensor."""
+    copied: list[int] = []
+
+    def copy(tensor: Tensor, indices: Tensor, device: torch.device) -> Tensor | None:
+        copied.append(len(indices))
+        return copy_selected(tensor, indices, device)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(residence, "free_memory", lambda device: 2**40)
+        patch.setattr(image_data, "copy_selected", copy)
+        yield copied
+
+
+@WORLDS
+@pytest.mark.parametrize("seed", [0, None])
+def test_resident_images_are_dealt_alike(room: list[int], monkeypatch: Any, world_size: int, seed: int | None) -> None:
+    now = [0]
+    there = dealt(50, 16, world_size, seed, epoch=lambda: now[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(residence, "free_memory", lambda device: 0)
+        here = dealt(50, 16, world_size, seed, epoch=lambda: now[0])
+        expected = {}
+        for now[0] in (0, 1):
+            expected[now[0]] = [indices_of(rank) for rank in here]
+    for now[0] in (0, 1):
+        assert [indices_of(rank) for rank in there] == expected[now[0]]  # `dealt` compares images and indices
+    assert room == [50] * (2 * world_size)  # tried and left, then copied once
+    there[0].load_state_dict({"epoch": 1, "next": 3})
+    assert indices_of(there[0]) == expected[1][0][3:]
+
+
+AUGMENTED: dict[str, Any] = {
+    "flip": True,
+    "translate": 2,
+    "erase": 0.5,
+    "canvas": 32,
+    "place": "random",
+    "shift": (1, 2),
+    "permutation": "fresh",
+    "bands": 3,
+}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", ["train", "val", "test"])
+def test_resident_images_are_seen_alike(data_dir: str, room: list[int], monkeypatch: Any, name: Any) -> None:
+    """Bit for bit, in two epochs, whatever is done to them."""
+    data = split(data_dir, train_size=40, val_size=30, batch_size=16, **AUGMENTED)
+    data.test_indices = data.test_indices[:20]
+    data.trainer = cast(Trainer, stage := Stage())
+    there, here = data.batches(name), data.batches(name)
+    for stage.current_epoch in (0, 1):
+        found = list(there)
+        with monkeypatch.context() as patch:
+            patch.setattr(residence, "free_memory", lambda device: 0)
+            expected = list(here)
+        assert len(found) == len(expected) > 0
+        for (images, labels), (images_here, labels_here) in zip(found, expected, strict=True):
+            assert torch.equal(images, images_here)
+            assert images.stride() == images_here.stride()
+            assert torch.equal(labels, labels_here)
+    n = {"train": 40, "val": 30, "test": 20}[name]
+    assert room == [n, n]
+
+
+class Watched(TorchDispatchMode):
+    """The operations that take or give a tensor on the CPU; a number of no dimension is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_the_host: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, Tensor)]
+        if any(t.device.type == "cpu" and t.ndim for t in tensors):
+            self.on_the_host.append(str(func))
+        return result
+
+
+@pytest.mark.parametrize("permutation", ["fixed", "fresh"])
+def test_no_step_on_an_accelerator_waits_for_the_host(data_dir: str, room: list[int], permutation: str) -> None:
+    """torch's meta device has no values: what asks for one (item, nonzero, a comparison in an if) is an error there."""
+    settings = AUGMENTED | {"permutation": permutation}
+    data = split(data_dir, train_size=40, val_size=30, batch_size=16, **settings)
+    data.trainer = cast(Trainer, Stage(strategy=SimpleNamespace(root_device=torch.device("meta"))))
+    module = LeNet(input_shape=(3, 32, 32)).to("meta")
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    for name in ("train", "val", "test"):
+        batches = iter(data.batches(name))
+        for at in range(2):
+            with Watched() as watched:
+                images, labels = next(batches)
+                assert images.is_meta
+                assert labels.is_meta
+                if name == "train":
+                    module.training_step((images, labels), at + 1).backward()
+                    optimizer.step()
+                elif name == "val":
+                    module.validation_step((images, labels), at)
+                else:
+                    module.test_step((images, labels), at)
+            if at:  # the first one brings the data there
+                assert not watched.on_the_host
+            if name == "val":
+                break
+
+
+def test_images_without_room_stay_where_they_are(data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 images of 784 bytes, which may take a quarter of what is free."""
+    data = split(data_dir, train_size=200, batch_size=50)
+    data.trainer = cast(Trainer, Stage(strategy=SimpleNamespace(root_device=torch.device("meta"))))
+    for free, fits in ((4 * 200 * 784, True), (4 * 200 * 784 - 1, False)):
+        monkeypatch.setattr(residence, "free_memory", lambda device, free=free: free)
+        batches = data.batches("train")
+        images, labels = next(iter(batches))
+        assert images.is_meta
+        assert labels.is_meta
+        assert (batches._on(torch.device("meta"))[0] is batches.images) == (not fits)
+
+
+def test_a_copy_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residence, "free_memory", lambda device: 2**20)
+    monkeypatch.setattr(residence, "PIECE", 3)
+    tensor, indices = torch.arange(40, dtype=torch.uint8).view(20, 2), torch.tensor([7, 0, 19, 3, 3, 12, 1])
+    copied = copy_selected(tensor, indices, torch.device("cpu"))
+    assert copied is not None
+    assert torch.equal(copied, tensor[indices])
+
+
+def test_the_cpu_keeps_no_second_copy() -> None:
+    assert residence.free_memory(torch.device("cpu")) == 0
+    assert copy_selected(torch.zeros(3, 1), torch.arange(3), torch.device("cpu")) is None

@@ -297,6 +297,67 @@ def test_fresh_moves_the_bands_together() -> None:
     assert torch.equal(seen[:, 2], seen[:, 0] + 128)
 
 
+# --- oblong images
+
+LOW, WIDE = 6, 10
+OBLONG = torch.arange(1, LOW * WIDE + 1, dtype=torch.uint8).view(1, 1, LOW, WIDE)
+
+
+def oblong(**settings: Any) -> Transforms:
+    """As `transforms`, of 6 x 10 images."""
+    config = DataConfig(name="folder", path="anywhere", size=(LOW, WIDE), **settings)
+    return Transforms(config, (LOW, WIDE), mean=torch.zeros(1), std=torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "split", "size", "corner"),
+    [
+        ({"canvas": 12}, "train", (12, 12), (3, 1)),
+        ({"canvas": (9, 20)}, "val", (9, 20), (1, 5)),
+        ({"canvas": (6, 12)}, "train", (6, 12), (0, 1)),
+        ({"shift": (7, -2)}, "test", (6, 10), (-2, 7)),
+        ({"canvas": (8, 16), "shift": (-1, 1)}, "test", (8, 16), (2, 2)),
+    ],
+)
+def test_where_an_oblong_image_lies(
+    settings: dict[str, Any], split: str, size: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    transform = oblong(**settings)
+    assert transform.shape(1) == (1, *size)
+    seen = transform(OBLONG, torch.arange(1), split, 0, 0)[0]
+    np.testing.assert_array_equal(seen.numpy(), naive_place(OBLONG[0].numpy(), size, *corner))
+
+
+def test_an_oblong_image_goes_everywhere_on_its_canvas() -> None:
+    transform = oblong(canvas=(8, 11), place="random")
+    seen = transform(OBLONG.expand(200, -1, -1, -1), torch.arange(200), "val", 0, 0)
+    assert {offset(OBLONG[0], s, range(3)) for s in seen} == {(top, left) for top in range(3) for left in range(2)}
+
+
+@pytest.mark.parametrize("permutation", ["fixed", "block", "fresh"])
+def test_permutations_of_an_oblong_image(permutation: str) -> None:
+    """All pixels come once, those of a 2x2 block within it; blocks stay where they are."""
+    seen = oblong(permutation=permutation, block=2)(OBLONG, torch.arange(1), "train", 0, 0)[0, 0]
+    assert not torch.equal(seen, OBLONG[0, 0])
+    assert sorted(seen.flatten().tolist()) == list(range(1, 61))
+    if permutation == "block":
+        for top, left in ((y, x) for y in range(0, LOW, 2) for x in range(0, WIDE, 2)):
+            here = (slice(top, top + 2), slice(left, left + 2))
+            assert sorted(seen[here].flatten().tolist()) == sorted(OBLONG[0, 0][here].flatten().tolist())
+
+
+def test_augmentation_of_an_oblong_image() -> None:
+    images, index = OBLONG.expand(300, -1, -1, -1), torch.arange(300)
+    flipped = oblong(flip=True)(images, index, "train", 0, 0)
+    assert {tuple(s[0, 0].tolist()) for s in flipped} == {tuple(range(1, 11)), tuple(range(10, 0, -1))}
+    moved = oblong(translate=1)(images, index, "train", 0, 0)
+    assert {offset(OBLONG[0], s, range(-2, 3)) for s in moved} == {(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)}
+    blank = oblong(erase=1.0)(images, index, "train", 0, 0)[:, 0] == 0
+    for hit in blank:
+        assert int(hit.sum()) == int(hit.any(1).sum()) * int(hit.any(0).sum()) > 0
+    assert blank.any(0).all()
+
+
 # --- bands, scale, layout
 
 

@@ -12,8 +12,7 @@ from typing import Literal, Union
 
 from fc2conv.architectures.trace import Layer, Row, Shape, image, trace
 from fc2conv.errors import GeometryError
-
-Pair = tuple[int, int]
+from fc2conv.fields import Pair, pair, spelled
 
 Activation = Literal["sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "identity"]
 Pool = Literal["average", "max", "blur", "strided", "none"]
@@ -54,8 +53,7 @@ class Conv(Layer):
 
     @property
     def kernel(self) -> Pair:
-        k = self.kernel_size
-        return k if isinstance(k, tuple) else (k, k)
+        return pair(self.kernel_size)
 
     @property
     def pads(self) -> tuple[Pair, Pair]:
@@ -64,11 +62,23 @@ class Conv(Layer):
             totals = [self.dilation * (k - 1) for k in self.kernel]
             return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
         p = 0 if self.padding == "valid" else self.padding
-        vertical, horizontal = p if isinstance(p, tuple) else (p, p)
+        vertical, horizontal = pair(p)
         return (vertical, vertical), (horizontal, horizontal)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether as much is padded on opposite sides: all but `same` for an even kernel with an odd dilation."""
+        return all(before == after for before, after in self.pads)
 
     def output(self, shape: Shape) -> Shape:
         channels, *size = image(shape, self.name)
+        if self.stride > 1 and not self.symmetric:
+            raise GeometryError(
+                self.name,
+                f"same is not defined for the even kernel {spelled(self.kernel)} with stride {self.stride}; "
+                "use a number",
+                "model.padding",
+            )
         limit = {"reflect": -1, "circular": 0}.get(self.padding_mode)
         if limit is not None:
             for n, pad in zip(size, self.pads, strict=True):
@@ -81,8 +91,8 @@ class Conv(Layer):
                     )
         padded = (size[0] + sum(self.pads[0]), size[1] + sum(self.pads[1]))
         extent = tuple(self.dilation * (k - 1) + 1 for k in self.kernel)
-        spelled = _spell(self.kernel) + (f" with dilation {self.dilation}" if self.dilation > 1 else "")
-        what = f"kernel {spelled} does not fit the {size[0]}x{size[1]} input it gets"
+        kernel = spelled(self.kernel) + (f" with dilation {self.dilation}" if self.dilation > 1 else "")
+        what = f"kernel {kernel} does not fit the {size[0]}x{size[1]} input it gets"
         if any(sum(p) for p in self.pads):
             what += f" (padded to {padded[0]}x{padded[1]})"
         misfit = GeometryError(self.name, f"{what}; use padding or a smaller kernel", "model.kernel_size")
@@ -107,9 +117,15 @@ class Conv(Layer):
     def window(self, shape: Shape) -> tuple[int, int]:
         return self.dilation * (max(self.kernel) - 1) + 1, self.stride
 
-
-def _spell(pair: Pair) -> str:
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+    def remark(self, shape: Shape) -> str | None:
+        before, after = (shape[1], shape[2]), self.output(shape)[1:]
+        if all(n <= m for n, m in zip(after, before, strict=True)):
+            return None
+        return (
+            f"{self.name}: padding {spelled((self.pads[0][0], self.pads[1][0]))} is more than the kernel "
+            f"{spelled(self.kernel)} takes away, so that the image grows from {before[0]}x{before[1]} "
+            f"to {after[0]}x{after[1]}; model.padding=same keeps its size"
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from fc2conv.architectures.layers import (
 )
 from fc2conv.architectures.registry import ModelConfig, register
 from fc2conv.architectures.trace import Layer
-from fc2conv.errors import ConfigError
 from fc2conv.fields import per_layer, require, require_probability
 
 
@@ -42,7 +41,8 @@ class LeNetConfig(ModelConfig):
     """One, or one for each convolution."""
     padding: Padding | tuple[Padding, ...] = (2, 0)
     """Pixels on each side, `same` (output as large as input / stride) or `valid` (none); one, or one for each. The
-    book's (2, 0) goes with a single convolution too."""
+    book's (2, 0) goes with a single convolution too, and stays with smaller kernels, for which `same` or (1, 0) would
+    do: nothing is changed in silence, but the layer table says where an image grows."""
     padding_mode: PaddingMode = "zeros"
     stride: int | tuple[int, ...] = 1
     dilation: int | tuple[int, ...] = 1
@@ -97,11 +97,6 @@ def lenet(config: LeNetConfig, classes: int) -> list[Layer]:
     layers: list[Layer] = [Coordinates("coordinates")] if config.coordinates else []
     for i, channels in enumerate(config.channels, 1):
         step = stride[i - 1] * (2 if config.pool == "strided" and i in pooled else 1)
-        if padding[i - 1] == "same" and kernel[i - 1] % 2 == 0 and step > 1:
-            raise ConfigError(
-                "model.padding",
-                f"conv{i}: same is not defined for the even kernel {kernel[i - 1]} with stride {step}; use a number",
-            )
         window = {
             "kernel_size": kernel[i - 1],
             "stride": step,

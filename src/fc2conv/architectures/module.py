@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fc2conv.architectures.files import from_file, sha256
+from fc2conv.architectures.layers import NormLayer
 from fc2conv.architectures.registry import ModelConfig, register
 from fc2conv.architectures.trace import Geometry, Layer, Row, Shape
 from fc2conv.errors import ConfigError, GeometryError
@@ -244,7 +245,9 @@ def _watch(name: str, module: nn.Module, rows: dict[str, Row], counter: Any) -> 
             rows[name] = replace(rows[name], macs=rows[name].macs + macs)
         else:
             taken = shape_of(inputs[0]) if inputs else ()
-            rows[name] = Row(Layer(name), taken, shape_of(output), 0, macs, None, 1)
+            is_norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)  # what it needs is checked
+            layer = NormLayer(name, "batch") if is_norm else Layer(name)
+            rows[name] = Row(layer, taken, shape_of(output), 0, macs, None, 1)
 
     return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 

@@ -45,6 +45,10 @@ class Layer:
         """(extent, stride) of what an output unit sees of the layer's input, for the receptive field. None: unknown."""
         return 1, 1
 
+    def remark(self, shape: Shape) -> str | None:
+        """What people should know of the layer on an input of `shape`, where it does what they may not expect."""
+        return None
+
     def module(self, shape: Shape) -> nn.Module:
         """The layer in torch, for an input of `shape` (without the batch). nets/build.py has those of layers.py."""
         raise NotImplementedError(f"{type(self).__name__} has no module; define module(self, shape)")
@@ -97,6 +101,11 @@ class Geometry:
         spatial = [row for row in self.rows if len(row.output) == 3]
         return (spatial or self.rows)[-1].receptive_field
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the layers have to say."""
+        return [text for row in self.rows if (text := row.layer.remark(row.input))]
+
     def layer_params(self) -> dict[str, int]:
         """Trainable parameters of each layer that has any."""
         return {row.name: row.params for row in self.rows if row.params}
@@ -110,7 +119,7 @@ def trace(layers: Iterable[Layer], shape: Shape) -> Geometry:
     """
     start, rows = shape, []
     reach: int | None = 1
-    jump = 1
+    jump, edge = 1, max(shape[1:], default=1)
     for layer in layers:
         output = layer.output(shape)
         window = layer.window(shape) if len(output) == 3 else (1, 1)
@@ -118,7 +127,8 @@ def trace(layers: Iterable[Layer], shape: Shape) -> Geometry:
             reach = None
         else:
             reach, jump = reach + (window[0] - 1) * jump, jump * window[1]
-        seen = reach if len(output) == 3 else max(start[1:], default=1)
+        seen = reach if len(output) == 3 else edge
+        seen = None if seen is None else min(seen, edge)
         rows.append(Row(layer, shape, output, layer.params(shape), layer.macs(shape), seen, jump))
         shape = output
     return Geometry(start, rows)

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from fc2conv.architectures import ModelConfig
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.errors import ConfigError
-from fc2conv.fields import require
+from fc2conv.fields import Pair, pair, require, spelled
 
 # --- data
 
@@ -48,10 +48,11 @@ class DataConfig:
     """Where prepared caches lie."""
     path: str | None = None
     """For `folder`: one folder a class, or train/ and test/ with one folder a class each."""
-    size: int = 28
-    """For `folder`: images are resized to size x size, once."""
+    size: int | tuple[int, int] = 28
+    """For `folder`: images are scaled, once, to so many pixels on each side, or to [height, width]; what stands out at
+    two sides is cut. One number refuses images that would lose more than half; [height, width] cuts what it must."""
     colour: bool | None = None
-    """For `folder`: three bands (true) or one (false). null: as its first image is."""
+    """For `folder`: three bands (true) or one (false). null: as its first image shows."""
     test_size: float = 0.2
     """For a `folder` without train/ and test/: the fraction of each class kept for the test."""
     batch_size: int = 128
@@ -71,8 +72,8 @@ class DataConfig:
     """Augmentation: shift each training image by up to so many pixels in x and y; what enters is background."""
     erase: float = 0.0
     """Augmentation: probability of blanking a random rectangle of a training image (Zhong et al. 2020)."""
-    canvas: int | None = None
-    """Place the images on a canvas of so many pixels on each side."""
+    canvas: int | tuple[int, int] | None = None
+    """Place the images on a canvas of so many pixels on each side, or of [height, width]."""
     place: Literal["center", "random"] = "center"
     """Where on the canvas."""
     shift: tuple[int, int] = (0, 0)
@@ -92,7 +93,7 @@ class DataConfig:
         )
         require(self.train_size is None or self.train_size > 0, "data.train_size", self.train_size, "1 or more images")
         require(0 <= self.seed < 2**32, "data.seed", self.seed, "a whole number from 0 to 4294967295")
-        require(self.size >= 1, "data.size", self.size, "1 or more pixels")
+        require(min(pair(self.size)) >= 1, "data.size", self.size, "1 or more pixels")
         require(0 < self.test_size < 1, "data.test_size", self.test_size, "a fraction between 0 and 1")
         require(self.translate >= 0, "data.translate", self.translate, "0 or more pixels")
         require(0 <= self.erase <= 1, "data.erase", self.erase, "a probability")
@@ -100,19 +101,21 @@ class DataConfig:
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
         if self.name in DATASETS:
-            self._check_transforms(*DATASETS[self.name].shape[:2])
+            bands, *size = DATASETS[self.name].shape
+            self._check_transforms(bands, (size[0], size[1]))
             self.split(DATASETS[self.name].train)
         else:
             known = {True: 3, False: 1, None: self.bands or 1}  # null shows when the folder is looked at
-            self._check_transforms(known[self.colour], self.size)
+            self._check_transforms(known[self.colour], pair(self.size))
 
-    def _check_transforms(self, bands: int, edge: int) -> None:
+    def _check_transforms(self, bands: int, size: Pair) -> None:
         if self.canvas is not None:
-            require(self.canvas >= edge, "data.canvas", self.canvas, f"at least the image's {edge} pixels")
+            fits = all(c >= s for c, s in zip(pair(self.canvas), size, strict=True))
+            require(fits, "data.canvas", self.canvas, f"at least the image's {spelled(size)} pixels")
         if self.permutation == "block":
-            edge = self.canvas or edge
-            fits = self.block >= 1 and edge % self.block == 0
-            require(fits, "data.block", self.block, f"a divisor of the image's {edge} pixels")
+            size = pair(self.canvas or size)
+            fits = self.block >= 1 and not any(edge % self.block for edge in size)
+            require(fits, "data.block", self.block, f"a divisor of the image's {spelled(size)} pixels")
         if self.bands is not None:
             require(bands in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated")
 

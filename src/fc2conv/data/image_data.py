@@ -12,8 +12,10 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from fc2conv.architectures.trace import Shape
+from fc2conv.config.batches import count_batches, smallest_batch
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import DataConfig
+from fc2conv.data.residence import copy_selected
 from fc2conv.data.sources import Images, load, stratified_order
 from fc2conv.data.transforms import Transforms, mixed_seed
 from fc2conv.errors import ConfigError
@@ -40,6 +42,8 @@ class Batches:
     The split is cut into ceil(n / batch_size) batches of nearly equal size, and each batch among the ranks: every image
     comes exactly once an epoch, and all ranks make the same number of steps.
 
+    On an accelerator with room for the split, its images lie there as bytes, and no step waits for the host.
+
     Args:
         images, labels: the dataset, (N, C, H, W) uint8 and (N,)
         indices: (n,) the images of this split
@@ -60,33 +64,50 @@ class Batches:
         shard: Callable[[], Shard] = Shard,
     ):
         self.images, self.labels, self.indices = dataset
-        self.batches = -(-len(self.indices) // batch_size)
+        self.batches = count_batches(len(self.indices), batch_size)
         self.transform, self.order, self.epoch, self.shard = transform, order, epoch, shard
         self.at = self.resumed = (0, 0)
+        self._resident: tuple[torch.device, tuple[Tensor, Tensor, Tensor, Tensor] | None] | None = None
 
     def __len__(self) -> int:
         return self.batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, shard, indices = self.epoch(), self.shard(), self.indices
+        epoch, shard = self.epoch(), self.shard()
+        images, labels, places, indices = self._on(shard.device)
         if self.order is not None:
             generator = torch.Generator().manual_seed(self.order(epoch))
-            indices = indices[torch.randperm(len(indices), generator=generator)]
-        labels = self.labels.index_select(0, indices).long().tensor_split(self.batches)
+            # drawn by the CPU's generator for any device, so that all train on the same batches
+            order = torch.randperm(len(indices), generator=generator).to(indices.device, non_blocking=True)
+            places, indices = places[order], indices[order]
+        labels = labels.index_select(0, places).long()
         (stopped_in, start), self.resumed = self.resumed, (0, 0)
         if epoch != stopped_in:  # the trainer may have ended an epoch early: limit_train_batches, overfit_batches
             start = 0
-        for at, chosen in enumerate(indices.tensor_split(self.batches)):
+        cut = zip(*(t.tensor_split(self.batches) for t in (places, indices, labels)), strict=True)
+        for at, batch in enumerate(cut):
             if at < start:
                 continue
             self.at = epoch, at + 1
-            mine, known = chosen, labels[at]
             if shard.world_size > 1:
-                mine, known = (t.tensor_split(shard.world_size)[shard.rank] for t in (mine, known))
-            pixels = self.images.index_select(0, mine)
+                batch = tuple(t.tensor_split(shard.world_size)[shard.rank] for t in batch)
+            chosen, mine, known = batch
+            pixels = images.index_select(0, chosen)
             if shard.device.type != "cpu":  # as bytes, a quarter of what they become there
                 pixels, mine, known = (t.to(shard.device, non_blocking=True) for t in (pixels, mine, known))
             yield self.transform(pixels, mine, epoch), known
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(images, labels, where in these the split's images lie, their indices in the dataset): those of the split on
+        `device`, copied there once, if they fit; else all of them, where they are."""
+        if self._resident is None or self._resident[0] != device:
+            images = copy_selected(self.images, self.indices, device)
+            if images is None:
+                self._resident = device, None
+            else:
+                labels, indices = (t.to(device) for t in (self.labels[self.indices], self.indices))
+                self._resident = device, (images, labels, torch.arange(len(indices), device=device), indices)
+        return self._resident[1] or (self.images, self.labels, self.indices, self.indices)
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of which epoch have been dealt; Lightning stores it in checkpoints."""
@@ -183,7 +204,7 @@ class ImageData(LightningDataModule):
 
     def check_processes(self, n: int) -> None:
         """Raises ConfigError if a training batch has too few images for each of `n` processes to get one."""
-        smallest = len(self.train_indices) // len(self.batches("train"))
+        smallest = smallest_batch(len(self.train_indices), self.config.batch_size)
         if smallest < n:
             size = f"{self.config.batch_size}, which is over all processes"
             cut = "" if smallest == self.config.batch_size else f" and leaves a batch of {smallest}"

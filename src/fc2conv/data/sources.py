@@ -25,8 +25,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from fc2conv.config.schema import DATASETS, DataConfig
-from fc2conv.data.folder import bands, cache_name, class_names, listing
-from fc2conv.errors import ConfigError, DataError
+from fc2conv.data.decode import decode
+from fc2conv.data.folder import bands, cache_name, class_names, listing, test_images
+from fc2conv.errors import ConfigError, DataError, Interrupted
 
 Array = npt.NDArray[np.uint8]
 LOCK = ".prepare.lock"
@@ -97,6 +98,8 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
         try:
             # c: pages are shared with every process that maps the file, and never written back
             array = np.load(path, mmap_mode="c", allow_pickle=False)
+        except Interrupted:  # a signal, while the file was read
+            raise
         except Exception as error:  # numpy raises whatever its parser meets in a damaged header
             raise DataError(f"{path} cannot be read ({error}); delete {folder} to prepare it anew") from error
         if array.dtype.str[1:] not in IDX_TYPES or sha256(array) != digests.get(name):
@@ -242,19 +245,10 @@ def read_idx(path: Path) -> Array:
 
 
 def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     colour = bands(config) == 3
 
     def pixels(path: Path) -> Array:
-        try:
-            with Image.open(path) as im:
-                if im.mode[0] in "IF":
-                    raise OSError("more than 8 bits a pixel; convert it first")
-                fitted = ImageOps.fit(im.convert("RGB" if colour else "L"), (config.size, config.size))
-        except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path} is no readable image ({error})") from error
-        array = np.asarray(fitted, dtype=np.uint8)
+        array = np.asarray(decode(path, config.size, colour), dtype=np.uint8)
         return array.transpose(2, 0, 1) if colour else array[None]
 
     label_type = np.uint8 if len(class_names(config)) <= 256 else np.int32
@@ -268,7 +262,7 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     else:
         (images, labels) = next(iter(splits.values()))
         order = stratified_order(torch.from_numpy(labels), config.seed).numpy()
-        cut = min(max(1, round(config.test_size * len(order))), len(order) - 1)  # an image at least in both
+        cut = test_images(config, len(order))
         test, train = (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])
     arrays = dict(zip(ARRAYS, (*train, *test), strict=True))
     return arrays, class_names(config)

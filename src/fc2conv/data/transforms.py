@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fc2conv.architectures.trace import Shape
 from fc2conv.config.schema import DataConfig
+from fc2conv.fields import pair
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -94,7 +95,7 @@ class Transforms:
 
     def __init__(self, config: DataConfig, size: tuple[int, int], mean: Tensor, std: Tensor):
         self.config, self.size = config, size
-        self.canvas = (config.canvas, config.canvas) if config.canvas else size
+        self.canvas = pair(config.canvas or size)
         self.scale, self.offset = (1 / std).float().view(-1, 1, 1), (-mean / std).float().view(-1, 1, 1)
         self.order = fixed_permutation(config, self.canvas)
 

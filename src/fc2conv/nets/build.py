@@ -99,11 +99,10 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
 
 
 def _conv(layer: layers.Conv, channels: int) -> nn.Module:
-    (top, bottom), (left, right) = layer.pads
-    symmetric = top == bottom and left == right
+    (top, _), (left, _) = layer.pads
     options: dict[str, Any] = {
         "stride": layer.stride,
-        "padding": (top, left) if symmetric else "same",
+        "padding": (top, left) if layer.symmetric else "same",
         "padding_mode": layer.padding_mode,
         "dilation": layer.dilation,
         "bias": layer.bias,

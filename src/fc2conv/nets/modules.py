@@ -157,13 +157,13 @@ class Residual(nn.Module):
     def __init__(self, body: nn.Module, shape: Shape, out_shape: Shape):
         super().__init__()
         self.body = body
-        self.stride = -(-shape[1] // out_shape[1])
+        self.strides = tuple(-(-n // m) for n, m in zip(shape[1:], out_shape[1:], strict=True))
         self.extra = out_shape[0] - shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)
-        if self.stride > 1:
-            x = x[:, :, :: self.stride, :: self.stride]
+        if max(self.strides) > 1:
+            x = x[:, :, :: self.strides[0], :: self.strides[1]]
         if self.extra:
             x = F.pad(x, (0, 0, 0, 0, 0, self.extra))
         return y + x

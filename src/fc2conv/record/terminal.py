@@ -26,8 +26,9 @@ def spell(shape: Shape) -> str:
 
 
 def layer_table(name: str, geometry: Geometry) -> Table:
-    """Each layer's output shape, parameters, multiply-accumulates and receptive field, and their totals."""
+    """Each layer's output shape, parameters, multiply-accumulates and receptive field, their totals, and remarks."""
     table = Table(title=f"{escape(name)} on {spell(geometry.input)}", title_justify="left", show_footer=True)
+    table.caption, table.caption_justify = escape("\n".join(geometry.remarks)) or None, "left"
     table.add_column("layer", footer="total", overflow="fold")
     table.add_column("output", justify="right")
     for heading, total in (("parameters", geometry.params), ("MACs", geometry.macs)):

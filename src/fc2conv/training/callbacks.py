@@ -23,6 +23,7 @@ from fc2conv.errors import Pruned
 from fc2conv.record.folder import CHECKPOINTS, Record, log
 from fc2conv.record.terminal import EpochProgress
 from fc2conv.training.classifier import Classifier
+from fc2conv.training.loss_watch import begin_copy
 from fc2conv.training.signals import Signals
 
 ShouldPrune = Callable[[int, float], bool]
@@ -236,6 +237,7 @@ class ShowProgress(Callback):
         self._stack = ExitStack()
         self._epoch = -1
         self._next = 0.0
+        self._loss: Callable[[], float] | None = None  # shown the next time, when an accelerator has it ready
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stack.enter_context(self.progress.running())
@@ -248,14 +250,14 @@ class ShowProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        assert isinstance(pl_module, Classifier)
         now = time.perf_counter()
         if now < self._next:
             return
         self._next = now + 0.2
-        accuracy = trainer.callback_metrics.get("val/acc")
-        text = f"loss {outputs['loss'].item():.3f}" + (
-            f"  val acc {accuracy.item():.4f}" if accuracy is not None else ""
-        )
+        shown, self._loss = self._loss or begin_copy(outputs["loss"]), begin_copy(outputs["loss"])
+        val = pl_module.metrics.get("val")
+        text = f"loss {shown():.3f}" + (f"  val acc {val['acc']:.4f}" if val else "")
         self.progress.step(batch_idx + 1, text)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

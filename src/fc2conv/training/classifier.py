@@ -24,13 +24,12 @@ from fc2conv.data.transforms import mixed_seed
 from fc2conv.errors import ConfigError, NonFiniteLoss
 from fc2conv.nets.build import net_of
 from fc2conv.training.classes import subclass
+from fc2conv.training.loss_watch import LossWatch
 from fc2conv.training.metrics import Confusion, Totals
 from fc2conv.training.schedule import Schedule, schedule_for
 
 Batch = tuple[Tensor, Tensor]
 """Images (B, C, H, W), labels (B,)."""
-CHECK_EVERY = 50
-"""Steps between two looks at the loss on a device other than the CPU, as looking means waiting for it."""
 _allowed: ContextVar[frozenset[str] | None] = ContextVar("_allowed", default=None)
 """While a checkpoint is read: what it may have imported."""
 
@@ -98,6 +97,7 @@ class Classifier(LightningModule):
         # code that is not ours may draw random numbers, too
         self.has_dropout = bool(dropouts) or not architecture.built_in or not architecture.layers
         self.train_totals, self.val_totals, self.test_totals = Totals(), Totals(), Totals()
+        self.loss_watch = LossWatch()
         self.metrics: dict[str, dict[str, float]] = {}
         self.counts = Confusion(classes)
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
@@ -189,8 +189,8 @@ class Classifier(LightningModule):
         self._seed_dropout(batch_idx)
         outputs: Tensor = self(images)
         total = self.loss(outputs, labels).sum()
-        if total.device.type == "cpu" or batch_idx % CHECK_EVERY == 0:
-            self._check_finite("training", total.item())
+        if (loss := self.loss_watch.read(total, batch_idx)) is not None:
+            self._check_finite("training", loss)
         if batch_idx == 0:  # a run that was given up within an epoch may have left something
             self.train_totals.reset()
         self.train_totals.update(total.detach(), (outputs.detach().argmax(1) == labels).sum(), len(labels))
@@ -209,7 +209,7 @@ class Classifier(LightningModule):
         world_size = self._trainer.world_size if self._trainer is not None else 1
         if world_size == 1:
             return n
-        count = torch.tensor(float(n), device=self.device)
+        count = torch.full((), float(n), device=self.device)  # made there, and not copied
         return cast(Tensor, self.trainer.strategy.reduce(count, reduce_op="sum")) / world_size
 
     def _check_finite(self, what: str, loss: float) -> None:
@@ -221,6 +221,7 @@ class Classifier(LightningModule):
             )
 
     def on_train_start(self) -> None:
+        self.loss_watch = LossWatch()  # without what another fit has left
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, Schedule):
                 config.scheduler.begin()

@@ -68,8 +68,9 @@ class Confusion(Metric):
 
     def update(self, outputs: Tensor, labels: Tensor) -> None:
         """Add a batch: outputs (B, classes), labels (B,)."""
-        pairs = labels * len(self.counts) + outputs.argmax(1)
-        self.counts = self.counts + pairs.bincount(minlength=self.counts.numel()).view_as(self.counts)
+        # bincount would wait for a GPU, to know how many bins there are
+        pairs = labels, outputs.argmax(1)
+        self.counts = self.counts.index_put(pairs, self.counts.new_ones(()), accumulate=True)
 
     def compute(self) -> Tensor:
         """(classes, classes)"""

@@ -17,6 +17,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
+from fc2conv.config.batches import check_batch_norm
 from fc2conv.config.schema import Config, TrainerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned
@@ -80,6 +81,7 @@ def run(request: Request) -> Result | None:
         module = class_of(config.model)(
             config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
         )
+        check_batch_norm(module.geometry, len(data.train_indices), config.data.batch_size, processes.world_size)
         kernels = _accelerate(module, config.trainer)
         if not processes.is_first:
             _fit_and_test(request, processes, module, data, signals)
