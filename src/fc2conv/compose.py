@@ -234,7 +234,7 @@ def compose_config(overrides: Sequence[str]) -> tuple[DictConfig, list[str], str
     return config, as_written(whole.hydra.overrides.task), whole.hydra.runtime.choices.get("model") or ""
 
 
-def as_written(overrides: ListConfig) -> list[str]:
+def as_written(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra keeps them, with their interpolations: to go through the list would resolve these."""
     return cast(list[str], OmegaConf.to_container(overrides, resolve=False))
 

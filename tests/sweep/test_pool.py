@@ -651,3 +651,20 @@ def test_the_address_of_the_wandb_service_reaches_the_job(
     monkeypatch.setattr(waiting.context, "Process", Recorded)
     waiting._start(trial(), Slot(1, ("1",)), job.Options())
     assert seen == [{"CUDA_VISIBLE_DEVICES": "1", "WANDB_SERVICE": "address"}]
+
+
+def test_a_job_shares_what_its_sweep_knows_of_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Trial.of(Config(), tmp_path / "sweep", (), ())
+    told = []
+
+    def start(request: object) -> None:
+        told.append(outage.noted())
+        outage.note()
+        made.end("skipped", "")
+
+    monkeypatch.setattr("fc2conv.training.launch.start", start)
+    with outage.forgotten(tmp_path / "sweep"):
+        for _ in range(2):
+            job.work(made, job.Options(force=True))
+    assert told == [False, True]
+    assert outage.VARIABLE not in os.environ

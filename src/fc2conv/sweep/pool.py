@@ -14,6 +14,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import Protocol, cast, runtime_checkable
 
 from fc2conv.config.schema import TrainerConfig
+from fc2conv.record.outage import keep_quiet
 from fc2conv.sweep import job
 from fc2conv.sweep.live_table import LiveTable
 from fc2conv.sweep.slots import Slot
@@ -216,6 +217,7 @@ def start_wandb() -> None:
     """Start W&B's service. Its address is in the environment then, where each job finds it."""
     import wandb
 
+    keep_quiet()
     try:
         wandb.setup()
     except Exception:  # each job then starts its own, and says what is wrong with it

@@ -24,7 +24,7 @@ from fc2conv.config.parsing import parse
 from fc2conv.config.schema import ABOUT_SWEEPS, TOP_LEVEL, Config
 from fc2conv.config.unused import refuse_unused
 from fc2conv.errors import ConfigError, SweepEnded
-from fc2conv.record import terminal
+from fc2conv.record import outage, terminal
 from fc2conv.record.folder import LOG, check_writable
 from fc2conv.record.lock import is_claimed
 from fc2conv.sweep import search_space, table
@@ -107,11 +107,12 @@ def conduct(
         total = len(trainers)
 
     options = Options(file.path if file else None, base.force, base.fail_fast)
-    if isinstance(launcher, Driver):
-        stopped = launcher.drive(source, trainers, total, options)
-    else:
-        batch = draws.batch or (1 if searches else max(1, total))
-        stopped = drive(launcher, source, folder, options, batch)
+    with outage.forgotten(folder):
+        if isinstance(launcher, Driver):
+            stopped = launcher.drive(source, trainers, total, options)
+        else:
+            batch = draws.batch or (1 if searches else max(1, total))
+            stopped = drive(launcher, source, folder, options, batch)
     trials = source.trials()
     _report(trials, folder, searches, stopped)
     return trials
