@@ -7,13 +7,16 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fc2conv import entry
+from fc2conv.architectures import ARCHITECTURES
 from fc2conv.compose import compose_config, explain
+from fc2conv.config.schema import GROUPS
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, guarded
 
 ROOT = Path(__file__).parent.parent
@@ -230,6 +233,13 @@ def test_the_megapixel_example(arguments: str, count: str) -> None:
 
 def test_help_names_every_choice_and_key_it_promises() -> None:
     text = call("--help").stdout
+    for family, architecture in ARCHITECTURES.items():
+        listed = re.search(rf"^  model={family} +(.*(?:\n {{15,}}.*)*)", text, re.M)
+        assert listed, family
+        keys = [field.name for field in fields(architecture.config) if field.name != "family"]
+        assert re.findall(r"\w+", listed[1]) == keys
+    for group, config in GROUPS.items():
+        assert re.search(rf"^  {group} +{fields(config)[0].name}, {fields(config)[1].name}, ", text, re.M)
     for group in ("model", "data", "optim", "trainer", "logger", "experiment"):
         for file in (ROOT / "conf" / group).glob("*.yaml"):
             assert re.search(rf"\b{re.escape(file.stem)}\b", text), f"{group}={file.stem} is not in --help"

@@ -40,6 +40,7 @@ def register_schema() -> None:
         store.store(group="schema", name=group, node=plain(cls()))
     store.store(group="schema", name="run", node={k: v for k, v in plain(Config()).items() if k in TOP_LEVEL})
     OmegaConf.register_new_resolver("models", _models, replace=True)
+    OmegaConf.register_new_resolver("keys", _keys, replace=True)
 
 
 def defaults_of(family: str) -> DictConfig:
@@ -115,6 +116,18 @@ def _models(indent: int) -> str:
     """The choices of model=, of conf/model/ and the registry, wrapped for --help."""
     found = {*GlobalHydra.instance().config_loader().get_group_options("model"), *ARCHITECTURES}
     return textwrap.fill(", ".join(sorted(found)), 120 - indent).replace("\n", "\n" + " " * indent)
+
+
+def _keys(indent: int) -> str:
+    """Every key of every architecture and group, a paragraph for each, wrapped for --help."""
+    margin = " " * indent
+    of = {f"model={family}": [k for k in plain(a.config()) if k != "family"] for family, a in ARCHITECTURES.items()}
+    of |= {group: list(plain(cls())) for group, cls in GROUPS.items()}
+    paragraphs = [
+        textwrap.fill(", ".join(keys), 120, initial_indent=f"{margin}{name:<14} ", subsequent_indent=margin + " " * 15)
+        for name, keys in of.items()
+    ]
+    return "\n".join(paragraphs).lstrip()
 
 
 def parse_composed(composed: DictConfig) -> Config:

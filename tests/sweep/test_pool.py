@@ -20,6 +20,7 @@ import torch
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
 from fc2conv.errors import ConfigError
+from fc2conv.record import outage
 from fc2conv.record.lock import LOCK, claim, is_claimed
 from fc2conv.record.result import Result
 from fc2conv.sweep import job, pool, slots
