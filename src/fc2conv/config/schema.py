@@ -74,7 +74,7 @@ class DataConfig:
     erase: float = 0.0
     """Augmentation: probability of blanking a random rectangle of a training image (Zhong et al. 2020)."""
     canvas: int | None = None
-    """Place the images on a canvas of so many pixels on each side."""
+    """Place the images on a canvas of so many pixels on each side; around them is background, as `normalise` has it."""
     place: Literal["center", "random"] = "center"
     """Where on the canvas."""
     shift: tuple[int, int] = (0, 0)
