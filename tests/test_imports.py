@@ -117,6 +117,15 @@ def test_no_two_files_import_each_other() -> None:
     TopologicalSorter({name: known(name) for name in FILES}).prepare()
 
 
+POSIX_ONLY = {"fcntl", "pwd", "resource", "multiprocessing.forkserver", "multiprocessing.context.ForkServerProcess"}
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_windows_can_import_it(name: str) -> None:
+    """What needs a POSIX system says so when it is used."""
+    assert not imports(FILES[name], everywhere=False) & POSIX_ONLY
+
+
 @pytest.mark.parametrize("name", sorted(n for n in FILES if room(n) in TORCH_FREE and n not in USES_TORCH))
 def test_needs_no_torch(name: str) -> None:
     heavy = {"torch", "torchvision", "torchmetrics", "lightning", "wandb"}

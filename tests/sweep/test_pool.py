@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -669,3 +670,9 @@ def test_a_job_shares_what_its_sweep_knows_of_wandb(tmp_path: Path, monkeypatch:
             job.work(made, job.Options(force=True))
     assert told == [False, True]
     assert outage.VARIABLE not in os.environ
+
+
+def test_where_nothing_forks_a_sweep_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])  # as on Windows
+    with pytest.raises(ConfigError, match=r"^hydra/launcher: got local, .*; use hydra/launcher=basic, .* or WSL$"):
+        Pool()
