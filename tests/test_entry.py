@@ -7,11 +7,16 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fc2conv import entry
+from fc2conv.architectures import ARCHITECTURES
+from fc2conv.compose import compose_config, explain
+from fc2conv.config.schema import GROUPS
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, guarded
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +70,85 @@ def test_a_wrong_call_gets_one_message_and_exit_code_2_without_torch(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+SILENT = [
+    # an unset shell variable
+    ("resume=", "resume: got '', expected text or null; is a shell variable unset?"),
+    ("sweep=", "sweep: got ''"),
+    ("runs_dir=", "runs_dir: got '', expected text; is a shell variable unset?"),
+    ("data.dir=", "data.dir: got ''"),
+    ("seed=", "seed: got '', expected a whole number; is a shell variable unset?"),
+    ("model=", "model: got '', is a shell variable unset?"),
+    ("plugins=", "plugins: got '', is a shell variable unset?"),
+    # what is meant otherwise than it is read
+    ("model.family=mlp", "model.family: got mlp with the keys of lenet; choose by model=mlp"),
+    ("model=[lenet,mlp]", "model: got [lenet,mlp], expected one choice; to try several: -m model=lenet,mlp"),
+    ("model=lenet,mlp", "model: got lenet,mlp, several values; to try each of them, add -m"),
+    ("seed=0,1", "seed: got 0,1, several values; to try each of them, add -m; a list is written seed=[0,1]"),
+    ("seed=${nosuch}", "seed: got ${nosuch}, but there is no key nosuch"),
+    ("model.channels=[6,${data.nosuch}]", "model.channels[1]: got ${data.nosuch}, but there is no key data.nosuch"),
+    ("seed=${oc.env:FC2CONV_NOSUCH}", "seed: Environment variable 'FC2CONV_NOSUCH' not found"),
+    ("~optim", "optim: cannot be deleted"),
+    ("+seed=1", "seed: there is such a key; write it without the +"),
+    ("=3", "=3: cannot be read as key=value (there is no key)"),
+    # what means nothing
+    ("data.shift=[0,-28]", "data.shift: got [0,-28], expected less than the 28 pixels that move an image out of sight"),
+    ("data.canvas=40 data.shift=[34,0]", "data.shift: got [34,0], expected less than the 34 pixels"),  # 28 + (40-28)/2
+    ("data.translate=28", "data.translate: got 28, expected less than the 28 pixels"),
+    ("name=.hidden", "name: got .hidden, expected a name that a listing shows"),
+    # what would not be read
+    ("hydra.run.dir=elsewhere", "hydra.run.dir: got elsewhere, but a run lies in runs_dir, under its name"),
+    ("hydra/launcher=slurm", "hydra/launcher: got slurm, which is about sweeps; add -m"),
+    ("hydra.launcher.jobs=4", "hydra.launcher.jobs: got 4, which is about sweeps; add -m"),
+    ("hydra.sweeper.seed=4", "hydra.sweeper.seed: got 4, which is about sweeps; add -m"),
+    ("allow=[os.system]", "allow: got [os.system], expected [] with task=train"),
+    ("data.size=64", "data.size: got 64, but only data=folder reads it; leave it out"),
+    ("data.place=random", "data.place: got random, but only images on a data.canvas have a place"),
+    ("data.block=4", "data.block: got 4, but only data.permutation=block reads it"),
+    ("optim=adamw optim.momentum=0.5", "optim.momentum: got 0.5, but only optim.name=sgd reads it"),
+    ("optim=d2l optim.warmup=0.1", "optim.warmup: got 0.1, but only optim.schedule=onecycle reads it"),
+    ("model=lenet5 optim.label_smoothing=0.1", "optim.label_smoothing: got 0.1, but lenet5 has a loss of its own"),
+    ("trainer.patience=10", "trainer.patience: got 10, but 10 epochs are over before it is"),
+    ("model=ladder model.constraint=dense model.half_width=3", "model.half_width: got 3, but only model.constraint="),
+    ("model=lenet_gap model.hidden=[30]", "model.hidden: got [30], but only model.head=dense has hidden layers"),
+    ("model.pool=none model.pool_after=[1]", "model.pool_after: got [1], but model.pool=none pools nowhere"),
+    ("model.padding=0 model.padding_mode=reflect", "model.padding_mode: got reflect, but model.padding pads nothing"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), SILENT, ids=[w[0] for w in SILENT])
+def test_nothing_is_ignored_in_silence(arguments: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "plan_of", None)  # what gets further fails otherwise
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        entry.execute(*compose_config(arguments.split()))
+    code, told = explain(refused.value)
+    assert code == 2
+    assert told.startswith(message)
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "data.permutation=block data.block=4",
+        "data.canvas=40 data.place=random data.shift=[33,-33]",
+        "optim=d2l optim.momentum=0.5",
+        "trainer.patience=9",
+        "data.path=null",
+        "model.padding=same model.padding_mode=reflect",
+        "model.channels=[6,${seed}] seed=3",
+    ],
+)
+def test_what_is_read_may_be_written(arguments: str) -> None:
+    result = entry.execute(*compose_config([*arguments.split(), "task=plan"]))
+    assert result is not None
+    assert result.overrides[:-1] == arguments.split()
+
+
+def test_an_agent_of_wandb_writes_all_keys_of_its_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s1")
+    assert entry.execute(*compose_config(["optim=adamw", "optim.momentum=0.5", "task=plan"]))
 
 
 def test_a_record_that_is_none_is_said(tmp_path: Path) -> None:
@@ -149,6 +233,13 @@ def test_the_megapixel_example(arguments: str, count: str) -> None:
 
 def test_help_names_every_choice_and_key_it_promises() -> None:
     text = call("--help").stdout
+    for family, architecture in ARCHITECTURES.items():
+        listed = re.search(rf"^  model={family} +(.*(?:\n {{15,}}.*)*)", text, re.M)
+        assert listed, family
+        keys = [field.name for field in fields(architecture.config) if field.name != "family"]
+        assert re.findall(r"\w+", listed[1]) == keys
+    for group, config in GROUPS.items():
+        assert re.search(rf"^  {group} +{fields(config)[0].name}, {fields(config)[1].name}, ", text, re.M)
     for group in ("model", "data", "optim", "trainer", "logger", "experiment"):
         for file in (ROOT / "conf" / group).glob("*.yaml"):
             assert re.search(rf"\b{re.escape(file.stem)}\b", text), f"{group}={file.stem} is not in --help"
@@ -196,6 +287,18 @@ def test_train_then_test_its_checkpoint(tmp_path: Path, data_dir: str) -> None:
     resumed = call(f"resume={tmp_path}/a")
     assert resumed.returncode == 2
     assert "is done" in resumed.stderr
+    for key, value, reason in (
+        ("model", "mlp", "task=test takes the network from ckpt as it was trained"),
+        ("model.init", "torch", "task=test takes the network from ckpt as it was trained"),
+        ("optim.lr", "0.5", "task=test takes the network from ckpt as it was trained"),
+        ("seed", "3", "task=test takes the network from ckpt as it was trained"),
+        ("trainer.max_epochs", "3", "task=test takes the network from ckpt as it was trained"),
+        ("data.flip", "true", "task=test augments no images"),
+        ("name", "b", "task=test records nothing"),
+        ("data.block", "4", "only data.permutation=block reads it"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(f"{key}: got {value}, but {reason}; leave it out")):
+            entry.execute(*compose_config(["task=test", f"ckpt={tmp_path}/a/checkpoints/best.ckpt", f"{key}={value}"]))
     changed = call(f"resume={tmp_path}/a", "optim.lr=0.5")
     assert changed.returncode == 2
     assert "was started with another optim" in changed.stderr

@@ -118,6 +118,15 @@ def loaded(path: Path) -> set[str]:
     return found
 
 
+POSIX_ONLY = {"fcntl", "pwd", "resource", "multiprocessing.forkserver", "multiprocessing.context.ForkServerProcess"}
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_windows_can_import_it(name: str) -> None:
+    """What needs a POSIX system says so when it is used."""
+    assert not imports(FILES[name], everywhere=False) & POSIX_ONLY
+
+
 @pytest.mark.parametrize("name", [*(n for n in FILES if room(n) in TORCH_FREE and n not in USES_TORCH), *HYDRA_PLUGINS])
 def test_needs_no_torch(name: str) -> None:
     assert not {room(i) for i in loaded((FILES | HYDRA_PLUGINS)[name])} & HEAVY

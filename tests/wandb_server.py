@@ -18,11 +18,13 @@ class WandbServer:
 
     Attributes:
         calls: (operation or path, what came with it), in their order
+        knows_key: whether it takes the API key of who asks
         trials: the parameters of the runs that its sweep still has to give to agents
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
+        self.knows_key = True
         self.trials: list[dict[str, Any]] = []
         self.sweep: str | None = None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -91,7 +93,9 @@ class WandbServer:
             def _take(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 answer: dict[str, Any] = {}
-                if self.path == "/graphql":
+                if not server.knows_key:
+                    answer = {"errors": [{"message": "user is not logged in"}]}
+                elif self.path == "/graphql":
                     call = json.loads(body)
                     found = re.search(r"(?:query|mutation)\s+(\w+)", call["query"])
                     assert found, call["query"]
@@ -100,7 +104,7 @@ class WandbServer:
                 else:
                     server.calls.append((self.path, json.loads(body) if self.path.endswith("stream") else body))
                 text = json.dumps(answer).encode()
-                self.send_response(200)
+                self.send_response(200 if server.knows_key else 401)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()

@@ -7,15 +7,15 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from fc2conv import errors
 from fc2conv.architectures import ARCHITECTURES, plan
@@ -24,6 +24,7 @@ from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
 from fc2conv.config.parsing import parse, suggest
 from fc2conv.config.schema import DATASETS, GROUPS, TOP_LEVEL, Config, DataConfig, plain
+from fc2conv.config.unused import key_of
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair
 
@@ -41,6 +42,7 @@ def register_schema() -> None:
         store.store(group="schema", name=group, node=plain(cls()))
     store.store(group="schema", name="run", node={k: v for k, v in plain(Config()).items() if k in TOP_LEVEL})
     OmegaConf.register_new_resolver("models", _models, replace=True)
+    OmegaConf.register_new_resolver("keys", _keys, replace=True)
 
 
 def defaults_of(family: str) -> DictConfig:
@@ -50,6 +52,46 @@ def defaults_of(family: str) -> DictConfig:
         if isinstance(value, DictConfig):  # a mapping whose keys are the user's own
             OmegaConf.set_struct(value, False)
     return node
+
+
+ONE_CHOICE = ("model", "data", "optim", "trainer")
+"""Groups of which a run has one choice."""
+EMPTY = "got '', is a shell variable unset?"
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what Hydra would take for something else than its writer meant.
+
+    Raises:
+        ConfigError: naming the key, and how to say it
+    """
+    for argument in arguments:
+        key, _, text = argument.partition("=")
+        if argument.startswith("="):
+            raise errors.ConfigError("", f"{argument}: cannot be read as key=value (there is no key)")
+        if argument.startswith("~") and (name := key_of(argument)).split(".")[0] in (*ONE_CHOICE, *TOP_LEVEL):
+            raise errors.ConfigError(name, "cannot be deleted; write another value, or leave it out for its default")
+        if key == "hydra.run.dir":
+            raise errors.ConfigError(key, f"got {text}, but a run lies in runs_dir, under its name: runs_dir={text}")
+        if key in (*ONE_CHOICE, "experiment", "plugins", "logger") and argument == f"{key}=":
+            raise errors.ConfigError(key, EMPTY)
+        if key in ONE_CHOICE and text.startswith("["):
+            choices = OverridesParser.create().parse_override(argument).value()
+            if isinstance(choices, list):
+                several = ",".join(map(str, choices))
+                raise errors.ConfigError(key, f"got {text}, expected one choice; to try several: -m {key}={several}")
+
+
+def check_single(overrides: Sequence[str]) -> None:
+    """Refuse overrides of Hydra's own config that only a sweep reads.
+
+    Raises:
+        ConfigError: naming the key
+    """
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if re.match(r"hydra[./](launcher|sweeper|sweep)\b", key):
+            raise errors.ConfigError(key, f"got {value}, which is about sweeps; add -m: python train.py -m ...")
 
 
 def load_plugins(arguments: Sequence[str]) -> None:
@@ -67,6 +109,8 @@ def load_plugins(arguments: Sequence[str]) -> None:
         if override.is_sweep_override() or not isinstance(value, list):
             name = argument.partition("=")[2]
             raise errors.ConfigError("plugins", f"got {name}, expected a list: plugins=[{name}]")
+        if "" in value:
+            raise errors.ConfigError("plugins", EMPTY)
         load([str(plugin) for plugin in value])
 
 
@@ -76,15 +120,43 @@ def _models(indent: int) -> str:
     return textwrap.fill(", ".join(sorted(found)), 120 - indent).replace("\n", "\n" + " " * indent)
 
 
+def _keys(indent: int) -> str:
+    """Every key of every architecture and group, a paragraph for each, wrapped for --help."""
+    margin = " " * indent
+    of = {f"model={family}": [k for k in plain(a.config()) if k != "family"] for family, a in ARCHITECTURES.items()}
+    of |= {group: list(plain(cls())) for group, cls in GROUPS.items()}
+    paragraphs = [
+        textwrap.fill(", ".join(keys), 120, initial_indent=f"{margin}{name:<14} ", subsequent_indent=margin + " " * 15)
+        for name, keys in of.items()
+    ]
+    return "\n".join(paragraphs).lstrip()
+
+
 def parse_composed(composed: DictConfig) -> Config:
     """The typed config of what Hydra composed.
 
     Raises:
-        ConfigError: an unknown key, a wrong type, or values that cannot work together
+        ConfigError: an unknown key, a wrong type, an interpolation of what is not there, or values that cannot work
+            together
     """
-    values = OmegaConf.to_container(composed, resolve=True)
+    try:
+        values = OmegaConf.to_container(composed, resolve=True)
+    except InterpolationResolutionError:
+        try:
+            _resolve_each(composed)
+        except OmegaConfBaseException as error:  # the same, with its key
+            raise errors.ConfigError(error.full_key or "", _value_message(error)) from error
+        raise
     assert isinstance(values, dict)
     return parse(Config, values)  # type: ignore[arg-type]
+
+
+def _resolve_each(node: DictConfig | ListConfig) -> None:
+    """Look at all values, one by one: the error of the one that cannot be resolved then has its key."""
+    for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
+        value = node[key]
+        if isinstance(value, (DictConfig, ListConfig)):
+            _resolve_each(value)
 
 
 def shape_of(data: DataConfig) -> tuple[Shape, int]:
@@ -181,14 +253,21 @@ def compose_config(overrides: Sequence[str]) -> tuple[DictConfig, list[str], str
     """
     with our_hydra(overrides):
         whole = compose("config", list(overrides), return_hydra_config=True)
+    check_single(as_written(whole.hydra.overrides.hydra))
     config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
-    return config, list(whole.hydra.overrides.task), whole.hydra.runtime.choices.get("model") or ""
+    return config, as_written(whole.hydra.overrides.task), whole.hydra.runtime.choices.get("model") or ""
+
+
+def as_written(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra keeps them, with their interpolations: to go through the list would resolve these."""
+    return cast(list[str], OmegaConf.to_container(overrides, resolve=False))
 
 
 @contextmanager
 def our_hydra(overrides: Sequence[str]) -> Iterator[Hydra]:
     """Hydra on our conf/, with the plugins that `overrides` name; afterwards as it was before, since the program may be
     using it. What it raises is a ConfigError."""
+    check_arguments(overrides)
     load_plugins(overrides)
     register_schema()
     before = GlobalHydra.instance().hydra
@@ -229,6 +308,8 @@ def explain(error: BaseException) -> errors.Explanation:
         return 2, _hydra_message(error)
     if "Config group override must be a string" in str(error):  # a plain ValueError of Hydra's
         return 2, "model, data, optim, trainer, logger: got null for one of them, expected a choice, e.g. model=lenet"
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):  # likewise
+        return 2, str(error)
     return errors.explain(error)
 
 
@@ -239,6 +320,18 @@ EXTRAS = {"submitit": "slurm", "ray": "ray"}
 def _hydra_message(error: Exception) -> str:
     """Hydra's and OmegaConf's messages, with the key they leave the reader to guess."""
     text = str(error)
+    if isinstance(error, OmegaConfBaseException) and error.full_key and not isinstance(error, ConfigKeyError):
+        return f"{error.full_key}: {_value_message(error)}"
+    if match := re.search(r"Ambiguous value for argument '([\w./@+-]+)=(.*)'", text):
+        key, value = match[1], match[2]
+        listed = "" if key in ONE_CHOICE else f"; a list is written {key}=[{value}]"
+        return f"{key}: got {value}, several values; to try each of them, add -m{listed}"
+    if match := re.search(r"An item is already at '(.+)'", text):
+        return f"{match[1]}: there is such a key; write it without the +"
+    if match := re.match(r"Multiple values for (\w+)\.", text):
+        return f"{match[1]}: it has a choice already; write it without the +"
+    if text.startswith("Cannot find primary config"):
+        return text.splitlines()[0]
     if (match := re.search(r"(?:Could not override|Key) '([\w./@-]+)'", text)) and "Available options" not in text:
         key = match[1]
         group, _, name = key.rpartition(".")
@@ -258,6 +351,14 @@ def _hydra_message(error: Exception) -> str:
     if error.__cause__ is not None and str(error.__cause__) not in text:
         text += f"\n{error.__cause__}"
     return text
+
+
+def _value_message(error: OmegaConfBaseException) -> str:
+    """What is wrong with the value of a key."""
+    text = str(error.msg or error).splitlines()[0]
+    if match := re.match(r"Interpolation key '(.*)' not found", text):
+        return f"got ${{{match[1]}}}, but there is no key {match[1]}"
+    return re.sub(r"^\w+ raised while resolving interpolation: ", "", text).strip('"')
 
 
 def _known(group: str) -> list[str]:

@@ -5,7 +5,6 @@ and an exit code (errors.py). Imports torch only once a run starts.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,10 +16,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fc2conv.architectures import ARCHITECTURES
-from fc2conv.compose import explain, load_plugins, parse_composed, plan_of, register_schema
+from fc2conv.compose import (
+    as_written,
+    check_arguments,
+    check_single,
+    explain,
+    load_plugins,
+    parse_composed,
+    plan_of,
+    register_schema,
+)
 from fc2conv.config.identity import differing, hashed, identity_of
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, Config, plain
+from fc2conv.config.unused import key_of, refuse_unused
 from fc2conv.errors import ConfigError, guarded
 from fc2conv.record import terminal
 from fc2conv.record.folder import check_writable, find_run
@@ -40,7 +49,7 @@ def merge_recorded(
         source: the recorded config
     """
     values = {k: dict(v) if isinstance(v, Mapping) else v for k, v in source.items()}
-    for key in (re.split("[=@]", o.lstrip("+~"))[0] for o in overrides):
+    for key in map(key_of, overrides):
         top, _, rest = key.partition(".")
         if key == "experiment":
             raise ConfigError(
@@ -77,9 +86,15 @@ def start(composed: DictConfig) -> Any:
     os.environ[FULL] = "1" if _full else "0"
     try:
         chosen = HydraConfig.get().runtime.choices.get("model") or ""
-        _guarded(lambda: execute(composed, list(HydraConfig.get().overrides.task), chosen))
+        _guarded(lambda: _single(composed, chosen))
     finally:
         os.environ[FULL] = "1"
+
+
+def _single(composed: DictConfig, model: str) -> None:
+    overrides = HydraConfig.get().overrides
+    check_single(as_written(overrides.hydra))
+    execute(composed, as_written(overrides.task), model)
 
 
 def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | None:
@@ -102,6 +117,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     if config.resume:
         folder = find_run(config)
         config = _resumed(config, values, overrides, folder)
+    _refuse_unused(overrides, config)
     geometry = plan_of(config)
     processes = Processes.of_environment(config.trainer)
     if processes.is_first:
@@ -125,6 +141,11 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     return result
 
 
+def _refuse_unused(overrides: Sequence[str], config: Config) -> None:
+    if "WANDB_SWEEP_ID" not in os.environ:  # an agent of W&B writes all keys of its sweep, whatever their values are
+        refuse_unused(overrides, [config])
+
+
 def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Config:
     source = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     assert isinstance(source, dict)
@@ -146,6 +167,7 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
     source = config_of(Path(config.ckpt))
     _check_code(config, source)
     config = merge_recorded(config, values, overrides, source | {k: values[k] for k in ("plugins", "allow")})
+    _refuse_unused(overrides, config)
     metrics = test(config)
     if not Processes.of_environment(config.trainer).is_first:
         return None
@@ -184,6 +206,7 @@ def main(entry: Callable[[], Any]) -> None:
     prepare_process()
 
     def composed() -> None:
+        check_arguments(sys.argv[1:])
         load_plugins(sys.argv[1:])
         register_schema()
         entry()

@@ -40,6 +40,8 @@ def written(value: object) -> str:
         return "[" + ",".join(written(v) for v in value) + "]"
     if value is None:
         return "null"
+    if value == "":
+        return "''"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -89,6 +89,7 @@ class Local(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """For Hydra's other sweepers: a grid of just these jobs."""
         from fc2conv.errors import SweepEnded
+        from fc2conv.record.outage import forgotten
         from fc2conv.sweep.launchers import folder_of
         from fc2conv.sweep.sweeper import Composer, Grid
         from fc2conv.sweep.trials import FINISHED
@@ -101,7 +102,9 @@ class Local(Launcher):
                 trial.end("skipped", trial.impossible)
         if self.pool is None:
             self.warm(wandb=any(config.logger.name == "wandb" for config in possible), study=False)
-        if stopped := self.drive(Grid(trials), [config.trainer for config in possible], len(possible)):
+        with forgotten(folder_of(self.config)):
+            stopped = self.drive(Grid(trials), [config.trainer for config in possible], len(possible))
+        if stopped:
             name = signal.Signals(stopped).name
             raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
         found = {trial.overrides: trial for trial in trials}

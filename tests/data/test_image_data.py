@@ -159,6 +159,18 @@ def test_standard_is_mean_0_and_std_1_over_the_training_part(data_dir: str, sett
     np.testing.assert_allclose(images.numpy(), (raw[: len(images)] - mean) / std, rtol=1e-4, atol=1e-5)
 
 
+def test_what_a_canvas_adds_is_not_counted(data_dir: str) -> None:
+    """The published pixels keep mean 0 and deviation 1; around them is background, (0 - mean) / std."""
+    images, raw = training_images(split(data_dir, train_size=500, canvas=40))
+    mean, std = raw.mean(dtype=np.float64), raw.std(dtype=np.float64)
+    published = images[:, :, 6:34, 6:34].double()  # (40 - 28) / 2
+    assert abs(published.mean()) < 1e-4
+    assert abs(published.std(correction=0) - 1) < 1e-4
+    np.testing.assert_allclose(images[:, :, :6], -mean / std, rtol=1e-4)
+    # 28^2 of 40^2 pixels have mean 0, the others are background
+    assert images.double().mean() == pytest.approx((1 - 28**2 / 40**2) * -mean / std, rel=1e-4)
+
+
 def test_unit_is_from_0_to_1(data_dir: str) -> None:
     data = split(data_dir, normalise="unit", train_size=500)
     images, raw = training_images(data)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,12 @@ import wandb
 from wandb.sdk.lib.wbauth import read_netrc_auth
 from wandb_server import WandbServer, wandb_server
 
+from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
 from fc2conv.errors import Interrupted, NonFiniteLoss
-from fc2conv.record import tracking
+from fc2conv.record import outage, tracking
 from fc2conv.record.result import Result
 from fc2conv.training.callbacks import StopOnSignal
 from fc2conv.training.run import Request
@@ -133,6 +137,100 @@ def test_no_answer_from_the_server_means_offline_and_no_key_is_written(
     for path in Path(config.runs_dir).rglob("*"):
         if path.is_file():
             assert KEY.encode() not in path.read_bytes(), path
+
+
+@contextmanager
+def deaf_server(hangs_up: bool = False) -> Iterator[tuple[str, list[socket.socket]]]:
+    """(its address, the connections that it got): it says nothing, or hangs up on whoever calls."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken: list[socket.socket] = []
+
+        def take() -> None:
+            with suppress(OSError):
+                while True:
+                    taken.append(listening.accept()[0])
+                    if hangs_up:
+                        taken[-1].close()
+
+        threading.Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", taken
+        listening.shutdown(socket.SHUT_RDWR)
+        for connection in taken:
+            connection.close()
+
+
+def open_and_close(config: Config, folder: Path) -> bool:
+    """Whether the W&B run of `config` is offline."""
+    folder.mkdir(parents=True)
+    geometry = plan(config.model, (1, 28, 28), 10)
+    tracker = tracking.start(config, Result.of(config, geometry, folder.name), folder, False)
+    assert tracker is not None
+    offline: bool = tracker.run.settings._offline
+    tracker.run.finish()
+    return offline
+
+
+def test_a_sweep_waits_once_for_a_server_that_does_not_answer(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with deaf_server(hangs_up=True) as (url, calls), outage.forgotten(tmp_path):
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        wandb.teardown()
+        for name in "abc":
+            with outage.shared(tmp_path):
+                assert open_and_close(config, tmp_path / name)
+        assert len(calls) == 1
+        out = capsys.readouterr().out
+        assert out.count(f"W&B does not answer ({url}); this run is kept offline") == 1
+        assert out.count("as another run of this sweep has found; this run is kept offline") == 2
+        assert open_and_close(config, tmp_path / "alone")  # a single run asks for itself
+        assert len(calls) == 2
+    assert not (tmp_path / outage.FILE).exists()
+    assert outage.VARIABLE not in os.environ
+
+
+def test_a_wait_for_the_server_can_be_stopped(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    ask = tracking.answers
+
+    def stopped_while_asking(server: str) -> bool:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        return ask(server)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(tracking, "answers", stopped_while_asking)
+    try:
+        with deaf_server() as (url, _):
+            monkeypatch.setenv("WANDB_BASE_URL", url)
+            wandb.teardown()
+            with pytest.raises(Interrupted):
+                run(config)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert Result.read(Path(config.runs_dir) / "run").status == "interrupted"
+
+
+@pytest.mark.parametrize("key", ["too-short", KEY])
+def test_a_key_that_is_refused_is_no_silent_server(
+    key: str, config: Config, server: WandbServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.knows_key = False
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    wandb.teardown()
+    with outage.shared(Path(config.runs_dir)):
+        assert open_and_close(config, Path(config.runs_dir) / "run")
+        assert not outage.noted()
+    assert "W&B refuses the API key (" in capsys.readouterr().out
+
+
+def test_a_mode_that_is_none_is_named(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    wandb.teardown()
+    assert open_and_close(config, Path(config.runs_dir) / "run")
+    assert "WANDB_MODE: got onlin, expected one of online, offline, " in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ import torch
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
 from fc2conv.errors import ConfigError
+from fc2conv.record import outage
 from fc2conv.record.lock import LOCK, claim, is_claimed
 from fc2conv.record.result import Result
 from fc2conv.sweep import job, pool, slots
@@ -651,3 +653,26 @@ def test_the_address_of_the_wandb_service_reaches_the_job(
     monkeypatch.setattr(waiting.context, "Process", Recorded)
     waiting._start(trial(), Slot(1, ("1",)), job.Options())
     assert seen == [{"CUDA_VISIBLE_DEVICES": "1", "WANDB_SERVICE": "address"}]
+
+
+def test_a_job_shares_what_its_sweep_knows_of_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Trial.of(Config(), tmp_path / "sweep", (), ())
+    told = []
+
+    def start(request: object) -> None:
+        told.append(outage.noted())
+        outage.note()
+        made.end("skipped", "")
+
+    monkeypatch.setattr("fc2conv.training.launch.start", start)
+    with outage.forgotten(tmp_path / "sweep"):
+        for _ in range(2):
+            job.work(made, job.Options(force=True))
+    assert told == [False, True]
+    assert outage.VARIABLE not in os.environ
+
+
+def test_where_nothing_forks_a_sweep_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])  # as on Windows
+    with pytest.raises(ConfigError, match=r"^hydra/launcher: got local, .*; use hydra/launcher=basic, .* or WSL$"):
+        Pool()

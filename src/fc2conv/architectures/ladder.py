@@ -51,6 +51,10 @@ class LadderConfig(ModelConfig):
         require(self.half_width >= 0, "model.half_width", self.half_width, "0 or more pixels")
         require(self.channels >= 1, "model.channels", self.channels, "at least one hidden map")
 
+    def unused(self) -> dict[str, str]:
+        local = self.constraint in ("local", "conv")
+        return {} if local else {"half_width": "only model.constraint=local and conv read it"}
+
 
 def ladder(config: LadderConfig, classes: int) -> list[Layer]:
     """One hidden layer of image-shaped units under `constraint`, then a linear head."""

@@ -85,6 +85,14 @@ class LeNetConfig(ModelConfig):
         require(all(h > 0 for h in self.hidden), "model.hidden", self.hidden, "widths of at least 1")
         require_probability("model.dropout", self.dropout)
 
+    def unused(self) -> dict[str, str]:
+        found = {} if self.head == "dense" else {"hidden": "only model.head=dense has hidden layers"}
+        if self.pool == "none":
+            found["pool_after"] = "model.pool=none pools nowhere"
+        if all(p in (0, "valid") for p in per_layer("model.padding", self.padding, len(self.channels), "")):
+            found["padding_mode"] = "model.padding pads nothing"
+        return found
+
 
 def lenet(config: LeNetConfig, classes: int) -> list[Layer]:
     """Convolution, norm, activation, pooling for each of `channels`; then hidden linear layers or a global average."""

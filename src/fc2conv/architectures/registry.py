@@ -24,6 +24,10 @@ class ModelConfig:
 
     family: str
 
+    def unused(self) -> dict[str, str]:
+        """Key -> why it decides nothing beside the others' values."""
+        return {}
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process may not have loaded the plugin that defines this class, and reads this first."""
         architecture = ARCHITECTURES[self.family]

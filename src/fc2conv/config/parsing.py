@@ -42,6 +42,10 @@ def parse_model(values: Mapping[str, Any], key: str = "model") -> ModelConfig:
         load_installed()
     if family not in ARCHITECTURES:
         raise ConfigError(f"{key}.family", f"got {written(family)}, expected one of {', '.join(ARCHITECTURES)}")
+    keys = {name: {f.name for f in fields(a.config)} for name, a in ARCHITECTURES.items()}
+    if not set(values) <= keys[family] and (others := [name for name in keys if keys[name] == set(values)]):
+        # Hydra composed another model, and only its family was replaced
+        raise ConfigError(f"{key}.family", f"got {family} with the keys of {others[0]}; choose by model={family}")
     config: ModelConfig = parse(ARCHITECTURES[family].config, values, key)
     return config
 
@@ -70,7 +74,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     try:
         return _cast(hint, value)
     except _Mismatch:
-        raise ConfigError(key, f"got {written(value)}, expected {_describe(hint)}") from None
+        hint_of_empty = "; is a shell variable unset?" if value == "" else ""
+        raise ConfigError(key, f"got {written(value)}, expected {_describe(hint)}{hint_of_empty}") from None
 
 
 def _cast(hint: Any, value: Any) -> Any:
@@ -115,7 +120,7 @@ def _cast(hint: Any, value: Any) -> Any:
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
-    elif hint is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+    elif hint is str and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
         return str(value)
     raise _Mismatch
 

@@ -65,7 +65,9 @@ class DataConfig:
     """Draws the validation split, the subsets and the fixed permutation; apart from the run's own seed, so that runs
     with several seeds share one split."""
     normalise: Literal["standard", "unit"] = "standard"
-    """standard: zero mean and unit variance over the training split, per band. unit: from 0 to 1, as in the book."""
+    """standard: zero mean and unit variance, per band, over the pixels of the training split as published. What
+    `canvas` adds around them is not counted, so that a stroke has the same value on every canvas. unit: from 0 to 1, as
+    in the book."""
     flip: bool = False
     """Augmentation: mirror half of the training images."""
     translate: int = 0
@@ -73,7 +75,8 @@ class DataConfig:
     erase: float = 0.0
     """Augmentation: probability of blanking a random rectangle of a training image (Zhong et al. 2020)."""
     canvas: int | tuple[int, int] | None = None
-    """Place the images on a canvas of so many pixels on each side, or of [height, width]."""
+    """Place the images on a canvas of so many pixels on each side, or of [height, width]; around them is background, as
+    `normalise` has it."""
     place: Literal["center", "random"] = "center"
     """Where on the canvas."""
     shift: tuple[int, int] = (0, 0)
@@ -112,6 +115,11 @@ class DataConfig:
         if self.canvas is not None:
             fits = all(c >= s for c, s in zip(pair(self.canvas), size, strict=True))
             require(fits, "data.canvas", self.canvas, f"at least the image's {spelled(size)} pixels")
+        height, width = (s + (c - s) // 2 for s, c in zip(size, pair(self.canvas or size), strict=True))
+        visible = f"less than the {spelled((height, width))} pixels that move an image out of sight"
+        seen = abs(self.shift[0]) < width and abs(self.shift[1]) < height
+        require(seen, "data.shift", self.shift, visible)
+        require(self.translate < min(height, width), "data.translate", self.translate, visible)
         if self.permutation == "block":
             size = pair(self.canvas or size)
             fits = self.block >= 1 and not any(edge % self.block for edge in size)
@@ -154,6 +162,7 @@ class OptimConfig:
     """cosine: from lr to 0. onecycle: up for the `warmup` fraction of the steps, then down to 0 (Smith 2018)."""
     warmup: float = 0.2
     label_smoothing: float = 0.0
+    """Of the training loss (Szegedy et al. 2016). Validation and test losses are without it, so that they compare."""
 
     def __post_init__(self) -> None:
         require(self.lr > 0, "optim.lr", self.lr, "a positive number")
@@ -266,10 +275,13 @@ class Config:
             "a folder name without slashes; its parent is runs_dir",
         )
         require(self.name is None or len(self.name.encode()) <= 200, "name", self.name, "at most 200 bytes")
+        hidden = self.name is not None and (self.name.startswith(".") or not self.name.isprintable())
+        require(not hidden, "name", self.name, "a name that a listing shows: no dot in front, no control characters")
         if self.task == "test":
             require(self.ckpt is not None, "ckpt", self.ckpt, "a checkpoint to test: task=test ckpt=PATH")
         elif self.ckpt is not None:
             raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; use task=test, or resume=RUN")
+        require(self.task == "test" or not self.allow, "allow", self.allow, f"[] with task={self.task}")
         require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
 
 

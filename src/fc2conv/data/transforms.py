@@ -90,7 +90,7 @@ class Transforms:
     Args:
         config: what to do
         size: (height, width) of the images as published
-        mean, std: of the training split, per band, in pixel values (0 to 255)
+        mean, std: of the training split as published, per band, in pixel values (0 to 255)
     """
 
     def __init__(self, config: DataConfig, size: tuple[int, int], mean: Tensor, std: Tensor):

@@ -45,7 +45,8 @@ class Result:
     format: int = 1
     """The identity's format. Runs of format 1 did not write it down; FORMAT is today's."""
     train: dict[str, float] | None = None
-    """{loss, acc, n} of the last epoch; n counts images."""
+    """{loss, acc, n} of the last epoch; n counts images. The loss is what was minimised: with optim.label_smoothing,
+    which those of val and test are without."""
     val: dict[str, float] | None = None
     """{loss, acc, n} of the best epoch."""
     test: dict[str, float] | None = None

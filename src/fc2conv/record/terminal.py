@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
+from fc2conv.architectures import ARCHITECTURES
 from fc2conv.architectures.layers import Residual
 from fc2conv.architectures.trace import Geometry, Row, Shape, trace
+from fc2conv.record.figure_table import FigureTable
 from fc2conv.record.result import Result
 
 console = Console(highlight=False, soft_wrap=False)
@@ -25,11 +27,11 @@ def spell(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 
-def layer_table(name: str, geometry: Geometry) -> Table:
+def layer_table(name: str, geometry: Geometry) -> FigureTable:
     """Each layer's output shape, parameters, multiply-accumulates and receptive field, their totals, and remarks."""
-    table = Table(title=f"{escape(name)} on {spell(geometry.input)}", title_justify="left", show_footer=True)
+    table = FigureTable(title=f"{escape(name)} on {spell(geometry.input)}", title_justify="left", show_footer=True)
     table.caption, table.caption_justify = escape("\n".join(geometry.remarks)) or None, "left"
-    table.add_column("layer", footer="total", overflow="fold")
+    table.add_column("layer", footer="total")
     table.add_column("output", justify="right")
     for heading, total in (("parameters", geometry.params), ("MACs", geometry.macs)):
         table.add_column(heading, justify="right", footer=f"{total:,}")
@@ -52,9 +54,9 @@ def _expanded(rows: list[Row], depth: int = 0) -> Iterator[tuple[Row, int]]:
             yield from _expanded(trace(row.layer.body, row.input).rows, depth + 1)
 
 
-def result_table(result: Result) -> Table:
+def result_table(result: Result) -> FigureTable:
     """What came of a run."""
-    table = Table(show_header=True)
+    table = FigureTable(show_header=True)
     for column in ("", "accuracy", "loss", "images"):
         table.add_column(column, justify="left" if not column else "right")
     for split, label in (
@@ -65,11 +67,26 @@ def result_table(result: Result) -> Table:
         values = getattr(result, split)
         if values:
             table.add_row(label, *(_number(values[k]) for k in ("acc", "loss")), f"{values['n']:,.0f}")
+    table.caption, table.caption_justify = smoothing_note(result.family, result.config), "left"
     return table
+
+
+def smoothing_note(family: str, config: Mapping[str, Any]) -> str | None:
+    """Which losses are not alike, where some are smoothed. `config` is the run's, as plain values."""
+    smoothing = config.get("optim", {}).get("label_smoothing", 0.0)
+    if not smoothing or (family in ARCHITECTURES and ARCHITECTURES[family].loss is not None):
+        return None
+    return f"train loss with label smoothing {smoothing:g}, val and test loss without"
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def epoch_line(at: str, train: Mapping[str, float], val: Mapping[str, float], is_best: bool, seconds: float) -> str:
+    """An epoch in at most 80 characters. `at` is which one, e.g. 3/10."""
+    of_train, of_val = (f"loss {metrics['loss']:.4f} acc {metrics['acc']:.4f}" for metrics in (train, val))
+    return f"epoch {at}  train {of_train}  val {of_val} {'*' if is_best else ' '}{seconds:5.0f} s"
 
 
 class EpochProgress:
@@ -91,7 +108,7 @@ class EpochProgress:
             yield
             return
         columns = (
-            *(TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}")),
+            *(TextColumn("{task.description}"), BarColumn(bar_width=12), TextColumn("{task.completed}/{task.total}")),
             *(TextColumn("{task.fields[text]}"), TimeRemainingColumn(compact=True)),
         )
         with Progress(*columns, console=console, transient=True, refresh_per_second=5) as self.bar:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+from urllib.error import HTTPError, URLError
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
 
 import torch
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
+from wandb.errors import AuthenticationError
 from wandb.sdk.lib.wbauth import read_netrc_auth
 
 from fc2conv.config.schema import Config
+from fc2conv.errors import Interrupted
+from fc2conv.record import outage
 from fc2conv.record.folder import log
 from fc2conv.record.result import Result
 from fc2conv.record.terminal import console
 
 INIT_TIMEOUT = 30.0
 """Seconds to wait for the server at the start, before going on offline."""
+MODES = get_args(wandb.Settings.model_fields["mode"].annotation)
+"""What WANDB_MODE may be."""
 FINISH_TIMEOUT = 60.0
 """Seconds that W&B may take at the end for what it has not uploaded yet. Without it, an outage would hold the run for
 as long as it lasts."""
@@ -39,8 +49,13 @@ class Tracker(WandbLogger):
             return
         try:
             action()
+        except Interrupted as error:
+            self.broken = True
+            _say(f"{error}: no longer waiting for W&B", error=True)
         except Exception as error:
             self.broken = True
+            if isinstance(error, TimeoutError):
+                outage.note()
             _say(f"W&B failed to {what} ({type(error).__name__}: {error}); the run goes on without it", error=True)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -73,9 +88,13 @@ class Tracker(WandbLogger):
 
 
 def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracker | None:
-    """Open the W&B run: online where a key is configured, else, or if the server does not answer, offline."""
-    online = config.logger.mode == "online" or (config.logger.mode == "auto" and _key_configured())
-    mode = None if config.logger.mode == "auto" and os.environ.get("WANDB_MODE") else "online" if online else "offline"
+    """Open the W&B run: online where a key is configured, else, or if the server does not answer, offline.
+
+    Raises:
+        Interrupted: a signal came while it waited for the server
+    """
+    outage.keep_quiet()
+    mode = _mode(config)
     values = {
         **{k: v for k, v in result.config.items() if k not in ("ckpt", "resume", "runs_dir", "logger")},
         "parameters": result.params["total"],
@@ -84,7 +103,7 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
         "identity": result.identity,
     }
 
-    def init(mode: str | None) -> wandb.Run:
+    def init(mode: str) -> wandb.Run:
         return wandb.init(
             project=config.logger.project,
             entity=config.logger.entity,
@@ -108,11 +127,13 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
 
     try:
         run = init(mode)
+    except Interrupted:
+        raise
     except Exception as error:
         if mode == "offline":
             _say(f"W&B cannot start ({type(error).__name__}: {error}); the run goes on without it", error=True)
             return None
-        _say(f"W&B does not answer ({type(error).__name__}); this run is kept offline", error=True)
+        _say(f"{_reason(error)}; this run is kept offline", error=True)
         try:
             run = init("offline")
         except Exception as second:
@@ -123,6 +144,65 @@ def start(config: Config, result: Result, folder: Path, resumed: bool) -> Tracke
     for pattern in ("train/*", "val/*", "test/*"):
         tracker.guarded("define a metric", partial(run.define_metric, pattern, step_metric="epoch"))
     return tracker
+
+
+def _mode(config: Config) -> str:
+    """online, offline, or what else WANDB_MODE asks for; offline, and a word why, where online cannot be."""
+    wanted = os.environ.get("WANDB_MODE") or None
+    if wanted is not None and wanted not in MODES:
+        _say(f"WANDB_MODE: got {wanted}, expected one of {', '.join(MODES)}; this run is kept offline", error=True)
+        os.environ["WANDB_MODE"] = "offline"  # W&B's library would not start with it
+        return "offline"
+    mode = config.logger.mode
+    if mode == "auto":
+        mode = wanted or ("online" if _key_configured() else "offline")  # type: ignore[assignment]
+    if mode in ("offline", "dryrun", "disabled"):
+        return mode
+    if outage.noted():
+        _say("W&B is out of reach, as another run of this sweep has found; this run is kept offline", error=True)
+        return "offline"
+    server = _server()
+    if server and not answers(server):
+        outage.note()
+        _say(f"W&B does not answer ({server}); this run is kept offline", error=True)
+        return "offline"
+    return mode
+
+
+def _server() -> str | None:
+    """W&B's address; None where its library would refuse it, or reaches it in a way of its own."""
+    try:
+        settings = wandb.setup().settings
+    except (ValueError, wandb.Error):
+        return None
+    return None if settings.http_proxy or settings.https_proxy else settings.base_url
+
+
+def answers(server: str) -> bool:
+    """Whether anything comes back from the web server at the address `server`, were it an error, within INIT_TIMEOUT.
+
+    W&B's own wait cannot be broken off: its service would go on with it when the process ends.
+    """
+    try:
+        with urlopen(HttpRequest(server, method="HEAD"), timeout=INIT_TIMEOUT):
+            return True
+    except HTTPError:
+        return True
+    except URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # W&B may know other certificates
+    except (OSError, HTTPException):
+        return False
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no W&B run online."""
+    text = str(error).strip().split("\n")[0]
+    if isinstance(error, AuthenticationError) or "not logged in" in text:
+        return f"W&B refuses the API key ({text}); see wandb login --relogin"
+    if "timed out" in text.lower():
+        outage.note()
+        return f"W&B does not answer ({text})"
+    return f"W&B does not take the run ({type(error).__name__}: {text})"
 
 
 def _key_configured() -> bool:

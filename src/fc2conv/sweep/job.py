@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from fc2conv.errors import Interrupted
+from fc2conv.record import outage
 from fc2conv.record.folder import LOG
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Status
@@ -69,7 +70,8 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
 
     assert trial.config is not None
     try:
-        start(Request(trial.config, trial.overrides, trial.folder, resumed, should_prune(trial, file), trial.model))
+        with outage.shared(trial.folder.parent):
+            start(Request(trial.config, trial.overrides, trial.folder, resumed, should_prune(trial, file), trial.model))
     except BaseException as error:
         found = trial.result()
         if found is None or found.status == "running":  # it ended before the record could know, or without its help

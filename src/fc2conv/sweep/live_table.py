@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from fc2conv.record.figure_table import FigureTable
 from fc2conv.record.folder import LOG
 from fc2conv.record.result import Result
 from fc2conv.record.terminal import console, duration
@@ -101,7 +101,7 @@ class LiveTable:
             self._live.update(self._table())
 
     def _table(self) -> Group:
-        table = Table(box=None, pad_edge=False)
+        table = FigureTable(box=None, pad_edge=False)
         for column in ("job", "state", "epoch", "val acc", "left"):
             table.add_column(column, justify="left" if column in ("job", "state") else "right")
         for trial, result in self.recent:

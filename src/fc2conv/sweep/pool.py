@@ -9,17 +9,21 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
-from multiprocessing.context import ForkServerProcess
-from typing import Protocol, cast, runtime_checkable
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from fc2conv.config.schema import TrainerConfig
+from fc2conv.errors import ConfigError
+from fc2conv.record.outage import keep_quiet
 from fc2conv.sweep import job
 from fc2conv.sweep.live_table import LiveTable
 from fc2conv.sweep.slots import Slot
 from fc2conv.sweep.trials import Trial
 from fc2conv.training.distributed import main_hidden
 from fc2conv.training.signals import Signals
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
 
 SHUTDOWN = 60.0
 """Seconds that jobs get to save and stop before they are killed."""
@@ -77,9 +81,17 @@ class Pool:
     Args:
         wandb: the jobs will log to W&B: they share one service, started by `run`
         study: the jobs will report to an Optuna study
+
+    Raises:
+        ConfigError: this system cannot fork processes
     """
 
     def __init__(self, wandb: bool = False, study: bool = False):
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            cannot = "got local, which forks its jobs, and this system (Windows?) cannot"
+            raise ConfigError("hydra/launcher", f"{cannot}; use hydra/launcher=basic, one job at a time, or WSL")
+        from multiprocessing import forkserver
+
         self.context = multiprocessing.get_context("forkserver")
         preload = ["fc2conv.sweep.warm"]
         preload += ["fc2conv.record.tracking", *WANDB_IMPORTS_LATE] if wandb else []
@@ -216,6 +228,7 @@ def start_wandb() -> None:
     """Start W&B's service. Its address is in the environment then, where each job finds it."""
     import wandb
 
+    keep_quiet()
     try:
         wandb.setup()
     except Exception:  # each job then starts its own, and says what is wrong with it

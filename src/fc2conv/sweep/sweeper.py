@@ -22,8 +22,9 @@ from fc2conv.compose import explain, parse_composed
 from fc2conv.config.identity import hashed
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import ABOUT_SWEEPS, TOP_LEVEL, Config
+from fc2conv.config.unused import refuse_unused
 from fc2conv.errors import ConfigError, SweepEnded
-from fc2conv.record import terminal
+from fc2conv.record import outage, terminal
 from fc2conv.record.folder import LOG, check_writable
 from fc2conv.record.lock import is_claimed
 from fc2conv.sweep import search_space, table
@@ -90,6 +91,8 @@ def conduct(
     else:
         named: list[list[list[str]]] = [file.points() if file else [[]], *([[o] for o in v] for v in varied.values())]
         trials = composer.grid([list(itertools.chain(*point)) for point in itertools.product(*named)])
+        written = dict.fromkeys(override for trial in trials for override in trial.overrides)
+        refuse_unused(written, [trial.config for trial in trials if trial.config])
         if base.task == "plan":
             found = table.groups(trials)
             terminal.console.print(table.plan_table(found))
@@ -104,11 +107,12 @@ def conduct(
         total = len(trainers)
 
     options = Options(file.path if file else None, base.force, base.fail_fast)
-    if isinstance(launcher, Driver):
-        stopped = launcher.drive(source, trainers, total, options)
-    else:
-        batch = draws.batch or (1 if searches else max(1, total))
-        stopped = drive(launcher, source, folder, options, batch)
+    with outage.forgotten(folder):
+        if isinstance(launcher, Driver):
+            stopped = launcher.drive(source, trainers, total, options)
+        else:
+            batch = draws.batch or (1 if searches else max(1, total))
+            stopped = drive(launcher, source, folder, options, batch)
     trials = source.trials()
     _report(trials, folder, searches, stopped)
     return trials

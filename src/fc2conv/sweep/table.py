@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
 from fc2conv.architectures.trace import Geometry
 from fc2conv.config.schema import DATASETS
+from fc2conv.record.figure_table import FigureTable
 from fc2conv.record.result import Result, spread, write_atomically
 from fc2conv.record.terminal import duration, spell
 from fc2conv.sweep.search_space import SweepFile
@@ -81,12 +81,12 @@ def _point(group: Group, names: Sequence[str]) -> list[str]:
     return [escape(group.point.get(name, "")) for name in names]
 
 
-def results_table(found: Sequence[Group], by_accuracy: bool = False) -> Table:
+def results_table(found: Sequence[Group], by_accuracy: bool = False) -> FigureTable:
     """Model, parameters, MACs, validation and test accuracy as mean ± standard deviation over n seeds."""
-    table = Table(title_justify="left")
+    table = FigureTable(title_justify="left")
     names = keys(found)
     for name in (*headings(names), *([] if "model" in names else ["model"])):
-        table.add_column(escape(name), overflow="fold")
+        table.add_column(escape(name))
     for column in ("parameters", "MACs", "n", "val acc", "test acc"):
         table.add_column(column, justify="right")
     table.add_column("")
@@ -160,14 +160,14 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
 # --- the plan
 
 
-def plan_table(found: Sequence[Group]) -> Table:
+def plan_table(found: Sequence[Group]) -> FigureTable:
     """Each trial's output shapes, counts, receptive field and a run's estimated time, or why it is impossible."""
     speed = macs_per_second(found)
-    table = Table(title_justify="left", show_lines=True)
+    table = FigureTable(title_justify="left", show_lines=True)
     names = keys(found)
     for name in headings(names) or ["trial"]:
-        table.add_column(escape(name), overflow="fold")
-    table.add_column("output shapes", overflow="fold", ratio=1)
+        table.add_column(escape(name))
+    table.add_column("output shapes")
     for column in ("parameters", "MACs", "receptive field", "runs", "a run"):
         table.add_column(column, justify="right")
     for group in found:
@@ -182,9 +182,11 @@ def plan_table(found: Sequence[Group]) -> Table:
     return table
 
 
-def space_table(file: SweepFile, first: Trial) -> Table:
+def space_table(file: SweepFile, first: Trial) -> FigureTable:
     """What a search draws from, and the network that it starts around."""
-    table = Table(title=f"{escape(str(file.path))}: {file.run_cap} runs, method {file.method}", title_justify="left")
+    table = FigureTable(
+        title=f"{escape(str(file.path))}: {file.run_cap} runs, method {file.method}", title_justify="left"
+    )
     table.add_column("key")
     table.add_column("values")
     for p in file.varied():

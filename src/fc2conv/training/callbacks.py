@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from fc2conv.errors import Pruned
 from fc2conv.record.folder import CHECKPOINTS, Record, log
-from fc2conv.record.terminal import EpochProgress
+from fc2conv.record.terminal import EpochProgress, epoch_line, smoothing_note
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.loss_watch import begin_copy
 from fc2conv.training.signals import Signals
@@ -80,6 +80,9 @@ class EpochRecorder(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter()
+        if self.record and (note := smoothing_note(self.record.result.family, self.record.result.config)):
+            log.info(note)
+            self.progress.line(note)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         self.lr = optimizer.param_groups[0]["lr"]
@@ -101,12 +104,8 @@ class EpochRecorder(Checkpoint):
         result.train, result.val = dict(train), dict(self.best.metrics)
         result.seconds["fit"] = seconds
         result.images_per_second = round(epoch * train["n"] / fitted, 1)
-        line = (
-            f"epoch {epoch:>{len(str(self.progress.epochs))}}/{self.progress.epochs}"
-            f"  train loss {train['loss']:.4f} acc {train['acc']:.4f}"
-            f"  val loss {val['loss']:.4f} acc {val['acc']:.4f}"
-            f"{' *' if self.best.is_new else '  '}  {fitted:6.1f} s"
-        )
+        epochs = self.progress.epochs
+        line = epoch_line(f"{epoch:>{len(str(epochs))}}/{epochs}", train, val, self.best.is_new, fitted)
         log.info(line)
         self.progress.line(line)
 
