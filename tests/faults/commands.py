@@ -51,11 +51,16 @@ class Command:
         except subprocess.TimeoutExpired:
             (os.killpg if all_at_once else os.kill)(process.pid, signal.SIGKILL)
             process.wait()
-            deadline = time.monotonic() + 120
-            while group(process.pid):
-                assert time.monotonic() < deadline, f"processes that outlived their command: {group(process.pid)}"
-                time.sleep(0.05)
+            wait_for_group(process.pid)
             return None
+
+
+def wait_for_group(pid: int) -> None:
+    """Until all processes of a group are gone."""
+    deadline = time.monotonic() + 120
+    while group(pid):
+        assert time.monotonic() < deadline, f"processes that outlived their command: {group(pid)}"
+        time.sleep(0.05)
 
 
 def group(pid: int) -> list[int]:
@@ -70,7 +75,7 @@ def group(pid: int) -> list[int]:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What a run or a sweep came to, but for times: of each run its weights, epochs and metrics, and the sweep's table."""
+    """What a run or a sweep came to, but for times: each run's weights, epochs and metrics, and the sweep's table."""
     found: dict[str, Any] = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("table.csv")}
     for path in folder.rglob(FILE):
         result, name = Result.read(path.parent), str(path.parent.relative_to(folder))

@@ -113,7 +113,7 @@ def drive(trials: list[Trial], jobs: int = 1, force: bool = False, fail_fast: bo
 
 
 def local(jobs: int) -> Local:
-    found = Local(jobs)
+    found = Local(jobs, jobs_per_gpu=1)
     found.warm(wandb=False, study=False)
     return found
 

@@ -57,11 +57,10 @@ class LiveTable:
         finished = sum(self.count.values())
         parts = [f"{finished} finished before"] if finished else []
         parts += [f"{skipped} impossible"] if skipped else []
-        each = (
-            f"GPUs {' '.join(slots[0].gpus)}, ..."
-            if slots[0].gpus
-            else f"{slots[0].threads} CPU thread{'s' * (slots[0].threads > 1)} each"
-        )
+        each = f"{slots[0].threads} CPU thread{'s' * (slots[0].threads > 1)} each"
+        if slots[0].gpus:
+            shared = max(Counter(gpu for slot in slots for gpu in slot.gpus).values())
+            each = f"GPUs {' '.join(slots[0].gpus)}, ..." + (f", {shared} on each" if shared > 1 else "")
         return (
             f"{self.total} run{'s' * (self.total != 1)}"
             + "".join(f", {p}" for p in parts)
