@@ -6,8 +6,10 @@ Nothing is trained here: results are written by hand. As a script, this file is 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +20,8 @@ from typing import Any
 
 import optuna
 import pytest
+from filelock import FileLock, Timeout
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from fc2conv.config.schema import Config, DataConfig, OptimConfig
@@ -166,21 +170,55 @@ def test_trials_dealt_out_side_by_side_differ(tmp_path: Path) -> None:
     assert not source.left()
 
 
-def test_the_same_point_again_is_not_trained_again(tmp_path: Path) -> None:
-    """Three points, eight draws: each is trained once, and counts for every draw of it."""
-    source = search(tmp_path / "sweep", replace(RANDOM, parameters=(BATCH,), run_cap=8))
+SIZES = Parameter("data.batch_size", values=tuple(range(1, 13)))
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+@pytest.mark.parametrize("file", [replace(RANDOM, parameters=(SIZES,), run_cap=12)])
+def test_a_point_that_was_drawn_before_is_drawn_anew(file: SweepFile, method: Any, tmp_path: Path) -> None:
+    """Twelve points, twelve runs: by draws with replacement, that would be all of them once in 12^12 / 12! = 18,614."""
+    source = search(tmp_path / "sweep", replace(file, method=method))
     labels = run(source)
-    assert len(set(labels)) == len(labels) <= 3
-    assert told(tmp_path / "sweep") == [(TrialState.COMPLETE, 1.0)] * 8
+    assert sorted(labels) == sorted(f"data.batch_size={n}" for n in range(1, 13))
+    assert told(tmp_path / "sweep") == [(TrialState.COMPLETE, 1.0)] * 12
+
+
+@pytest.mark.parametrize(
+    ("parameters", "points"),
+    [
+        ((BATCH,), 3),
+        ((BATCH, Parameter("optim.lr", low=0.1, high=0.3, step=0.1)), 9),
+        ((replace(SIZES, values=None, low=1, high=4, log=True, whole=True),), 4),
+        ((replace(BATCH, values=("32", "64", "032")),), 2),  # two of the values are the same run
+        ((Parameter("optim.lr", low=0.1, high=0.1002), replace(SIZES, values=(8,))), 3),  # by the four digits written
+    ],
+    ids=["values", "steps", "whole numbers", "equal values", "a narrow range"],
+)
+def test_a_search_ends_where_its_space_does(
+    parameters: tuple[Parameter, ...], points: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compose(point: list[str]) -> Trial:
+        return composer(tmp_path / "sweep")(["data.batch_size=8", *point])
+
+    source = Search(tmp_path / "sweep", replace(RANDOM, parameters=parameters, run_cap=20), compose, 0, epochs=4)
+    labels = run(source)
+    assert len(set(labels)) == len(labels) == points
     assert sorted(trial.label for trial in source.trials()) == sorted(labels)
+    assert source.take() is None
+    said = f"there are {points} different points, all of them drawn; the search ends with these in place of run_cap=20"
+    assert capsys.readouterr().out.count(said) == 1
 
 
-def test_the_same_point_again_while_it_trains_is_let_go(tmp_path: Path) -> None:
+def test_the_same_point_is_not_dealt_out_twice_while_it_trains(tmp_path: Path) -> None:
     source = search(tmp_path / "sweep", replace(RANDOM, parameters=(BATCH,), run_cap=8))
     trials = list(itertools.islice(iter(source.take, None), 9))
-    assert len({trial.folder for trial in trials}) == len(trials) <= 3
-    states = [state for state, _ in told(tmp_path / "sweep")]
-    assert sorted(states) == [TrialState.RUNNING] * len(trials) + [TrialState.FAIL] * (8 - len(trials))
+    assert len({trial.folder for trial in trials}) == len(trials) == 3
+    assert [state for state, _ in told(tmp_path / "sweep")] == [TrialState.RUNNING] * 3
+    for trial in trials:
+        train(trial)
+        source.done(trial)
+    assert source.take() is None
+    assert not source.left()
 
 
 def test_four_digits_of_a_draw_are_written() -> None:
@@ -210,16 +248,122 @@ def test_a_finished_run_that_nobody_told_of_is_told(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_was_never_drawn_to_the_end_is_let_go(tmp_path: Path) -> None:
-    """Its process died while it wrote the parameters down, one after the other."""
+    """Its process died while it wrote the parameters down, one after the other (`ask`). It is no run."""
     study = load(tmp_path / "sweep", RANDOM)
     study.ask()
     study.ask({"optim.lr": RATE.distribution()})
     study.ask({p.key: p.distribution() for p in RANDOM.varied()})  # all but the trial's name
     source = search(tmp_path / "sweep")
     assert source.trials() == []
-    assert len(run(source)) == 2
-    assert [state for state, _ in told(tmp_path / "sweep")] == [TrialState.FAIL] * 3 + [TrialState.COMPLETE] * 2
+    assert len(run(source)) == 5
+    assert [state for state, _ in told(tmp_path / "sweep")] == [TrialState.FAIL] * 3 + [TrialState.COMPLETE] * 5
     assert not source.left()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("file", [RANDOM, replace(BAYES, run_cap=12)], ids=lambda file: file.method)
+def test_a_search_killed_at_any_write_ends_with_run_cap_runs(
+    file: SweepFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same ones as if nothing had happened: before each entry of the journal, and in the middle of each."""
+    whole = run(search(tmp_path / "whole", file))
+    entries = len((tmp_path / "whole" / JOURNAL).read_bytes().splitlines())
+    append, count, kills = JournalFileBackend.append_logs, 0, 0
+
+    def killed(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        nonlocal count
+        count += 1
+        if count % 3 == 1:
+            raise Killed
+        if count % 3 == 2:
+            with (tmp_path / "killed" / JOURNAL).open("ab") as journal:
+                journal.write(json.dumps(logs[0]).encode()[:-5])
+            raise Killed
+        append(self, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalFileBackend, "append_logs", killed)
+        while True:
+            try:
+                source = search(tmp_path / "killed", file)
+                run(source)
+                break
+            except Killed:
+                kills += 1
+    assert kills == 2 * entries
+    assert [trial.label for trial in source.trials()] == whole
+    assert drawn(tmp_path / "killed") == drawn(tmp_path / "whole")
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+
+
+HOLD_JOURNAL = """
+import sys
+from pathlib import Path
+from fc2conv.sweep.journal import _Lock
+lock = _Lock(Path(sys.argv[1]))
+print(lock.acquire(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_journals_lock_is_free_once_its_process_is_dead(tmp_path: Path) -> None:
+    """Optuna's own would keep the others waiting for 30 seconds."""
+    path = tmp_path / "sweep" / JOURNAL
+    study = load(path.parent, RANDOM)
+    command = [sys.executable, "-c", HOLD_JOURNAL, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        with pytest.raises(Timeout):
+            FileLock(path.with_name(f".{JOURNAL}.lock")).acquire(timeout=0)
+        holder.kill()
+    assert study.ask().number == 0
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\0" * 20 + b"\n", b"[1]\n", b'{"op_code":4}\n'], ids=["zeros", "a list", "half an entry"]
+)
+def test_a_damaged_journal_is_set_aside_and_the_search_goes_on(
+    garbage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any line of it: what was drawn and can be read is not drawn again, nor trained again."""
+    whole = tmp_path / "whole"
+    first = run(search(whole), most=4)
+    last = must(search(whole).take()).label
+    lines = (whole / JOURNAL).read_bytes().splitlines(keepends=True)
+    draws = [i for i, line in enumerate(lines) if b"distributions" in line]
+    assert len(draws) == 5
+    for number in range(len(lines)) if b"\0" in garbage else (0, draws[1]):
+        sweep = shutil.copytree(whole, tmp_path / str(number))
+        bad = b"".join([*lines[:number], garbage, *lines[number + 1 :]])
+        (sweep / JOURNAL).write_bytes(bad)
+        source = search(sweep)
+        said = capsys.readouterr().out
+        assert f"{sweep / JOURNAL} is damaged (" in said
+        assert b"op" in garbage or f"(line {number + 1})" in said
+        assert f"goes on with the {5 - (number in draws)} draws" in said
+        assert (sweep / f"{JOURNAL}.damaged").read_bytes() == bad
+        again = run(source)
+        assert last in again
+        assert not set(first) & set(again)
+        assert len(again) == (
+            2 if number in draws[:4] else 1
+        )  # a trained one whose draw is lost makes room for another
+        assert [state for state, _ in told(sweep)] == [TrialState.COMPLETE] * 5
+
+
+def test_a_journal_that_is_whole_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(search(tmp_path / "sweep"))
+    before = (tmp_path / "sweep" / JOURNAL).read_bytes()
+    with (tmp_path / "sweep" / JOURNAL).open("ab") as file:
+        file.write(b'{"half a line":')
+    assert run(search(tmp_path / "sweep")) == []
+    assert capsys.readouterr().out == ""
+    load(tmp_path / "sweep").set_user_attr("more", 1)
+    assert (tmp_path / "sweep" / JOURNAL).read_bytes().startswith(before + b'{"op_code"')
 
 
 HOLD = """
