@@ -16,6 +16,7 @@ from fc2conv.errors import ConfigError
 from fc2conv.training.optimizers import UNFIT, optimizer_for
 from fc2conv.training.run import Request, run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = sorted(n for n in torch.optim.__all__ if n[0].isupper() and n != "Optimizer")
 FIT = [n for n in NAMES if n.lower() not in UNFIT and n != "Muon"]
 

@@ -419,7 +419,8 @@ def test_the_loggers_hear_of_every_nth_step(config: Config, tmp_path: Path) -> N
         return loss
 
     module.training_step = watched  # type: ignore[method-assign]
-    runner.fit(module, datamodule=data)
+    with room._torch_prepared(settings, Processes()):
+        runner.fit(module, datamodule=data)
     with (Path(logger.log_dir) / "metrics.csv").open() as file:
         sent = {int(row["step"]): row["train/loss_step"] for row in csv.DictReader(file) if row["train/loss_step"]}
     means = [sum(losses[at : at + 2]) / 2 for at in range(0, 12, 2)]

@@ -7,6 +7,7 @@ is answered at once.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
@@ -242,6 +243,24 @@ class TrainerConfig:
         require(self.patience is None or self.patience >= 1, "trainer.patience", self.patience, "1 or more, or null")
         if self.strategy == "single" and self.devices != "auto" and self.devices > 1:
             raise ConfigError("trainer.devices", f"got {self.devices}, but trainer.strategy=single; use trainer=ddp")
+
+    def limited(self, key: str, batches: int) -> int:
+        """How many of so many batches trainer.`key`, one of LIMITS, leaves; at least one."""
+        limit = getattr(self, key)
+        if limit is None:
+            return batches
+        return min(batches, limit) if limit >= 1 else max(1, int(limit * batches))
+
+    def of_epoch(self, batches: int) -> int:
+        """How many of an epoch's batches are trained on."""
+        return min(self.limited(key, batches) for key in ("limit_train_batches", "overfit_batches"))
+
+    def epochs(self, batches: int) -> int:
+        """How many epochs of so many batches there are, the last of which max_steps may cut short."""
+        if self.max_steps is None:
+            return self.max_epochs
+        steps = math.ceil(self.of_epoch(batches) / self.accumulate_grad_batches)
+        return min(self.max_epochs, math.ceil(self.max_steps / steps))
 
     def _check_limits(self) -> None:
         for key in LIMITS:

@@ -60,7 +60,7 @@ class BestEpoch(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epoch, self.metrics = state_dict["epoch"], dict(state_dict["metrics"])
-        self.validated = state_dict["validated"]
+        self.validated = state_dict.get("validated", self.epoch)  # a checkpoint from before it was kept
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.validated = trainer.current_epoch + 1
@@ -94,7 +94,7 @@ class EpochRecorder(Checkpoint):
         return {"seconds": self._fitted(), "images": self.images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds, self.images = state_dict["seconds"], state_dict["images"]
+        self.seconds, self.images = state_dict["seconds"], state_dict.get("images", 0.0)
 
     def _fitted(self) -> float:
         """Seconds spent in training, those before a resume included."""
@@ -127,7 +127,7 @@ class EpochRecorder(Checkpoint):
         line = (
             f"epoch {epoch:>{len(str(self.progress.epochs))}}/{self.progress.epochs}"
             f"  train loss {train['loss']:.4f} acc {train['acc']:.4f}"
-            + (f"  val loss {val['loss']:.4f} acc {val['acc']:.4f}" if val else " " * 29)
+            + (f"  val loss {val['loss']:.4f} acc {val['acc']:.4f}" if val else " " * 28)
             + f"{' *' if self.best.is_new else '  '}  {fitted:6.1f} s"
         )
         log.info(line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import sys
@@ -284,21 +283,12 @@ def trainer_for(
 
 def in_batches(config: TrainerConfig, data: ImageData) -> TrainerConfig:
     """`config` with its limits as numbers of batches: of a fraction at least one is left."""
-    counts: dict[str, Any] = {}
-    for key, split in zip(LIMITS, ("train", "val", "test", "train"), strict=True):
-        limit = getattr(config, key)
-        if limit is not None and limit < 1:
-            counts[key] = max(1, int(limit * len(data.batches(split))))  # type: ignore[arg-type]
+    counts: dict[str, Any] = {
+        key: config.limited(key, len(data.batches(split)))  # type: ignore[arg-type]
+        for key, split in zip(LIMITS, ("train", "val", "test", "train"), strict=True)
+        if getattr(config, key) is not None
+    }
     return replace(config, **counts)
-
-
-def _epochs(config: TrainerConfig, data: ImageData) -> int:
-    """How many epochs there will be, the last of which max_steps may cut short; `config` as from in_batches."""
-    if config.max_steps is None:
-        return config.max_epochs
-    limit = config.overfit_batches or config.limit_train_batches or math.inf
-    batches = min(len(data.batches("train")), limit)
-    return min(config.max_epochs, math.ceil(config.max_steps / math.ceil(batches / config.accumulate_grad_batches)))
 
 
 def _fit_and_test(
@@ -313,7 +303,9 @@ def _fit_and_test(
     config, (record, tracker) = request.config, outputs
     folder = record.folder if record else request.folder or Path()
     settings = in_batches(config.trainer, data)
-    progress = terminal.EpochProgress(_epochs(settings, data), settings.progress and processes.is_first)
+    progress = terminal.EpochProgress(
+        settings.epochs(len(data.batches("train"))), settings.progress and processes.is_first
+    )
     best = BestEpoch()
     checkpoints = Checkpoints(record, folder, best)
     callbacks = [
