@@ -28,8 +28,8 @@ def run(*overrides: str, **values: Any) -> Result | None:
 
     Returns:
         The run's record, which is also in its folder `<runs_dir>/<name>`. task="test": the test metrics of `ckpt`.
-        task="plan": only the counts, and the status is skipped. Under torchrun or srun, None on all ranks but the
-        first.
+        task="plan": only the counts, and the status is skipped; so it is with task="lr_find", and `suggested_lr` is a
+        rate to try. Under torchrun or srun, None on all ranks but the first.
 
     Raises:
         ConfigError: a wrong key or value, before anything is written
@@ -87,8 +87,9 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
 
     Returns:
         One row a run. Columns: every key of its config, dotted (model.kernel_size, data.train_size); status, error,
-        name, model, family, seed, identity, format; train.acc, val.loss, test.acc, ...; params (their total), macs,
-        receptive_field, epochs, best_epoch, seconds (total), seconds.fit, images_per_second, peak_memory, per_class.
+        name, model, family, seed, identity, format; debug, which is None for a run that is to be compared; train.acc,
+        val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch, seconds (total),
+        seconds.fit, images_per_second, peak_memory, per_class.
         Lists are tuples, so that they can be grouped by. A key that a run does not have is NaN.
 
     Raises:

@@ -39,7 +39,7 @@ def register_schema() -> None:
     for family in ARCHITECTURES:
         store.store(group="schema/model", name=family, node=defaults_of(family))
     for group, cls in GROUPS.items():
-        store.store(group="schema", name=group, node=plain(cls()))
+        store.store(group="schema", name=group, node=_node(cls()))
     store.store(group="schema", name="run", node={k: v for k, v in plain(Config()).items() if k in TOP_LEVEL})
     OmegaConf.register_new_resolver("models", _models, replace=True)
     OmegaConf.register_new_resolver("keys", _keys, replace=True)
@@ -47,7 +47,11 @@ def register_schema() -> None:
 
 def defaults_of(family: str) -> DictConfig:
     """An architecture's config as Hydra composes it."""
-    node = OmegaConf.create(plain(ARCHITECTURES[family].config()))
+    return _node(ARCHITECTURES[family].config())
+
+
+def _node(config: Any) -> DictConfig:
+    node = OmegaConf.create(plain(config))
     for value in node.values():
         if isinstance(value, DictConfig):  # a mapping whose keys are the user's own
             OmegaConf.set_struct(value, False)
@@ -307,7 +311,8 @@ def explain(error: BaseException) -> errors.Explanation:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return 2, _hydra_message(error)
     if "Config group override must be a string" in str(error):  # a plain ValueError of Hydra's
-        return 2, "model, data, optim, trainer, logger: got null for one of them, expected a choice, e.g. model=lenet"
+        groups = "model, data, optim, trainer, logger, experiment, debug"
+        return 2, f"{groups}: got null for one of them, expected a choice, e.g. model=lenet; or leave it out"
     if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):  # likewise
         return 2, str(error)
     return errors.explain(error)

@@ -5,9 +5,11 @@ and an exit code (errors.py). Imports torch only once a run starts.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +53,8 @@ def merge_recorded(
     values = {k: dict(v) if isinstance(v, Mapping) else v for k, v in source.items()}
     for key in map(key_of, overrides):
         top, _, rest = key.partition(".")
-        if key == "experiment":
-            raise ConfigError(
-                "experiment", f"cannot be combined with task={config.task} or resume: the run has its config"
-            )
+        if key in ("experiment", "debug"):
+            raise ConfigError(key, f"cannot be combined with task={config.task} or resume: the run has its config")
         if rest:
             first = rest.split(".")[0]
             values[top][first] = composed[top][first]
@@ -127,6 +127,10 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     if folder is None:
         if processes.is_first:
             check_writable(config)
+        if config.task == "lr_find":
+            return _lr_find(config, overrides, model)
+    elif Result.read(folder).config.get("task") == "lr_find":
+        raise ConfigError("resume", f"{folder} is a search for a learning rate, which does not go on; start it anew")
     elif Result.read(folder).status == "done":
         raise ConfigError("resume", f"{folder} is done; there is nothing left to train")
 
@@ -138,6 +142,8 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
         terminal.console.print(terminal.result_table(result))
         path = folder or Path(config.runs_dir) / result.name
         terminal.console.print(f"The run's folder: {path}", markup=False, soft_wrap=True)
+        if config.debug:
+            terminal.console.print(f"Made with debug={config.debug}: to look at, not to compare.")
     return result
 
 
@@ -155,6 +161,22 @@ def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str]
         raise ConfigError(
             "resume", f"{folder} was started with another {' and '.join(changed)}; leave that out, or start a new run"
         )
+    return result
+
+
+def _lr_find(config: Config, overrides: list[str], model: str) -> Result:
+    from fc2conv.training.run import Request, lr_find
+
+    result, folder = lr_find(Request(config, overrides, model=model))
+    say = partial(terminal.console.print, markup=False, soft_wrap=True)
+    if result.suggested_lr is None:
+        say("The loss did not fall at any learning rate; is something wrong with the data or the network?")
+    else:
+        about_this_call = ("task=", "name=", "optim.lr=")
+        kept = [o for o in overrides if not o.lstrip("+").startswith(about_this_call)]
+        say("The loss is least at ten times the learning rate that is worth a try:")
+        say("  " + shlex.join(["python", "train.py", *kept, f"optim.lr={result.suggested_lr:g}"]))
+    say(f"The curve: {folder}/lr_find.png, lr_find.csv")
     return result
 
 

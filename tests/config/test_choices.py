@@ -50,3 +50,18 @@ def test_a_file_says_more_than_the_defaults() -> None:
 )
 def test_keys_of_a_mapping_are_the_users_own(override: str, composed: Compose) -> None:
     assert composed("model=module", override).model.arguments == {"num_classes": 10}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "override", ["optim.arguments={alpha: 0.9}", "optim.arguments.alpha=0.9", "+optim.arguments.alpha=0.9"]
+)
+def test_arguments_of_an_optimiser_are_torchs(override: str, composed: Compose) -> None:
+    optim = composed("optim.name=RMSprop", override).optim
+    assert (optim.name, optim.arguments) == ("rmsprop", {"alpha": 0.9})
+
+
+@pytest.mark.parametrize("name", [p.stem for p in (CONF / "debug").iterdir()])
+def test_a_debugging_preset_says_its_name_and_comes_after_the_experiment(name: str, composed: Compose) -> None:
+    config = composed("experiment=convnet", f"debug={name}")
+    assert config.debug == name
+    assert config.trainer.max_epochs != composed("experiment=convnet").trainer.max_epochs

@@ -139,6 +139,15 @@ def test_refuses_what_does_not_belong(key: str, value: object, message: str) -> 
         ("trainer.num_nodes", [0]),
         ("trainer.threads", [0]),
         ("trainer.patience", [0]),
+        ("trainer.accumulate_grad_batches", [0]),
+        ("trainer.check_val_every_n_epoch", [0]),
+        ("trainer.max_steps", [0, -1]),
+        ("trainer.log_every_n_steps", [0]),
+        ("trainer.max_time", ["00:00:00:00", "1:30", "00:00:30", 30, ""]),
+        ("trainer.limit_train_batches", [0, -1, 0.0, 1.0, 1.5]),  # 1.0 is all in Lightning, and might be meant as one
+        ("trainer.limit_val_batches", [0, 1.0]),
+        ("trainer.limit_test_batches", [0, 1.0]),
+        ("trainer.overfit_batches", [0, 1.0]),
     ],
 )
 def test_refuses_values_out_of_range(key: str, values: list[object]) -> None:
@@ -156,6 +165,14 @@ def test_refuses_values_out_of_range(key: str, values: list[object]) -> None:
         ({"ckpt": "x.ckpt"}, "ckpt: got x.ckpt, but task=train reads none"),
         ({"task": "plan", "resume": "a"}, "resume: got a, expected null with task=plan"),
         ({"trainer": {"devices": 2}}, "trainer.devices: got 2, but trainer.strategy=single; use trainer=ddp"),
+        (
+            {"trainer": {"overfit_batches": 1, "limit_val_batches": 2}},
+            "trainer.limit_val_batches: got 2, but overfit_batches limits it already",
+        ),
+        (
+            {"task": "lr_find", "trainer": {"strategy": "ddp"}},
+            "trainer.strategy: got ddp, but task=lr_find takes one device",
+        ),
         ({"data": {"canvas": 27}}, "data.canvas: got 27, expected at least the image's 28 pixels"),
         ({"data": {"name": "cifar10", "canvas": 28}}, "data.canvas: got 28, expected at least the image's 32 pixels"),
         ({"data": {"permutation": "block", "block": 5}}, "data.block: got 5, expected a divisor of the image's 28"),

@@ -45,8 +45,22 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "schedule": "onecycle",
         "warmup": 0.2,
         "label_smoothing": 0.0,
+        "arguments": {},
     },
-    "trainer": {"max_epochs": 10, "precision": "32", "gradient_clip": None, "patience": None},
+    "trainer": {
+        "max_epochs": 10,
+        "max_steps": None,
+        "max_time": None,
+        "accumulate_grad_batches": 1,
+        "check_val_every_n_epoch": 1,
+        "patience": None,
+        "limit_train_batches": None,
+        "limit_val_batches": None,
+        "limit_test_batches": None,
+        "overfit_batches": None,
+        "precision": "32",
+        "gradient_clip": None,
+    },
 }
 FAMILIES: dict[str, dict[str, Any]] = {
     "convnet": {
@@ -147,6 +161,16 @@ def test_only_what_differs_from_the_defaults_is_in_it() -> None:
         Config(trainer=TrainerConfig(precision="bf16-mixed")),
         Config(trainer=TrainerConfig(gradient_clip=1.0)),
         Config(trainer=TrainerConfig(patience=3)),
+        Config(trainer=TrainerConfig(max_steps=100)),
+        Config(trainer=TrainerConfig(max_time="00:00:01:00")),
+        Config(trainer=TrainerConfig(accumulate_grad_batches=2)),
+        Config(trainer=TrainerConfig(check_val_every_n_epoch=2)),
+        Config(trainer=TrainerConfig(limit_train_batches=1)),
+        Config(trainer=TrainerConfig(limit_val_batches=1)),
+        Config(trainer=TrainerConfig(limit_test_batches=0.5)),
+        Config(trainer=TrainerConfig(overfit_batches=1)),
+        Config(optim=OptimConfig(arguments={"eps": 1e-6})),
+        Config(debug="fast"),
         Config(seed=1),
         *(Config(model=ARCHITECTURES[family].config()) for family in FAMILIES if family != "lenet"),
     ],
@@ -156,11 +180,25 @@ def test_what_decides_the_outcome_changes_it(config: Config) -> None:
 
 
 def test_where_and_how_fast_it_runs_does_not() -> None:
-    trainer = TrainerConfig(accelerator="cpu", devices=2, strategy="ddp", threads=3, kernels=False, progress=False)
+    trainer = TrainerConfig(
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp",
+        threads=3,
+        kernels=False,
+        compile=True,
+        profiler="simple",
+        log_every_n_steps=1,
+        progress=False,
+    )
     elsewhere = Config(
         trainer=trainer, logger=LoggerConfig(name="csv", tags=("x",)), name="x", runs_dir="y", data=DataConfig(dir="z")
     )
     assert identity_of(elsewhere) == identity_of(Config())
+
+
+def test_an_optimisers_capitals_do_not() -> None:
+    assert OptimConfig(name="RMSprop") == OptimConfig(name="rmsprop")
 
 
 def test_the_keys_of_a_folder_count_for_a_folder_only() -> None:

@@ -274,6 +274,10 @@ def test_the_plan_of_a_single_trial(tmp_path: Path) -> None:
     [
         (Config(), 10 * 55_000),
         (Config(trainer=TrainerConfig(max_epochs=3)), 3 * 55_000),
+        (Config(trainer=TrainerConfig(limit_train_batches=43)), 55_000),  # a tenth of 430 batches, ten times
+        (Config(trainer=TrainerConfig(overfit_batches=0.1)), 55_000),
+        (Config(trainer=TrainerConfig(max_steps=860)), 2 * 55_000),
+        (Config(trainer=TrainerConfig(max_steps=860, accumulate_grad_batches=2)), 4 * 55_000),
         (Config(data=DataConfig(train_size=1000)), 10 * 1000),
         (Config(data=DataConfig(name="cifar10", val_size=0.1)), 10 * 45_000),
         (Config(data=DataConfig(name="folder", path="x")), 10 * 10_000),  # not counted before it is read

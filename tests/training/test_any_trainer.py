@@ -427,6 +427,24 @@ def test_a_schedule_follows_the_clock(
     assert watch.rates == pytest.approx(expected[:10])
 
 
+def test_a_schedule_follows_whichever_end_is_nearer(
+    case: Case, trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight steps in sixteen seconds, of which the fifth takes nine."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(lightning.pytorch.callbacks.timer, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    class Tick(Callback):
+        def on_after_backward(self, trainer: Trainer, *args: Any) -> None:
+            clock.now += 9 if trainer.global_step == 4 else 1
+
+    watch = Watch()
+    runner = trainer(watch, Tick(), max_epochs=2, max_time={"seconds": 16})
+    runner.fit(case.module(optim={"schedule": "cosine"}), datamodule=case.data())
+    at = [0, 1 / 8, 2 / 8, 3 / 8, 4 / 8, 13 / 16, 14 / 16, 15 / 16]
+    assert watch.rates == pytest.approx([LR * (1 + math.cos(math.pi * t)) / 2 for t in at])
+
+
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
 def test_a_run_without_an_end_has_no_schedule(schedule: str, case: Case, trainer: Callable[..., Trainer]) -> None:
     runner = trainer(max_epochs=-1)

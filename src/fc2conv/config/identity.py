@@ -12,20 +12,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from fc2conv.architectures.registry import source_of
-from fc2conv.config.schema import Config, DataConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.config.schema import LIMITS, Config, DataConfig, OptimConfig, TrainerConfig, plain
 
 FORMAT = 2
 """Whoever changes a default, or what a value means, takes the next number: then nothing that was trained before counts
 as the same run. (1 hashed every key.)"""
-TRAINER_KEYS = ("max_epochs", "precision", "gradient_clip", "patience")
-"""Those of the trainer that change the weights; the others say where and how fast they are computed."""
+TRAINER_KEYS = (
+    *("max_epochs", "max_steps", "max_time", "accumulate_grad_batches", "check_val_every_n_epoch", "patience"),
+    *LIMITS,
+    *("precision", "gradient_clip"),
+)
+"""Those of the trainer that change the weights, or which images they are measured on; the others say where and how fast
+they are computed."""
 FOLDER_KEYS = ("path", "size", "colour", "test_size")
 """Those of the data that only a folder of images reads."""
 
 
 def identity_of(config: Config) -> dict[str, Any]:
     """What decides a run's outcome: the family, and what differs from the defaults in model, data, optimiser, trainer
-    and seed; not where it runs or is written.
+    and seed, and the debugging preset; not where it runs or is written.
 
     The meaning of our own architectures is the format's. Any other brings `source`, the hash of its file or the version
     of its package, and all of its arguments, since its defaults are pinned nowhere.
@@ -51,6 +56,7 @@ def identity_of(config: Config) -> dict[str, Any]:
         "optim": changes(config.optim, OptimConfig()),
         "trainer": {k: trainer[k] for k in TRAINER_KEYS if k in trainer},
         "seed": config.seed,
+        **({"debug": config.debug} if config.debug is not None else {}),
     }
 
 

@@ -81,6 +81,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
 def _cast(hint: Any, value: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
+        if value == 1 and isinstance(value, float) and float in args:
+            return value  # of Lightning's limits 1.0 is all, and 1 a single batch
         for option in sorted(args, key=lambda a: a is not type(None)):  # so that None is not text
             try:
                 return _cast(option, value)

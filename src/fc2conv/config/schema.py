@@ -7,7 +7,9 @@ is answered at once.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+import re
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 from fc2conv.architectures import ModelConfig
@@ -150,14 +152,18 @@ class DataConfig:
 class OptimConfig:
     """Optimiser, learning-rate schedule and loss."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    name: str = "adamw"
+    """sgd, adam, adamw, or any other optimiser of torch.optim: rmsprop, NAdam, ... In capitals or not."""
     lr: float = 0.01
     """Peak learning rate."""
     momentum: float = 0.9
+    """Of SGD only, as nesterov is; another optimiser has its momentum in `arguments`."""
     nesterov: bool = True
-    """SGD only; needs momentum."""
+    """Needs momentum."""
     weight_decay: float = 0.0
     """On weights of layers; never on biases and norms."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """What else the optimiser takes, by torch's names: {alpha: 0.9, centered: true} for rmsprop."""
     schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
     """cosine: from lr to 0. onecycle: up for the `warmup` fraction of the steps, then down to 0 (Smith 2018)."""
     warmup: float = 0.2
@@ -165,6 +171,10 @@ class OptimConfig:
     """Of the training loss (Szegedy et al. 2016). Validation and test losses are without it, so that they compare."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name.lower())  # one spelling, so that RMSprop and rmsprop are one run
+        for key in ("lr", "weight_decay"):
+            if key in self.arguments:
+                raise ConfigError("optim.arguments", f"got {key}, which has a key of its own: optim.{key}")
         require(self.lr > 0, "optim.lr", self.lr, "a positive number")
         require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "0 or more")
         require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "a number from 0 up to, not including, 1")
@@ -177,9 +187,25 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """How long and on what to train."""
+    """How long and on what to train. What Lightning's Trainer has, too, has its name and meaning there."""
 
     max_epochs: int = 10
+    max_steps: int | None = None
+    """End after so many steps of the optimiser, if max_epochs does not come first. null: no such end."""
+    max_time: str | None = None
+    """Likewise, after so much time for training and validation: days, hours, minutes and seconds as DD:HH:MM:SS. How
+    far a run comes depends on the machine then, and one that was interrupted does not repeat to the bit."""
+    accumulate_grad_batches: int = 1
+    """Batches whose gradients make up a step."""
+    check_val_every_n_epoch: int = 1
+    """Epochs from one validation to the next. The best epoch is one of those validated; the last one always is."""
+    limit_train_batches: int | float | None = None
+    """So many batches of each epoch's order, or a fraction of them. null: all."""
+    limit_val_batches: int | float | None = None
+    """The first so many batches, or a fraction of them, as for the other two."""
+    limit_test_batches: int | float | None = None
+    overfit_batches: int | float | None = None
+    """Train on the same so many batches in each epoch, and limit the validation to as many."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: int | Literal["auto"] = 1
     """Devices (processes) on each node; auto: all GPUs there are, or what torchrun or SLURM started."""
@@ -197,12 +223,27 @@ class TrainerConfig:
     """Stop after so many epochs without a better validation accuracy. null: never."""
     kernels: bool = True
     """On the CPU, let the compiled kernels of speed/ compute what they can; false: torch alone."""
+    compile: bool | str = False
+    """Have torch.compile compile the network, in place of the kernels: true, or the name of one of its backends."""
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None
+    """One of Lightning's profilers. Its reports lie in the run's folder: fit-profile.txt, test-profile.txt."""
+    log_every_n_steps: int | None = None
+    """Send the training loss of every n-th step to the loggers, as train/loss_step. null: none, and callbacks that
+    log on their own do so every 50 steps."""
     progress: bool = True
     """Show the progress bar (a line an epoch where the output is no terminal)."""
 
     def __post_init__(self) -> None:
         require(self.max_epochs >= 1, "trainer.max_epochs", self.max_epochs, "1 or more")
         require(self.devices == "auto" or self.devices >= 1, "trainer.devices", self.devices, "1 or more, or auto")
+        for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+            require(getattr(self, key) >= 1, f"trainer.{key}", getattr(self, key), "1 or more")
+        for key in ("max_steps", "log_every_n_steps"):
+            value = getattr(self, key)
+            require(value is None or value >= 1, f"trainer.{key}", value, "1 or more, or null")
+        duration = self.max_time is None or (DURATION.fullmatch(self.max_time) and re.search("[1-9]", self.max_time))
+        require(bool(duration), "trainer.max_time", self.max_time, "DD:HH:MM:SS, e.g. 00:00:30:00 for half an hour")
+        self._check_limits()
         require(self.num_nodes >= 1, "trainer.num_nodes", self.num_nodes, "1 or more")
         require(self.threads is None or self.threads >= 1, "trainer.threads", self.threads, "1 or more, or null")
         require(
@@ -214,6 +255,38 @@ class TrainerConfig:
         require(self.patience is None or self.patience >= 1, "trainer.patience", self.patience, "1 or more, or null")
         if self.strategy == "single" and self.devices != "auto" and self.devices > 1:
             raise ConfigError("trainer.devices", f"got {self.devices}, but trainer.strategy=single; use trainer=ddp")
+
+    def limited(self, key: str, batches: int) -> int:
+        """How many of so many batches trainer.`key`, one of LIMITS, leaves; at least one."""
+        limit = getattr(self, key)
+        if limit is None:
+            return batches
+        return min(batches, limit) if limit >= 1 else max(1, int(limit * batches))
+
+    def of_epoch(self, batches: int) -> int:
+        """How many of an epoch's batches are trained on."""
+        return min(self.limited(key, batches) for key in ("limit_train_batches", "overfit_batches"))
+
+    def epochs(self, batches: int) -> int:
+        """How many epochs of so many batches there are, the last of which max_steps may cut short."""
+        if self.max_steps is None:
+            return self.max_epochs
+        steps = math.ceil(self.of_epoch(batches) / self.accumulate_grad_batches)
+        return min(self.max_epochs, math.ceil(self.max_steps / steps))
+
+    def _check_limits(self) -> None:
+        for key in LIMITS:
+            value = getattr(self, key)
+            # a whole number is one: parsing keeps 1.0, which in Lightning is all and might be meant as 1, a single one
+            good = value is None or 0 < value < 1 or (value >= 1 and isinstance(value, int))
+            require(good, f"trainer.{key}", value, "a number of batches, a fraction below 1, or null for all")
+        for key in ("limit_train_batches", "limit_val_batches"):
+            if self.overfit_batches is not None and getattr(self, key) is not None:
+                raise ConfigError(f"trainer.{key}", f"got {getattr(self, key)}, but overfit_batches limits it already")
+
+
+LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
+DURATION = re.compile(r"\d+:\d\d:\d\d:\d\d")
 
 
 @dataclass(frozen=True)
@@ -231,7 +304,8 @@ class LoggerConfig:
 
 # --- the whole
 
-Task = Literal["train", "test", "plan"]
+Task = Literal["train", "test", "plan", "lr_find"]
+Debug = Literal["fast", "overfit", "limit", "profile"]
 
 
 @dataclass(frozen=True)
@@ -248,7 +322,11 @@ class Config:
     seed: int = 0
     """Initial weights, the order of the images, augmentation and dropout."""
     task: Task = "train"
-    """train; test: the test metrics of `ckpt`; plan: the layer table, without data or training."""
+    """train; test: the test metrics of `ckpt`; plan: the layer table, without data or training; lr_find: the loss at
+    rising learning rates, and one of them to try."""
+    debug: Debug | None = None
+    """The choice of conf/debug/ that changed the keys above, for the record: such a run is for looking, and no table
+    has it."""
     ckpt: str | None = None
     """Checkpoint to test."""
     allow: tuple[str, ...] = ()
@@ -283,9 +361,14 @@ class Config:
             raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; use task=test, or resume=RUN")
         require(self.task == "test" or not self.allow, "allow", self.allow, f"[] with task={self.task}")
         require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
+        if self.task == "lr_find" and self.trainer.strategy != "single":
+            raise ConfigError("trainer.strategy", f"got {self.trainer.strategy}, but task=lr_find takes one device")
 
 
-TOP_LEVEL = ("plugins", "seed", "task", "ckpt", "allow", "resume", "name", "runs_dir", "sweep", "force", "fail_fast")
+TOP_LEVEL = (
+    *("plugins", "seed", "task", "debug", "ckpt", "allow", "resume", "name", "runs_dir"),
+    *("sweep", "force", "fail_fast"),
+)
 ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast")
 """Without meaning for a single run."""
 ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")

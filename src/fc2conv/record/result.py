@@ -25,6 +25,8 @@ FILE = "result.json"
 DAMAGED = "result.json.damaged"
 """What could not be read, set aside by a run that begins anew in the folder."""
 SPLITS = ("train", "val", "test")
+NULLABLE = ("macs", "receptive_field", "debug")
+"""What is written even where it is None; all else that is None is left out."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Result:
     per_class: dict[str, float | None] | None = None
     """Test accuracy of each class; None for a class without test images."""
     epochs: int = 0
-    """Epochs completed."""
+    """Epochs trained. max_steps or max_time may have cut the last one short."""
     best_epoch: int | None = None
     """Counted from 1, like `epochs`."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -80,6 +82,10 @@ class Result:
     git: dict[str, Any] | None = None
     data_sha256: dict[str, str] | None = None
     wandb_id: str | None = None
+    debug: str | None = None
+    """The debugging preset it was made with: a run to look at, not one to compare."""
+    suggested_lr: float | None = None
+    """What task=lr_find suggests for optim.lr."""
     error: str | None = None
     """What ended the run, if anything did."""
 
@@ -108,6 +114,7 @@ class Result:
             model=model or family,
             family=family,
             seed=config.seed if config else 0,
+            debug=config.debug if config else None,
             overrides=list(overrides),
             config=plain(config) if config else {},
             params={"total": geometry.params, "layers": geometry.layer_params()} if geometry else {},
@@ -117,7 +124,7 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Put it into `folder`, atomically."""
-        values = {k: v for k, v in asdict(self).items() if v is not None or k in ("macs", "receptive_field")}
+        values = {k: v for k, v in asdict(self).items() if v is not None or k in NULLABLE}
         write_atomically(folder / FILE, json.dumps(finite(values), indent=2, allow_nan=False) + "\n")
 
     @classmethod

@@ -109,10 +109,12 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def epoch_line(at: str, train: Mapping[str, float], val: Mapping[str, float], is_best: bool, seconds: float) -> str:
-    """An epoch in at most 80 characters. `at` is which one, e.g. 3/10."""
-    of_train, of_val = (f"loss {metrics['loss']:.4f} acc {metrics['acc']:.4f}" for metrics in (train, val))
-    return f"epoch {at}  train {of_train}  val {of_val} {'*' if is_best else ' '}{seconds:5.0f} s"
+def epoch_line(
+    at: str, train: Mapping[str, float], val: Mapping[str, float] | None, is_best: bool, seconds: float
+) -> str:
+    """An epoch in at most 80 characters. `at` is which one, e.g. 3/10; `val` is None where nothing was validated."""
+    of_train, of_val = (f"loss {m['loss']:.4f} acc {m['acc']:.4f}" if m else " " * 22 for m in (train, val))
+    return f"epoch {at}  train {of_train}  {'val' if val else '   '} {of_val} {'*' if is_best else ' '}{seconds:5.0f} s"
 
 
 class EpochProgress:

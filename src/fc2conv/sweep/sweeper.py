@@ -163,6 +163,8 @@ class Composer:
         if rest not in self._configs:
             composed = self.context.config_loader.load_sweep_config(self.master, list(rest))
             config = parse_composed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
+            if config.debug:
+                raise ConfigError("debug", f"got {config.debug}, for looking at a single run; leave it out, or -m")
             self._configs[rest] = config, str(composed.hydra.runtime.choices.get("model") or "")
         config, model = self._configs[rest]
         return (replace(config, seed=seeds[-1]) if seeds else config), model
@@ -275,6 +277,8 @@ def _print_reasons(found: Sequence[table.Group]) -> None:
 def _check(base: Config) -> None:
     if base.task == "test":
         raise ConfigError("task", "got test, which reads one checkpoint; leave -m out")
+    if base.task == "lr_find":
+        raise ConfigError("task", "got lr_find, which searches for one network; leave -m out")
     if base.resume:
         raise ConfigError("resume", f"got {base.resume}; a sweep goes on by itself: give the same command again")
 

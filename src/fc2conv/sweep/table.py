@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -233,4 +234,6 @@ def seconds(group: Group, speed: float) -> float:
     assert geometry is not None
     data = config.data
     images = data.split(DATASETS[data.name].train)[0] if data.name in DATASETS else data.train_size or 10_000
-    return config.trainer.max_epochs * images * (3 * geometry.macs / speed + SECONDS_PER_IMAGE)
+    batches = math.ceil(images / data.batch_size)
+    read = config.trainer.epochs(batches) * config.trainer.of_epoch(batches) / batches * images
+    return read * (3 * geometry.macs / speed + SECONDS_PER_IMAGE)

@@ -1,7 +1,8 @@
 """What happens around the steps of a run: the record of each epoch, checkpoints, progress, and how it may stop.
 
 The callbacks that need an epoch's complete metrics are `Checkpoint`s, because Lightning calls those last, in the order
-in which they are given: BestEpoch, EpochRecorder, Checkpoints, StopEarly.
+in which they are given: MaxSteps (schedule.py), ValidateLast, StopOnSignal, BestEpoch, EpochRecorder, Checkpoints,
+StopEarly.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from torch import Tensor
 from torch.optim import Optimizer
 
 from fc2conv.errors import Pruned
@@ -30,31 +33,50 @@ ShouldPrune = Callable[[int, float], bool]
 """(epoch, its validation accuracy) -> whether the run should stop as pruned."""
 
 
+class ValidateLast(Checkpoint):
+    """Has the weights that a run ends with validated, wherever it ends: within an epoch, by max_steps or max_time, or
+    with an epoch that check_val_every_n_epoch would leave out."""
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
 class BestEpoch(Checkpoint):
-    """Remembers the epoch with the best validation accuracy.
+    """Remembers the epoch with the best validation accuracy, among those that were validated.
 
     Attributes:
         epoch: counted from 1; 0 before the first
         metrics: its {loss, acc, n}
         is_new: whether the last epoch is the best so far
+        validated: the last epoch that was validated, counted from 1
     """
 
     def __init__(self) -> None:
-        self.epoch, self.is_new = 0, False
+        self.epoch, self.validated, self.is_new = 0, 0, False
         self.metrics: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "metrics": self.metrics}
+        return {"epoch": self.epoch, "metrics": self.metrics, "validated": self.validated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epoch, self.metrics = state_dict["epoch"], dict(state_dict["metrics"])
+        self.validated = state_dict.get("validated", self.epoch)  # a checkpoint from before it was kept
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.validated = trainer.current_epoch + 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.is_new = False
+        if val := self.of(trainer, pl_module):
+            self.is_new = val["acc"] > self.metrics.get("acc", -1.0)
+            if self.is_new:
+                self.epoch, self.metrics = trainer.current_epoch + 1, dict(val)
+
+    def of(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float] | None:
+        """Validation's {loss, acc, n} of the epoch that ends; None if it was not validated."""
         assert isinstance(pl_module, Classifier)
-        val = pl_module.metrics["val"]
-        self.is_new = val["acc"] > self.metrics.get("acc", -1.0)
-        if self.is_new:
-            self.epoch, self.metrics = trainer.current_epoch + 1, dict(val)
+        return pl_module.metrics["val"] if self.validated == trainer.current_epoch + 1 else None
 
 
 class EpochRecorder(Checkpoint):
@@ -67,12 +89,13 @@ class EpochRecorder(Checkpoint):
     def __init__(self, record: Record | None, progress: EpochProgress, best: BestEpoch):
         self.record, self.progress, self.best = record, progress, best
         self.lr = self.seconds = self._began = 0.0
+        self.images = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self._fitted()}
+        return {"seconds": self._fitted(), "images": self.images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
+        self.seconds, self.images = state_dict["seconds"], state_dict.get("images", 0.0)
 
     def _fitted(self) -> float:
         """Seconds spent in training, those before a resume included."""
@@ -92,18 +115,19 @@ class EpochRecorder(Checkpoint):
         if self.record is None:
             return
         train, val, epoch, fitted = (
-            *(pl_module.metrics[s] for s in ("train", "val")),
-            trainer.current_epoch + 1,
-            self._fitted(),
+            *(pl_module.metrics["train"], self.best.of(trainer, pl_module)),
+            *(trainer.current_epoch + 1, self._fitted()),
         )
-        metrics = {f"{split}/{k}": v for split, values in pl_module.metrics.items() for k, v in values.items()}
+        splits = {"train": train, **({"val": val} if val else {})}
+        metrics = {f"{split}/{k}": v for split, values in splits.items() for k, v in values.items()}
         seconds = round(fitted, 3)
         self.record.epoch({"epoch": epoch, "step": trainer.global_step, "lr": self.lr, **metrics, "seconds": seconds})
+        self.images += train["n"]
         result = self.record.result
-        result.epochs, result.best_epoch = epoch, self.best.epoch
-        result.train, result.val = dict(train), dict(self.best.metrics)
+        result.epochs, result.best_epoch = epoch, self.best.epoch or None
+        result.train, result.val = dict(train), dict(self.best.metrics) or None
         result.seconds["fit"] = seconds
-        result.images_per_second = round(epoch * train["n"] / fitted, 1)
+        result.images_per_second = round(self.images / fitted, 1)
         epochs = self.progress.epochs
         line = epoch_line(f"{epoch:>{len(str(epochs))}}/{epochs}", train, val, self.best.is_new, fitted)
         log.info(line)
@@ -167,30 +191,32 @@ class StopEarly(Checkpoint):
 
     Args:
         patience: stop after so many epochs without a better validation accuracy; None: never
-        should_prune: asked on rank 0 after each epoch but the last
+        should_prune: asked on rank 0 after each epoch that was validated, but for the last
     """
 
     def __init__(self, best: BestEpoch, patience: int | None = None, should_prune: ShouldPrune | None = None):
         self.best, self.patience, self.should_prune = best, patience, should_prune
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop(trainer, trainer.current_epoch)  # it had run out of patience, and was interrupted after that
+        self._stop(trainer)  # it had run out of patience, and was interrupted after that
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
-        epoch, accuracy = trainer.current_epoch + 1, pl_module.metrics["val"]["acc"]
-        self._stop(trainer, epoch)
-        if self.should_prune and epoch < (trainer.max_epochs or 0):
-            prune = self.should_prune(epoch, accuracy) if trainer.is_global_zero else False
+        val, epoch = self.best.of(trainer, pl_module), trainer.current_epoch + 1
+        if val is None:
+            return
+        ends = trainer.should_stop or epoch == trainer.max_epochs
+        self._stop(trainer)
+        if self.should_prune and not ends:
+            prune = self.should_prune(epoch, val["acc"]) if trainer.is_global_zero else False
             if trainer.strategy.broadcast(prune):
-                raise Pruned(f"stopped after epoch {epoch} with validation accuracy {accuracy:.4f}: others do better")
+                raise Pruned(f"stopped after epoch {epoch} with validation accuracy {val['acc']:.4f}: others do better")
 
-    def _stop(self, trainer: Trainer, epochs: int) -> None:
+    def _stop(self, trainer: Trainer) -> None:
         if self.patience is not None and self.best.epoch:
-            trainer.should_stop |= epochs - self.best.epoch >= self.patience
+            trainer.should_stop |= self.best.validated - self.best.epoch >= self.patience
 
 
-class StopOnSignal(Callback):
+class StopOnSignal(Checkpoint):
     """Ends training after a whole step once a signal came, with last.ckpt saved within the epoch."""
 
     def __init__(self, signals: Signals, checkpoints: Checkpoints):
@@ -204,8 +230,9 @@ class StopOnSignal(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        # the epoch's last batch is saved with its validation
-        if stepped and batch_idx + 1 < trainer.num_training_batches and self._asked(trainer):
+        # the last batch of an epoch, or of the run, is saved with its validation
+        goes_on = batch_idx + 1 < trainer.num_training_batches and not trainer.should_stop
+        if stepped and goes_on and self._asked(trainer):
             self.checkpoints.save(trainer)
             self._raise()
 
@@ -226,6 +253,26 @@ class StopOnSignal(Callback):
     def _raise(self) -> None:
         self.signals.received = self.signals.received or signal.SIGTERM  # another rank got it
         self.signals.raise_if_received()
+
+
+class LogSteps(Callback):
+    """Sends the training loss of every n-th step, over all ranks, to the loggers."""
+
+    def __init__(self, n: int):
+        self.n = n
+        self._losses: list[Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._losses.append(outputs["loss"].detach())
+        if (batch_idx + 1) % trainer.accumulate_grad_batches and batch_idx + 1 < trainer.num_training_batches:
+            return
+        losses, self._losses = self._losses, []
+        if trainer.global_step % self.n == 0:
+            loss = trainer.strategy.reduce(torch.stack(losses).sum(), reduce_op="mean")
+            for logger in trainer.loggers:
+                logger.log_metrics({"train/loss_step": float(loss)}, step=trainer.global_step)
 
 
 class ShowProgress(Callback):
@@ -254,9 +301,11 @@ class ShowProgress(Callback):
         if now < self._next:
             return
         self._next = now + 0.2
-        shown, self._loss = self._loss or begin_copy(outputs["loss"]), begin_copy(outputs["loss"])
+        # Lightning's loss is its part of the step's
+        part, k = begin_copy(outputs["loss"]), trainer.accumulate_grad_batches
+        shown, self._loss = self._loss or part, part
         val = pl_module.metrics.get("val")
-        text = f"loss {shown():.3f}" + (f"  val acc {val['acc']:.4f}" if val else "")
+        text = f"loss {shown() * k:.3f}" + (f"  val acc {val['acc']:.4f}" if val else "")
         self.progress.step(batch_idx + 1, text)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -26,6 +26,7 @@ from fc2conv.nets.build import net_of
 from fc2conv.training.classes import subclass
 from fc2conv.training.loss_watch import LossWatch
 from fc2conv.training.metrics import Confusion, Totals
+from fc2conv.training.optimizers import optimizer_for
 from fc2conv.training.schedule import Schedule, schedule_for
 
 Batch = tuple[Tensor, Tensor]
@@ -53,6 +54,7 @@ class Classifier(LightningModule):
         geometry: its shapes, parameters, MACs and receptive fields
         metrics: {loss, acc, n} of each split (train, val, test) when it was last gone through
         confusion: (classes, classes) images of each true class by predicted class, of the last test
+        may_diverge: whether training goes on when the loss is not finite, which is an error otherwise
 
     Example:
         >>> from fc2conv import LeNet
@@ -101,6 +103,7 @@ class Classifier(LightningModule):
         self.metrics: dict[str, dict[str, float]] = {}
         self.counts = Confusion(classes)
         self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+        self.may_diverge = False
 
     @classmethod
     def _config_of(cls, model: ModelConfig | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> Any:
@@ -213,7 +216,7 @@ class Classifier(LightningModule):
         return cast(Tensor, self.trainer.strategy.reduce(count, reduce_op="sum")) / world_size
 
     def _check_finite(self, what: str, loss: float) -> None:
-        if self._trainer is not None and not math.isfinite(loss):
+        if self._trainer is not None and not self.may_diverge and not math.isfinite(loss):
             lr = self.trainer.optimizers[0].param_groups[0]["lr"]
             raise NonFiniteLoss(
                 f"the {what} loss became {loss} at step {self.global_step} with learning rate {lr:.3g}; "
@@ -284,24 +287,10 @@ class Classifier(LightningModule):
             self.train_totals.update(**{k: (v * mine).to(v.dtype) for k, v in sums.items()})
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        o = self.optim
-        norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-        # by parameter, since modules may share one
-        owner = {p: (m, name) for m in self.net.modules() for name, p in m.named_parameters(recurse=False)}
-        decayed = [p for p, (m, name) in owner.items() if "bias" not in name and not isinstance(m, norms)]
-        others = [p for p, (m, name) in owner.items() if "bias" in name or isinstance(m, norms)]
-        groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        groups = [g for g in groups if g["params"]]
-        optimizer: torch.optim.Optimizer
         # a fused step unscales the gradients after they were clipped; Lightning refuses the two together
         fused = not (self._trainer and self._trainer.precision.endswith("mixed"))
-        if o.name == "sgd":
-            nesterov = o.nesterov and o.momentum > 0
-            optimizer = torch.optim.SGD(groups, lr=o.lr, momentum=o.momentum, nesterov=nesterov, fused=fused)
-        else:
-            kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o.name]
-            optimizer = kind(groups, lr=o.lr, fused=fused)
-        schedule = schedule_for(optimizer, o, lambda: self.trainer)
+        optimizer = optimizer_for(self.optim, self.net, fused)
+        schedule = schedule_for(optimizer, self.optim, lambda: self.trainer)
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

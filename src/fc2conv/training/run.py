@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +18,12 @@ import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv.config.batches import check_batch_norm
-from fc2conv.config.schema import Config, TrainerConfig, plain
+from fc2conv.config.parsing import suggest
+from fc2conv.config.schema import LIMITS, Config, TrainerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned
 from fc2conv.record import terminal
@@ -28,17 +33,27 @@ from fc2conv.training.callbacks import (
     BestEpoch,
     Checkpoints,
     EpochRecorder,
+    LogSteps,
     ShouldPrune,
     ShowProgress,
     StopEarly,
     StopOnSignal,
+    ValidateLast,
 )
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes, cores, optional_speed
+from fc2conv.training.optimizers import optimizer_for
+from fc2conv.training.schedule import MaxSteps
 from fc2conv.training.signals import Signals
 
 if TYPE_CHECKING:
     from fc2conv.record.tracking import Tracker
+
+PROFILERS: dict[str, type[Profiler]] = {
+    "simple": SimpleProfiler,
+    "advanced": AdvancedProfiler,
+    "pytorch": PyTorchProfiler,
+}
 
 
 @dataclass(frozen=True)
@@ -74,15 +89,7 @@ def run(request: Request) -> Result | None:
     with Signals() as signals, _torch_prepared(config.trainer, processes):
         if request.resumed and folder:  # on every rank: one that failed alone would leave the others waiting
             check_resumable(folder)
-        data = ImageData(config.data, config.seed)
-        data.setup()
-        data.check_processes(processes.world_size)
-        seed_everything(config.seed, verbose=False)
-        module = class_of(config.model)(
-            config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
-        )
-        check_batch_norm(module.geometry, len(data.train_indices), config.data.batch_size, processes.world_size)
-        kernels = _accelerate(module, config.trainer)
+        data, module, kernels = _prepared(config, processes)
         if not processes.is_first:
             _fit_and_test(request, processes, module, data, signals)
             _leave(processes)
@@ -115,6 +122,24 @@ def run(request: Request) -> Result | None:
         if tracker:
             tracker.close(record.result, 0)
         return record.result
+
+
+def _prepared(config: Config, processes: Processes) -> tuple[ImageData, Classifier, str | None]:
+    """(the images, the network with its initial weights, which kernels compute it).
+
+    Raises:
+        ConfigError: these do not go together, or not here
+    """
+    data = ImageData(config.data, config.seed)
+    data.setup()
+    data.check_processes(processes.world_size)
+    seed_everything(config.seed, verbose=False)
+    module = class_of(config.model)(
+        config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
+    )
+    check_batch_norm(module.geometry, len(data.train_indices), config.data.batch_size, processes.world_size)
+    optimizer_for(config.optim, module.net)  # so that what it does not take is told before anything is written
+    return data, module, _accelerate(module, config.trainer)
 
 
 def check_resumable(folder: Path) -> None:
@@ -187,7 +212,20 @@ def _on_cpu(config: TrainerConfig) -> bool:
 
 
 def _accelerate(module: Classifier, config: TrainerConfig) -> str | None:
-    """Have the CPU's compiled kernels compute what they can of the network. Returns which do; None: torch alone."""
+    """Have torch.compile compile the network, or the CPU's compiled kernels compute what they can of it.
+
+    Returns:
+        Which kernels do; None: torch alone
+
+    Raises:
+        ConfigError: torch cannot compile here
+    """
+    if config.compile:
+        backend = "inductor" if config.compile is True else config.compile
+        _check_backend(backend, config)
+        torch.compiler.reset()  # another network's code would count towards the limit of recompilations
+        module.net.compile(backend=backend)
+        return None
     speed = optional_speed()
     if speed is None or not (config.kernels and _on_cpu(config)):
         return None
@@ -196,21 +234,46 @@ def _accelerate(module: Classifier, config: TrainerConfig) -> str | None:
     return kernels
 
 
+def _check_backend(backend: str, config: TrainerConfig) -> None:
+    known = torch.compiler.list_backends(exclude_tags=())
+    if backend not in known:
+        reason = f"got {backend}, expected true, false, or one of torch's backends{suggest(backend, known)}"
+        raise ConfigError("trainer.compile", reason)
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if backend == "inductor" and _on_cpu(config) and shutil.which(compiler) is None:
+        raise ConfigError("trainer.compile", f"needs a C++ compiler on the CPU, and there is no {compiler}")
+
+
 def trainer_for(
-    config: TrainerConfig, processes: Processes, callbacks: list[Callback], tracker: Tracker | None = None
+    config: TrainerConfig,
+    processes: Processes,
+    callbacks: list[Callback],
+    tracker: Tracker | None = None,
+    folder: Path | None = None,
 ) -> Trainer:
-    """Lightning's Trainer as all runs use it: it shows no bar and starts no processes itself."""
+    """Lightning's Trainer as all runs use it: it shows no bar and starts no processes itself.
+
+    Args:
+        folder: the run's, where a profiler's report goes; None: nothing is profiled
+    """
     strategy: str | Strategy = "auto"
     if processes.world_size > 1 or config.strategy == "ddp":
         strategy = DDPStrategy(cluster_environment=SLURMEnvironment(auto_requeue=False) if processes.slurm else None)
     return Trainer(
         max_epochs=config.max_epochs,
+        max_time=config.max_time,
         accelerator=config.accelerator,
         devices=processes.local_size,
         num_nodes=processes.nodes,
         strategy=strategy,
         precision="32-true" if config.precision == "32" else config.precision,
         gradient_clip_val=config.gradient_clip,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        check_val_every_n_epoch=config.check_val_every_n_epoch,
+        overfit_batches=config.overfit_batches or 0.0,
+        **{limit: getattr(config, limit) for limit in LIMITS if limit != "overfit_batches"},
+        log_every_n_steps=config.log_every_n_steps,
+        profiler=PROFILERS[config.profiler](folder, "profile") if config.profiler and folder else None,
         deterministic=True if _on_cpu(config) else "warn",
         callbacks=callbacks,
         logger=tracker or False,
@@ -219,7 +282,18 @@ def trainer_for(
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        default_root_dir=folder,
     )
+
+
+def in_batches(config: TrainerConfig, data: ImageData) -> TrainerConfig:
+    """`config` with its limits as numbers of batches: of a fraction at least one is left."""
+    counts: dict[str, Any] = {
+        key: config.limited(key, len(data.batches(split)))  # type: ignore[arg-type]
+        for key, split in zip(LIMITS, ("train", "val", "test", "train"), strict=True)
+        if getattr(config, key) is not None
+    }
+    return replace(config, **counts)
 
 
 def _fit_and_test(
@@ -233,26 +307,33 @@ def _fit_and_test(
     """On every rank; only the first has a record and a tracker."""
     config, (record, tracker) = request.config, outputs
     folder = record.folder if record else request.folder or Path()
-    progress = terminal.EpochProgress(config.trainer.max_epochs, config.trainer.progress and processes.is_first)
+    settings = in_batches(config.trainer, data)
+    progress = terminal.EpochProgress(
+        settings.epochs(len(data.batches("train"))), settings.progress and processes.is_first
+    )
     best = BestEpoch()
     checkpoints = Checkpoints(record, folder, best)
     callbacks = [
         *([ShowProgress(progress)] if progress.has_bar else []),
+        *([LogSteps(settings.log_every_n_steps)] if settings.log_every_n_steps else []),
+        *([MaxSteps(settings.max_steps)] if settings.max_steps else []),
+        ValidateLast(),
         StopOnSignal(signals, checkpoints),
         best,
         EpochRecorder(record, progress, best),
         checkpoints,
-        StopEarly(best, config.trainer.patience, request.should_prune),
+        StopEarly(best, settings.patience, request.should_prune),
     ]
-    trainer = trainer_for(config.trainer, processes, callbacks, tracker)
+    trainer = trainer_for(settings, processes, callbacks, tracker, folder if record else None)
     last = folder / CHECKPOINTS / "last.ckpt"
     if record:
         record.result.device = _device(trainer)
     goes_on = request.resumed and last.exists()
     trainer.fit(module, datamodule=data, ckpt_path=last if goes_on else None, weights_only=True)
 
-    kept = torch.load(checkpoints.folder / CHECKPOINTS / "best.ckpt", map_location="cpu", weights_only=True)
-    module.load_state_dict(kept["state_dict"])
+    # there is no best epoch if a killed run went on when its time was up, before any validation
+    kept = checkpoints.folder / CHECKPOINTS / ("best.ckpt" if best.epoch else "last.ckpt")
+    module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
     began = time.perf_counter()
     test, confusion = evaluate(trainer, module, data)
     if record:
@@ -288,9 +369,51 @@ def test(config: Config) -> dict[str, float]:
                 f"images are {terminal.spell(data.shape)}, "
                 f"but {config.ckpt} takes {terminal.spell(module.geometry.input)}",
             )
-        metrics, _ = evaluate(trainer_for(config.trainer, processes, []), module, data)
+        metrics, _ = evaluate(trainer_for(in_batches(config.trainer, data), processes, []), module, data)
         _leave(processes)
         return metrics
+
+
+def lr_find(request: Request) -> tuple[Result, Path]:
+    """Search for a learning rate, and write the curve into a folder of its own. Nothing is trained by it.
+
+    Returns:
+        (record, its folder); the record's status is skipped, and it has the suggestion
+
+    Raises:
+        ConfigError: before anything is written
+        Interrupted, and whatever else ends the search; the record has it then
+    """
+    from fc2conv.training import lr_find as room
+
+    config = request.config
+    processes = Processes.of_environment(config.trainer)
+    with Signals(), _torch_prepared(config.trainer, processes):
+        data, module, kernels = _prepared(config, processes)
+        folder = reserve(config)
+        begun = Result.of(config, module.geometry, folder.name, request.model, request.overrides)
+        record = Record(folder, begun, request.overrides)
+        record.result.kernels, record.result.data_sha256 = kernels, data.source.sha256
+        try:
+            # no end but the search's own, and no validation
+            settings = replace(
+                in_batches(config.trainer, data),
+                max_epochs=room.STEPS,
+                max_steps=None,
+                max_time=None,
+                check_val_every_n_epoch=room.STEPS + 1,
+            )
+            trainer = trainer_for(settings, processes, [], folder=folder)
+            record.result.device = _device(trainer)
+            curve = room.search(trainer, module, data)
+            curve.write(folder)
+            record.result.suggested_lr = curve.suggestion()
+        except BaseException as error:
+            with suppress(OSError):
+                record.close(_ending(error)[0], _brief(error))
+            raise
+        record.close("skipped")
+        return record.result, folder
 
 
 def _leave(processes: Processes) -> None:

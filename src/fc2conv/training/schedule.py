@@ -1,4 +1,4 @@
-"""The learning rate over a run, as a function of how far the run has come."""
+"""The learning rate over a run, as a function of how far the run has come, and where a run ends by its steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import Callback, Checkpoint, Timer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -18,6 +18,20 @@ Span = tuple[float, float, float]
 """(where we are, where the run ends, what one step takes): steps of the optimiser, or seconds, where a step takes 0."""
 INITIAL, FINAL = 1 / 25, 1 / 25e4
 """Fractions of the peak rate at which one cycle begins and ends, as in torch.optim.lr_scheduler.OneCycleLR."""
+
+
+class MaxSteps(Checkpoint):
+    """Ends a run after so many steps of the optimiser. With the Trainer's own max_steps a run that goes on from the end
+    of an epoch would go through that end once more."""
+
+    def __init__(self, steps: int):
+        self.steps = steps
+
+    def on_train_start(self, trainer: Trainer, *args: Any) -> None:
+        trainer.should_stop |= trainer.global_step >= self.steps
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        trainer.should_stop |= trainer.global_step >= self.steps
 
 
 def cosine(span: Span) -> float:
@@ -42,7 +56,7 @@ def _between(start: float, end: float, fraction: float) -> float:
 
 
 def span_of(trainer: Trainer, step: int) -> Span:
-    """Where `step` lies in the trainer's run, by max_steps or max_epochs, or else by max_time.
+    """Where `step` lies in the trainer's run, by max_steps, max_epochs or max_time, whichever is nearer.
 
     Not by `trainer.estimated_stepping_batches`: it sets the loader up before a checkpoint's state reaches it, so that a
     run resumed within an epoch would start that epoch's images anew.
@@ -50,20 +64,23 @@ def span_of(trainer: Trainer, step: int) -> Span:
     Raises:
         ConfigError: the run has no end
     """
-    ends: list[float] = []
-    if trainer.max_steps >= 0:
-        ends.append(trainer.max_steps)
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    ends = [c.steps for c in callbacks if isinstance(c, MaxSteps)]
+    ends += [trainer.max_steps] if trainer.max_steps >= 0 else []
     if trainer.max_epochs is not None and trainer.max_epochs >= 0 and math.isfinite(trainer.num_training_batches):
-        ends.append(math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
-    if ends:
-        return step, min(ends), 1.0
-    timer = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
-    if timer is None or (left := timer.time_remaining()) is None:
+        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        ends.append(steps * trainer.max_epochs)
+    spans: list[Span] = [(step, min(ends), 1.0)] if ends else []
+    timer = next((c for c in callbacks if isinstance(c, Timer)), None)
+    if timer is not None and (left := timer.time_remaining()) is not None:
+        elapsed = timer.time_elapsed()
+        # the first rank's clock, so that all make the same step
+        spans.append(trainer.strategy.broadcast((elapsed, elapsed + left, 0.0)))
+    if not spans:
         raise ConfigError(
             "optim.schedule", "needs to know when the run ends: max_epochs, max_steps or max_time; or use constant"
         )
-    elapsed = timer.time_elapsed()
-    return elapsed, elapsed + left, 0.0
+    return max(spans, key=lambda span: span[0] / span[1])
 
 
 class Schedule(LRScheduler):
