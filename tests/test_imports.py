@@ -54,7 +54,7 @@ TORCH_FREE = {
     "claims",
 }
 """Rooms whose files import no torch at their top, where a function may."""
-USES_TORCH = {"record.tracking", "sweep.warm"}
+USES_TORCH = {"record.loggers", "record.mirror", "record.tracking", "sweep.warm"}
 """Files in these rooms that do."""
 
 

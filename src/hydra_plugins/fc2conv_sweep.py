@@ -100,7 +100,7 @@ class Local(Launcher):
             if trial.impossible:
                 trial.end("skipped", trial.impossible)
         if self.pool is None:
-            self.warm(wandb=any(config.logger.name == "wandb" for config in possible), study=False)
+            self.warm(wandb=any(config.logger.wandb for config in possible), study=False)
         if stopped := self.drive(Grid(trials), [config.trainer for config in possible], len(possible)):
             name = signal.Signals(stopped).name
             raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)

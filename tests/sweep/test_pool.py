@@ -543,7 +543,8 @@ def test_a_trial_is_its_identity(trial: Make, sweep: Path) -> None:
     assert again.config is not None
     frozen = again.config
     assert (frozen.force, frozen.fail_fast, frozen.sweep, frozen.trainer.progress) == (False, False, None, False)
-    assert (frozen.logger.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), trial().folder.name)
+    assert frozen.logger.wandb is not None
+    assert (frozen.logger.wandb.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), trial().folder.name)
 
 
 # --- what a job may use of the machine

@@ -476,7 +476,7 @@ def test_wandb_has_a_run_for_each_job_by_one_service(
 ) -> None:
     sweep = tmp_path / "runs" / "optim.lr"
     call = [a for a in on_images(image_folder, sweep.parent, 2) if a != "logger=csv"]
-    wandb = ("logger=wandb", "logger.mode=offline")
+    wandb = ("logger=wandb", "logger.wandb.mode=offline")
     shell = shells.start("-m", *call, *wandb, "optim.lr=0.01,1e30,0.02", "hydra.launcher.jobs=2")
     services: set[int] = set()
 

@@ -136,7 +136,7 @@ def test_the_test_metrics_are_exact_on_any_number_of_ranks(ranks: int, one_rank:
 
 def test_torchrun(one_rank: Path, tmp_path: Path, data_dir: str) -> None:
     launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
-    offline = ("logger=wandb", "logger.mode=offline")
+    offline = ("logger=wandb", "logger.wandb.mode=offline")
     done = call(command(tmp_path, data_dir, "run", "trainer=ddp", *offline, launcher=launcher))
     assert done.returncode == 0, done.stderr
     check_equal(one_rank, tmp_path / "run", 2)
@@ -206,7 +206,7 @@ def test_ranks_that_are_pruned_end_without_an_error(tmp_path: Path, data_dir: st
         model=MLPConfig(hidden=(8,)),
         data=DataConfig(dir=data_dir, train_size=300, val_size=101, batch_size=64),
         trainer=TrainerConfig(max_epochs=3, accelerator="cpu", strategy="ddp", devices=2, progress=False),
-        logger=LoggerConfig(name="csv"),
+        logger=LoggerConfig(),
         runs_dir=str(tmp_path),
         name="run",
     )

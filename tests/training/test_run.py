@@ -45,7 +45,7 @@ def config(tmp_path: Path, data_dir: str) -> Config:
         data=DataConfig(dir=data_dir, train_size=1000, val_size=500, flip=True, translate=2, batch_size=128),
         optim=OptimConfig(name="adam", lr=0.003),
         trainer=TrainerConfig(max_epochs=3, accelerator="cpu", threads=1, progress=False),
-        logger=LoggerConfig(name="csv"),
+        logger=LoggerConfig(),
         runs_dir=str(tmp_path / "runs"),
         name="run",
     )

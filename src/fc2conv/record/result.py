@@ -73,6 +73,8 @@ class Result:
     git: dict[str, Any] | None = None
     data_sha256: dict[str, str] | None = None
     wandb_id: str | None = None
+    mlflow_id: str | None = None
+    """Of the runs there, if there are any."""
     error: str | None = None
     """What ended the run, if anything did."""
 

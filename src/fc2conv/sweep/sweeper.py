@@ -73,7 +73,7 @@ def conduct(
     composer = Composer(context, master, fixed, folder)
     searches = file is not None and file.method != "grid"
     if isinstance(launcher, Driver) and base.task == "train":
-        launcher.warm(wandb=master.logger.name == "wandb", study=searches)
+        launcher.warm(wandb="wandb" in master.logger, study=searches)
 
     source: Grid | Search
     if file and searches:

@@ -7,17 +7,18 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
+from lightning.pytorch.loggers.logger import DummyLogger, Logger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-from fc2conv.config.schema import Config, TrainerConfig, plain
+from fc2conv.config.schema import Config, LoggerConfig, TrainerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned
 from fc2conv.record import terminal
@@ -35,9 +36,10 @@ from fc2conv.training.callbacks import (
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes, cores, optional_speed
 from fc2conv.training.signals import Signals
+from fc2conv.training.user_callbacks import make_callbacks
 
 if TYPE_CHECKING:
-    from fc2conv.record.tracking import Tracker
+    from fc2conv.record.mirror import Mirror
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,17 @@ class Request:
     """Asked after each epoch whether the run should stop as pruned."""
     model: str = ""
     """The choice of conf/model/, for the record."""
+
+
+@dataclass(frozen=True)
+class _Observers:
+    """What looks on while a run trains. Only the first rank has a record and trackers."""
+
+    signals: Signals
+    callbacks: list[Callback]
+    """Those that the config names."""
+    record: Record | None = None
+    trackers: Sequence[Mirror] = ()
 
 
 def run(request: Request) -> Result | None:
@@ -81,36 +94,37 @@ def run(request: Request) -> Result | None:
             config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
         )
         kernels = _accelerate(module, config.trainer)
+        observers = _Observers(signals, make_callbacks(config))  # with the weights drawn, whatever random they use
         if not processes.is_first:
-            _fit_and_test(request, processes, module, data, signals)
+            _fit_and_test(request, processes, module, data, observers)
             _leave(processes)
             return None
         folder = folder or reserve(config)
         begun = Result.of(config, module.geometry, folder.name, request.model, request.overrides)
         record = Record(folder, None if request.resumed else begun, request.overrides)
-        tracker = None
+        trackers: list[Mirror] = []
         try:
             record.result.world_size = processes.world_size
             record.result.data_sha256 = data.source.sha256
             record.result.kernels = kernels
-            if config.logger.name == "wandb":
-                from fc2conv.record import tracking
+            if config.logger != LoggerConfig():
+                from fc2conv.record import loggers
 
-                tracker = tracking.start(config, record.result, folder, request.resumed)
+                trackers += loggers.start_trackers(config.logger, record.result, folder, request.resumed)
             record.write()
-            _fit_and_test(request, processes, module, data, signals, (record, tracker))
+            _fit_and_test(request, processes, module, data, replace(observers, record=record, trackers=trackers))
         except BaseException as error:
             status, code = _ending(error)
             if isinstance(error, Interrupted):
                 error.folder = folder
             with suppress(OSError):  # a full disk has said so already
                 record.close(status, _brief(error))
-            if tracker:
+            for tracker in trackers:
                 tracker.close(record.result, code)
             raise
         _leave(processes)
         record.close("done")
-        if tracker:
+        for tracker in trackers:
             tracker.close(record.result, 0)
         return record.result
 
@@ -192,9 +206,17 @@ def _accelerate(module: Classifier, config: TrainerConfig) -> str | None:
 
 
 def trainer_for(
-    config: TrainerConfig, processes: Processes, callbacks: list[Callback], tracker: Tracker | None = None
+    config: TrainerConfig,
+    processes: Processes,
+    callbacks: list[Callback],
+    trackers: Sequence[Logger] = (),
+    folder: Path | None = None,
 ) -> Trainer:
-    """Lightning's Trainer as all runs use it: it shows no bar and starts no processes itself."""
+    """Lightning's Trainer as all runs use it: it shows no bar of its own and starts no processes itself.
+
+    Args:
+        folder: for what callbacks may write; None: here
+    """
     strategy: str | Strategy = "auto"
     if processes.world_size > 1 or config.strategy == "ddp":
         strategy = DDPStrategy(cluster_environment=SLURMEnvironment(auto_requeue=False) if processes.slurm else None)
@@ -208,9 +230,10 @@ def trainer_for(
         gradient_clip_val=config.gradient_clip,
         deterministic=True if _on_cpu(config) else "warn",
         callbacks=callbacks,
-        logger=tracker or False,
+        logger=list(trackers),
+        default_root_dir=folder,
         enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
-        enable_progress_bar=False,
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
@@ -222,24 +245,27 @@ def _fit_and_test(
     processes: Processes,
     module: Classifier,
     data: ImageData,
-    signals: Signals,
-    outputs: tuple[Record | None, Tracker | None] = (None, None),
+    observers: _Observers,
 ) -> None:
-    """On every rank; only the first has a record and a tracker."""
-    config, (record, tracker) = request.config, outputs
+    """On every rank."""
+    config, record = request.config, observers.record
     folder = record.folder if record else request.folder or Path()
-    progress = terminal.EpochProgress(config.trainer.max_epochs, config.trainer.progress and processes.is_first)
+    shows = config.trainer.progress and processes.is_first
+    progress = terminal.EpochProgress(config.trainer.max_epochs, shows)
     best = BestEpoch()
     checkpoints = Checkpoints(record, folder, best)
     callbacks = [
+        *observers.callbacks,  # first, so that what they keep of a step is in the checkpoint that a signal asks for
         *([ShowProgress(progress)] if progress.has_bar else []),
-        StopOnSignal(signals, checkpoints),
+        StopOnSignal(observers.signals, checkpoints),
         best,
         EpochRecorder(record, progress, best),
         checkpoints,
         StopEarly(best, config.trainer.patience, request.should_prune),
     ]
-    trainer = trainer_for(config.trainer, processes, callbacks, tracker)
+    # some callbacks insist on a logger, on every rank
+    loggers = observers.trackers or ([DummyLogger()] if observers.callbacks else [])
+    trainer = trainer_for(config.trainer, processes, callbacks, loggers, folder)
     last = folder / CHECKPOINTS / "last.ckpt"
     if record:
         record.result.device = _device(trainer)
@@ -256,9 +282,10 @@ def _fit_and_test(
         record.result.per_class = per_class(confusion.tolist(), data.classes)
         record.result.seconds["test"] = round(time.perf_counter() - began, 3)
         record.write()
-    if tracker:
-        from fc2conv.record.tracking import first_filters
+    if observers.trackers:
+        from fc2conv.record.pictures import first_filters
 
+    for tracker in observers.trackers:
         tracker.images(first_filters(module.net.state_dict()), confusion, data.classes)
 
 
@@ -283,7 +310,9 @@ def test(config: Config) -> dict[str, float]:
                 f"images are {terminal.spell(data.shape)}, "
                 f"but {config.ckpt} takes {terminal.spell(module.geometry.input)}",
             )
-        metrics, _ = evaluate(trainer_for(config.trainer, processes, []), module, data)
+        callbacks = make_callbacks(config)
+        loggers = [DummyLogger()] if callbacks else []
+        metrics, _ = evaluate(trainer_for(config.trainer, processes, callbacks, loggers), module, data)
         _leave(processes)
         return metrics
 
