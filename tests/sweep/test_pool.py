@@ -92,7 +92,7 @@ def trial(sweep: Path, image_folder: Path) -> Make:
             ),
             OptimConfig(lr=lr),
             TrainerConfig(max_epochs=epochs, accelerator="cpu", threads=threads),
-            LoggerConfig(name="csv"),
+            LoggerConfig(),
         )
         point = (f"optim.lr={lr:g}",)
         return Trial.of(config, sweep, ("model=mlp", *point), point, "mlp")
