@@ -259,7 +259,7 @@ def test_a_callback_gets_its_arguments_and_those_may_be_made_too(config: Config,
         ({"a": SWA | {"start": 3}}, "callbacks.a: fc2conv.training.averaging.SWA cannot be made (ValueError: start=3"),
         (
             {"a": {"_target_": "collections.OrderedDict"}},
-            "callbacks.a: collections.OrderedDict gives a collections.OrderedDict, expected a lightning.pytorch.Callback",
+            "callbacks.a: collections.OrderedDict gives a collections.OrderedDict, expected a lightning.pytorch.",
         ),
         (
             {"a": {"_target_": "MINE:Weights", "inner": {"_target_": "nowhere.B"}}},

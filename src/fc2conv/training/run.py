@@ -264,7 +264,7 @@ def _fit_and_test(
         StopEarly(best, config.trainer.patience, request.should_prune),
     ]
     # some callbacks insist on a logger, on every rank
-    loggers = observers.trackers or ([DummyLogger()] if observers.callbacks else [])
+    loggers: Sequence[Logger] = observers.trackers or ([DummyLogger()] if observers.callbacks else [])
     trainer = trainer_for(config.trainer, processes, callbacks, loggers, folder)
     last = folder / CHECKPOINTS / "last.ckpt"
     if record:
