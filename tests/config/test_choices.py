@@ -89,7 +89,7 @@ def test_callbacks(composed: Compose) -> None:
     assert composed().callbacks == {}
     found = composed("callbacks=[ema,lr_monitor]", "callbacks.ema.decay=0.9", "callbacks.ema.update_every_n_steps=2")
     assert list(found.callbacks) == ["ema", "lr_monitor"]
-    target = "lightning.pytorch.callbacks.EMAWeightAveraging"
+    target = "fc2conv.training.averaging.EMA"
     assert found.callbacks["ema"] == {"_target_": target, "decay": 0.9, "update_every_n_steps": 2}
     assert composed("callbacks=ema", "~callbacks.ema").callbacks == {}
 

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch.testing import assert_close
 
 import fc2conv
@@ -23,6 +25,7 @@ from fc2conv.data.image_data import ImageData
 from fc2conv.entry import execute
 from fc2conv.errors import ConfigError, Interrupted
 from fc2conv.record.result import Result
+from fc2conv.training import averaging
 from fc2conv.training.callbacks import StopOnSignal
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.distributed import Processes
@@ -33,7 +36,7 @@ from fc2conv.training.user_callbacks import make_callbacks
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:.*LeafSpec")]
 
-EMA = {"_target_": "lightning.pytorch.callbacks.EMAWeightAveraging", "decay": 0.8}
+EMA = {"_target_": "fc2conv.training.averaging.EMA", "decay": 0.8}
 SWA = {"_target_": "fc2conv.training.averaging.SWA", "start": 0.5}
 STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/acc", "mode": "max"}
 NEVER_BETTER = STOPPING | {"patience": 1, "min_delta": 1.0}
@@ -157,19 +160,33 @@ def test_averaged_weights_are_what_is_validated_tested_and_saved(
     assert run_test(replace(config, task="test", ckpt=str(best), callbacks={})) == pytest.approx(result.test)
 
 
-def test_before_anything_is_averaged_the_weights_themselves_are_validated(config: Config) -> None:
+@pytest.mark.parametrize(
+    "late",
+    [SWA | {"start": 1.0}, EMA | {"update_starting_at_step": 7}],  # the fourth epoch of 6 steps, the second
+    ids=["swa", "ema"],
+)
+def test_before_anything_is_averaged_the_weights_themselves_are_validated(late: dict[str, Any], config: Config) -> None:
     """Lightning's own validates the untrained network until then."""
     short = replace(config, trainer=replace(config.trainer, max_epochs=1))
     plain_run = run(replace(short, name="plain"))
-    late = replace(config, callbacks={"swa": SWA | {"start": 1.0}})  # the last epoch at the latest: there are 4
+    averaged = replace(config, callbacks={"average": late})
 
     def prune(epoch: int, accuracy: float) -> bool:
         assert accuracy == (plain_run.val or {})["acc"]
         return True
 
     with pytest.raises(Exception, match="stopped after epoch 1"):
-        run(late, should_prune=prune)
-    assert same(checkpoint(late)["state_dict"], checkpoint(replace(short, name="plain"))["state_dict"])
+        run(averaged, should_prune=prune)
+    assert same(checkpoint(averaged)["state_dict"], checkpoint(replace(short, name="plain"))["state_dict"])
+
+
+@pytest.mark.parametrize("average", [averaging.EMA(), averaging.SWA()])
+def test_the_average_lies_on_the_device_that_trains(average: averaging.Averaging) -> None:
+    """torch's meta device stands for a GPU."""
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    average.setup(cast(Trainer, trainer), fc2conv.LeNet(), "fit")
+    assert average._average_model is not None
+    assert {p.device.type for p in average._average_model.module.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize("average", [EMA, SWA], ids=["ema", "swa"])

@@ -52,7 +52,7 @@ class TensorBoard(Mirror, TensorBoardLogger):
 
     def __init__(self, config: TensorBoardConfig, folder: Path):
         super().__init__(folder, "tensorboard", "", default_hp_metric=False, flush_secs=config.flush_seconds)
-        assert self.experiment  # it is opened when it is first asked for
+        _ = self.experiment  # opens the file, so that what fails does so here
 
     def log_pictures(self, pictures: Mapping[str, Any]) -> None:
         for name, picture in pictures.items():

@@ -1,4 +1,9 @@
-"""Stochastic weight averaging, on Lightning's WeightAveraging (whose EMAWeightAveraging is used as it is)."""
+"""Averages of the weights, by Lightning's WeightAveraging: ready as callbacks=ema and callbacks=swa.
+
+As with every WeightAveraging, training goes on with the weights themselves, while validation sees their average. That is
+also a checkpoint's state_dict (so best.ckpt's, and what is tested); the weights are its `current_model_state`. Batch
+norm's running statistics are averaged like weights.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +13,45 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import EMAWeightAveraging, WeightAveraging
 
 
-class SWA(WeightAveraging):
-    """The mean of the weights after each of the last epochs (Izmailov et al. 2018).
+class Averaging(WeightAveraging):
+    """Until it has averaged anything, the average is the weights themselves (Lightning's own would be the untrained
+    network). It lies on the device that trains (Lightning's own in main memory, where each update waits for a GPU)."""
 
-    As with every WeightAveraging, training goes on with the weights themselves, while validation sees the mean. It is
-    also a checkpoint's state_dict, whose `current_model_state` are the weights. An epoch's weights join the mean before
-    that epoch is validated. Until the first have joined, the mean is the weights themselves (Lightning's own would be
-    the untrained network). Batch norm's running statistics are averaged like weights.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._device = self._device or trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._follow(pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._follow(pl_module)
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+
+    @torch.no_grad()
+    def _follow(self, pl_module: LightningModule) -> None:
+        average = self._average_model
+        if average is not None and average.n_averaged == 0:
+            mean = chain(average.module.parameters(), average.module.buffers())
+            for ours, theirs in zip(mean, chain(pl_module.parameters(), pl_module.buffers()), strict=True):
+                ours.copy_(theirs)
+
+
+class EMA(Averaging, EMAWeightAveraging):
+    """Exponential moving average: after each step, average = decay * average + (1 - decay) * weights.
+
+    Args:
+        arguments: of EMAWeightAveraging: decay, update_every_n_steps, update_starting_at_step, ...
+    """
+
+
+class SWA(Averaging):
+    """The mean of the weights after each of the last epochs (Izmailov et al. 2018). An epoch's weights join it before
+    that epoch is validated.
 
     Args:
         start: averaging begins after this fraction of trainer.max_epochs; at the latest with the last epoch
@@ -45,20 +79,3 @@ class SWA(WeightAveraging):
         first = min(math.floor(self.start * epochs), epochs - 1)
         self._joins = trainer.is_last_batch and trainer.current_epoch >= first
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._follow(pl_module)
-        super().on_validation_epoch_start(trainer, pl_module)
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._follow(pl_module)
-        super().on_save_checkpoint(trainer, pl_module, checkpoint)
-
-    @torch.no_grad()
-    def _follow(self, pl_module: LightningModule) -> None:
-        """While nothing is averaged yet, the mean is a copy of the weights."""
-        average = self._average_model
-        if average is not None and average.n_averaged == 0:
-            mean = chain(average.module.parameters(), average.module.buffers())
-            for ours, theirs in zip(mean, chain(pl_module.parameters(), pl_module.buffers()), strict=True):
-                ours.copy_(theirs)
