@@ -1,8 +1,8 @@
 """Averages of the weights, by Lightning's WeightAveraging: ready as callbacks=ema and callbacks=swa.
 
-As with every WeightAveraging, training goes on with the weights themselves, while validation sees their average. That is
-also a checkpoint's state_dict (so best.ckpt's, and what is tested); the weights are its `current_model_state`. Batch
-norm's running statistics are averaged like weights.
+As with every WeightAveraging, training goes on with the weights themselves, while validation sees their average. It is
+what a checkpoint's state_dict holds, so that best.ckpt has it and the test reads it; the weights are beside it, as
+`current_model_state`. Batch norm's running statistics are averaged like weights.
 """
 
 from __future__ import annotations
