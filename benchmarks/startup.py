@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fc2conv.architectures.lenet import LeNetConfig
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TrainerConfig
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TrainerConfig, WandbConfig
 from fc2conv.sweep.pool import WANDB_SERVICE, Pool, start_wandb
 from fc2conv.sweep.trials import Trial
 
@@ -50,7 +50,7 @@ def main() -> None:
                     model=model,
                     data=DataConfig(),
                     trainer=TrainerConfig(threads=1, max_epochs=1),
-                    logger=LoggerConfig(name="csv" if logger == "csv" else "wandb", mode="offline"),
+                    logger=LoggerConfig(wandb=WandbConfig(mode="offline") if logger == "wandb" else None),
                     seed=seed,
                 )
                 trial = Trial.of(config, Path(folder) / logger, (f"seed={seed}",), (f"seed={seed}",))

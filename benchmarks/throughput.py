@@ -42,7 +42,7 @@ from fc2conv.architectures import ModelConfig, layers_of
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.architectures.trace import trace
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import FASHION_MNIST_FILES
 from fc2conv.nets.build import build
@@ -116,7 +116,7 @@ def suite(name: str, folder: Path, threads: int) -> float:
         data=DATA,
         optim=OptimConfig(name="sgd", lr=LR),
         trainer=TrainerConfig(max_epochs=EPOCHS, accelerator="cpu", threads=threads, progress=False),
-        logger=LoggerConfig(mode="offline"),
+        logger=LoggerConfig(wandb=WandbConfig(mode="offline")),
         runs_dir=str(folder),
     )
     result = run(Request(config))

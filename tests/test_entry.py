@@ -36,6 +36,9 @@ WRONG = [
     ("modle=lenet", "modle: no such key; did you mean model?"),
     ("model=lenett", "model: got lenett, no such choice; did you mean lenet?"),
     ("model.channels=[6,16", "model.channels=[6,16: cannot be read as key=value"),
+    ("logger.project=mine", "logger.project: is written logger.wandb.project now"),
+    ("logger=[wandb,csvv]", "logger: got csvv, no such choice; did you mean csv?"),
+    ("callbacks=emma", "callbacks: got emma, no such choice; did you mean ema?"),
     ("trainer.max_epochs=abc", "trainer.max_epochs: got abc, expected a whole number"),
     ("model.pool=maxx", "model.pool: got maxx, expected one of average, max, blur, strided, none"),
     ("seed=-1", "seed: got -1, expected a whole number from 0"),
@@ -240,7 +243,7 @@ def test_help_names_every_choice_and_key_it_promises() -> None:
         assert re.findall(r"\w+", listed[1]) == keys
     for group, config in GROUPS.items():
         assert re.search(rf"^  {group} +{fields(config)[0].name}, {fields(config)[1].name}, ", text, re.M)
-    for group in ("model", "data", "optim", "trainer", "logger", "experiment"):
+    for group in ("model", "data", "optim", "trainer", "logger", "callbacks", "experiment"):
         for file in (ROOT / "conf" / group).glob("*.yaml"):
             assert re.search(rf"\b{re.escape(file.stem)}\b", text), f"{group}={file.stem} is not in --help"
     for key in ("kernel_size", "padding", "stride", "channels", "activation", "pool"):

@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
 TORCH_FREE = ("errors", "fields", "architectures", "config", "record", "compose", "entry", "api", "cli", "sweep")
 TORCH_FREE += ("report", "claims")
 """Rooms whose files import no torch at their top, and nothing that does; a function may."""
-USES_TORCH = {"record.tracking", "sweep.warm"}
+USES_TORCH = {"record.loggers", "record.mirror", "record.tracking", "sweep.warm"}
 """Files in these rooms that do."""
 HEAVY = {"torch", "torchvision", "torchmetrics", "lightning", "wandb", "optuna", "pandas"}
 HYDRA_PLUGINS = {f"hydra_plugins.{p.stem}": p for p in (ROOT.parent / "hydra_plugins").glob("*.py")}

@@ -22,8 +22,8 @@ from fc2conv.architectures import ARCHITECTURES, plan
 from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
-from fc2conv.config.parsing import parse, suggest
-from fc2conv.config.schema import DATASETS, GROUPS, TOP_LEVEL, Config, DataConfig, plain
+from fc2conv.config.parsing import parse, suggest, unknown
+from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, TOP_LEVEL, Config, DataConfig, plain
 from fc2conv.config.unused import key_of
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair
@@ -33,14 +33,18 @@ if TYPE_CHECKING:
 
 
 def register_schema() -> None:
-    """Tell Hydra the defaults of the schema: `schema/<group>` and `schema/model/<family>`."""
+    """Tell Hydra the defaults of the schema: `schema/<group>`, `schema/model/<family>`, `schema/logger/<name>`."""
     load_installed()
     store = ConfigStore.instance()
     for family in ARCHITECTURES:
         store.store(group="schema/model", name=family, node=defaults_of(family))
     for group, cls in GROUPS.items():
         store.store(group="schema", name=group, node=_node(cls()))
-    store.store(group="schema", name="run", node={k: v for k, v in plain(Config()).items() if k in TOP_LEVEL})
+    for name, cls in LOGGERS.items():
+        store.store(group="schema/logger", name=name, node=plain(cls()))
+    run = OmegaConf.create({k: v for k, v in plain(Config()).items() if k in TOP_LEVEL} | {k: {} for k in LISTS})
+    OmegaConf.set_struct(run.callbacks, False)  # their names and arguments are the user's own
+    store.store(group="schema", name="run", node=run)
     OmegaConf.register_new_resolver("models", _models, replace=True)
     OmegaConf.register_new_resolver("keys", _keys, replace=True)
 
@@ -210,6 +214,9 @@ def overrides_of(values: Mapping[str, Any], sweep: bool = False) -> list[str]:
     for key, value in values.items():
         if sweep and hasattr(value, "tolist"):
             value = value.tolist()
+        if key == "callbacks" and not _is_plain(value):
+            hint = 'names (["ema"]), or classes with their arguments ({"mine": {"_target_": "my_code.Callback", ...}})'
+            raise errors.ConfigError(key, f"got objects, expected {hint}: the run's record must say how they are made")
         if sweep and isinstance(value, (list, range)):
             found.append(f"{key}={','.join(map(_spell, value))}")
         elif sweep and isinstance(value, str) and LISTED.fullmatch(value):
@@ -217,6 +224,15 @@ def overrides_of(values: Mapping[str, Any], sweep: bool = False) -> list[str]:
         else:
             found.append(override(key, value))
     return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it holds text and other scalars only, however nested."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, bool, int, float))
 
 
 def override(key: str, value: Any) -> str:
@@ -311,8 +327,8 @@ def explain(error: BaseException) -> errors.Explanation:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return 2, _hydra_message(error)
     if "Config group override must be a string" in str(error):  # a plain ValueError of Hydra's
-        groups = "model, data, optim, trainer, logger, experiment, debug"
-        return 2, f"{groups}: got null for one of them, expected a choice, e.g. model=lenet; or leave it out"
+        groups = ", ".join(["model", *GROUPS, *LISTS, "experiment", "debug"])
+        return 2, f"{groups}: got null for one of them, expected a choice, e.g. model=lenet, logger=[]; or leave it out"
     if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):  # likewise
         return 2, str(error)
     return errors.explain(error)
@@ -342,7 +358,9 @@ def _hydra_message(error: Exception) -> str:
         group, _, name = key.rpartition(".")
         if group == "model" and name in _known(group):
             return f"{key}: this model has no such key; others have"
-        return f"{key}: no such key{suggest(name, _known(group))}"
+        if (logger := group.removeprefix("logger.")) in LOGGERS and name in plain(LOGGERS[logger]()):
+            return f"{key}: {logger} is not among the loggers; add it: logger=[{logger}]"
+        return f"{key}: {unknown(key, _known(group))}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as key=value ({str(error.message).splitlines()[0]})"
     if match := re.search(
@@ -353,6 +371,9 @@ def _hydra_message(error: Exception) -> str:
             return f"hydra/launcher: its plugin is not installed; pip install -e '.[{extra}]'"
         wanted = match[1].removeprefix(f"{group}/")
         return f"{group}: got {wanted}, no such choice{suggest(wanted, options)}"
+    if match := re.search(rf"Could not load '({'|'.join(LISTS)})/([^']+)'", text):  # one of several choices
+        options = sorted(file.stem for file in (conf() / match[1]).glob("*.yaml"))
+        return f"{match[1]}: got {match[2]}, no such choice{suggest(match[2], options)}"
     if error.__cause__ is not None and str(error.__cause__) not in text:
         text += f"\n{error.__cause__}"
     return text
@@ -368,7 +389,11 @@ def _value_message(error: OmegaConfBaseException) -> str:
 
 def _known(group: str) -> list[str]:
     if not group:
-        return [*TOP_LEVEL, "experiment", "model", *GROUPS]
+        return [*TOP_LEVEL, "experiment", "model", *GROUPS, *LISTS]
+    if group == "logger":
+        return list(LOGGERS)
+    if group.removeprefix("logger.") in LOGGERS:
+        return list(plain(LOGGERS[group.removeprefix("logger.")]()))
     if group == "model":
         return sorted({name for a in ARCHITECTURES.values() for name in plain(a.config())})
-    return list(plain(GROUPS[group]())) if group in GROUPS else [*GROUPS, "model"]
+    return list(plain(GROUPS[group]())) if group in GROUPS else [*GROUPS, "model", *LISTS]

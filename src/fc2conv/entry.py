@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from fc2conv.compose import (
     register_schema,
 )
 from fc2conv.config.identity import differing, hashed, identity_of
-from fc2conv.config.parsing import parse
+from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, Config, plain
 from fc2conv.config.unused import key_of, refuse_unused
 from fc2conv.errors import ConfigError, guarded
@@ -50,22 +51,38 @@ def merge_recorded(
         overrides: the user's, each taken from `composed`
         source: the recorded config
     """
-    values = {k: dict(v) if isinstance(v, Mapping) else v for k, v in source.items()}
+    values = deepcopy(modernised(source))
     for key in map(key_of, overrides):
         top, _, rest = key.partition(".")
         if key in ("experiment", "debug"):
             raise ConfigError(key, f"cannot be combined with task={config.task} or resume: the run has its config")
         if rest:
-            first = rest.split(".")[0]
-            values[top][first] = composed[top][first]
+            _copy_key(key.split("."), composed, values)
+        elif top == "logger":  # as recorded, where it was there
+            recorded = values.get(top, {})
+            values[top] = {k: v and (recorded.get(k) or v) for k, v in composed[top].items()}
         elif top in GROUPS:  # what the choice says, and not what it leaves at its default
             default = plain(GROUPS[top]())
             values[top] |= {k: v for k, v in composed[top].items() if v != default[k]}
-        elif top in values:
+        elif top in composed:
             values[top] = composed[top]
     for key in ("task", "ckpt", "resume", "runs_dir", "name"):
         values[key] = getattr(config, key)
     return parse(Config, values)
+
+
+def _copy_key(path: Sequence[str], source: Mapping[str, Any], target: dict[str, Any]) -> None:
+    """Make the value at a dotted key of `target` that of `source`; without one there, none."""
+    *groups, last = path
+    for name in groups:
+        if name not in source or not isinstance(target.get(name), dict):
+            last = name
+            break
+        source, target = source[name], target[name]
+    if last in source:
+        target[last] = source[last]
+    else:
+        target.pop(last, None)
 
 
 FULL = "HYDRA_FULL_ERROR"
@@ -124,6 +141,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
         terminal.console.print(terminal.layer_table(config.model.family, geometry))
     if config.task == "plan":
         return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
+    config.logger.require_installed()
     if folder is None:
         if processes.is_first:
             check_writable(config)
@@ -157,7 +175,7 @@ def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str]
     assert isinstance(source, dict)
     result = merge_recorded(config, values, overrides, source)  # type: ignore[arg-type]
     if hashed(identity_of(result)) != Result.read(folder).identity:
-        changed = differing(parse(Config, source), result)  # type: ignore[arg-type]
+        changed = differing(parse(Config, modernised(source)), result)  # type: ignore[arg-type]
         raise ConfigError(
             "resume", f"{folder} was started with another {' and '.join(changed)}; leave that out, or start a new run"
         )
@@ -188,7 +206,8 @@ def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -
 
     source = config_of(Path(config.ckpt))
     _check_code(config, source)
-    config = merge_recorded(config, values, overrides, source | {k: values[k] for k in ("plugins", "allow")})
+    own = {k: values[k] for k in ("plugins", "allow", "callbacks")}  # the checkpoint's are not asked
+    config = merge_recorded(config, values, overrides, source | own)
     _refuse_unused(overrides, config)
     metrics = test(config)
     if not Processes.of_environment(config.trainer).is_first:

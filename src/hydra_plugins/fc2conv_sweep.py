@@ -101,7 +101,7 @@ class Local(Launcher):
             if trial.impossible:
                 trial.end("skipped", trial.impossible)
         if self.pool is None:
-            self.warm(wandb=any(config.logger.name == "wandb" for config in possible), study=False)
+            self.warm(wandb=any(config.logger.wandb for config in possible), study=False)
         with forgotten(folder_of(self.config)):
             stopped = self.drive(Grid(trials), [config.trainer for config in possible], len(possible))
         if stopped:

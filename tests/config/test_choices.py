@@ -10,8 +10,17 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from fc2conv.architectures import ARCHITECTURES
-from fc2conv.compose import parse_composed, register_schema
-from fc2conv.config.schema import Config
+from fc2conv.compose import compose_config, parse_composed, register_schema
+from fc2conv.config.schema import (
+    LOGGERS,
+    Config,
+    LoggerConfig,
+    MLflowConfig,
+    TensorBoardConfig,
+    WandbConfig,
+    plain,
+)
+from fc2conv.errors import ConfigError
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 Compose = Callable[..., Config]
@@ -65,3 +74,76 @@ def test_a_debugging_preset_says_its_name_and_comes_after_the_experiment(name: s
     config = composed("experiment=convnet", f"debug={name}")
     assert config.debug == name
     assert config.trainer.max_epochs != composed("experiment=convnet").trainer.max_epochs
+
+
+# --- groups of which several are chosen
+
+
+@pytest.mark.parametrize(
+    ("overrides", "want"),
+    [
+        ((), LoggerConfig(wandb=WandbConfig())),
+        (("logger=csv",), LoggerConfig()),
+        (("logger=[]",), LoggerConfig()),
+        (("logger=tensorboard",), LoggerConfig(tensorboard=TensorBoardConfig())),
+        (("logger=[wandb,mlflow]",), LoggerConfig(wandb=WandbConfig(), mlflow=MLflowConfig())),
+        (("logger=[csv,wandb]", "logger.wandb.project=x"), LoggerConfig(wandb=WandbConfig(project="x"))),
+        (("logger.wandb.tags=[a,b]",), LoggerConfig(wandb=WandbConfig(tags=("a", "b")))),
+    ],
+)
+def test_loggers(overrides: tuple[str, ...], want: LoggerConfig, composed: Compose) -> None:
+    assert composed(*overrides).logger == want
+
+
+def test_each_logger_has_a_file() -> None:
+    assert {file.stem for file in (CONF / "logger").glob("*.yaml")} == {*LOGGERS, "csv"}
+    assert set(plain(LoggerConfig())) == set(LOGGERS)
+
+
+def test_callbacks(composed: Compose) -> None:
+    assert composed().callbacks == {}
+    found = composed("callbacks=[ema,lr_monitor]", "callbacks.ema.decay=0.9", "callbacks.ema.update_every_n_steps=2")
+    assert list(found.callbacks) == ["ema", "lr_monitor"]
+    target = "fc2conv.training.averaging.EMA"
+    assert found.callbacks["ema"] == {"_target_": target, "decay": 0.9, "update_every_n_steps": 2}
+    assert composed("callbacks=ema", "~callbacks.ema").callbacks == {}
+
+
+@pytest.mark.parametrize(
+    "override", ["+callbacks.mine={_target_: a.B, x: [1]}", "callbacks={mine: {_target_: a.B, x: [1]}}"]
+)
+def test_a_callback_of_the_users_own(override: str, composed: Compose) -> None:
+    assert composed(override).callbacks == {"mine": {"_target_": "a.B", "x": [1]}}
+
+
+WATCHERS = {"lr_monitor", "device_stats"}
+
+
+def test_a_ready_callback_says_what_it_is(composed: Compose) -> None:
+    """By its file's name, and whether it only watches: only then may it be left out of the identity."""
+    names = sorted(file.stem for file in (CONF / "callbacks").glob("*.yaml"))
+    found = composed(f"callbacks=[{','.join(names)}]").callbacks
+    assert list(found) == names
+    assert {name for name in names if found[name].get("_watches_")} == WATCHERS
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("logger.project=x", "logger.project: is written logger.wandb.project now"),
+        ("logger.mode=offline", "logger.mode: is written logger.wandb.mode now"),
+        ("logger.name=csv", "logger.name: is written logger=NAME or logger=[NAME,NAME] now"),
+        ("logger.wandb.projekt=x", "logger.wandb.projekt: no such key; did you mean project? Known: project, entity, "),
+        (
+            "logger.tensorboard.flush_seconds=3",
+            "logger.tensorboard.flush_seconds: tensorboard is not among the loggers; ",
+        ),
+        ("logger=wandbb", "logger: got wandbb, no such choice; did you mean wandb? Known: csv, mlflow, "),
+        ("logger=[wandb,tensrboard]", "logger: got tensrboard, no such choice; did you mean tensorboard? Known: csv, "),
+        ("callbacks=[ema,lr]", "callbacks: got lr, no such choice. Known: device_stats, early_stopping, ema, "),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_said(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        compose_config([override])
+    assert str(error.value).startswith(message)

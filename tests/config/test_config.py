@@ -21,23 +21,33 @@ from fc2conv.architectures.module import ModuleConfig
 from fc2conv.architectures.nin import NiNConfig
 from fc2conv.architectures.resnet import ResNetConfig
 from fc2conv.config.identity import hashed, identity_of
-from fc2conv.config.parsing import parse, parse_model
-from fc2conv.config.schema import DATASETS, Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.config.parsing import modernised, parse, parse_model
+from fc2conv.config.schema import (
+    DATASETS,
+    Config,
+    DataConfig,
+    LoggerConfig,
+    OptimConfig,
+    TrainerConfig,
+    WandbConfig,
+    plain,
+)
 from fc2conv.errors import ConfigError
 from fc2conv.fields import per_layer
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
     """{"a": {"b": value}} of "a.b"; a key of a model goes into the family in front of it: "lenet.pool"."""
-    group, _, name = key.rpartition(".")
+    group, _, name = key.partition(".")
     if group in ARCHITECTURES:
         return {"model": {"family": group, name: value}}
-    return {group: {name: value}} if group else {name: value}
+    return {group: nested(name, value)} if name else {group: value}
 
 
 def at(config: Any, key: str) -> Any:
-    group, _, name = key.rpartition(".")
-    return getattr(getattr(config, "model" if group in ARCHITECTURES else group) if group else config, name)
+    group, _, name = key.partition(".")
+    found = getattr(config, "model" if group in ARCHITECTURES else group)
+    return at(found, name) if name else found
 
 
 # --- what is refused
@@ -50,6 +60,26 @@ def at(config: Any, key: str) -> Any:
         ("sead", 1, "sead: no such key; did you mean seed? Known: model, data, optim, "),
         ("lenet.kernal_size", 3, "model.kernal_size: no such key; did you mean kernel_size? Known: family, channels, "),
         ("mlp.kernel_size", 3, "model.kernel_size: no such key. Known: family, hidden, activation, "),
+        ("logger.wanbd", {}, "logger.wanbd: no such key; did you mean wandb? Known: wandb, tensorboard, mlflow"),
+        ("logger.wandb.projekt", "x", "logger.wandb.projekt: no such key; did you mean project? Known: project, "),
+        # keys of earlier versions
+        ("logger.project", "x", "logger.project: is written logger.wandb.project now"),
+        ("logger.name", "csv", "logger.name: is written logger=NAME or logger=[NAME,NAME] now"),
+        # callbacks
+        ("callbacks", [1], "callbacks: got [1], expected a group of plain values"),
+        ("callbacks.ema", None, "callbacks.ema: got null, expected {_target_: my_code.Callback, ...}; ~callbacks.ema "),
+        (
+            "callbacks.em",
+            {"decay": 0.9},
+            "callbacks.em: has no _target_; choose a ready one (callbacks=[ema]), or say ",
+        ),
+        ("callbacks.a", {"_target_": 3}, "callbacks.a._target_: got 3, expected a class, e.g. my_code.Callback"),
+        ("callbacks.a", {"_target_": "a.B", "_watches_": 1}, "callbacks.a._watches_: got 1, expected true or false"),
+        (
+            "callbacks.a",
+            {"_target_": "a.B", "_partial_": True},
+            "callbacks.a._partial_: no such key. Known: _target_, ",
+        ),
         ("data.batchsize", 3, "data.batchsize: no such key; did you mean batch_size?"),
         ("trainer.xyz", 3, "trainer.xyz: no such key. Known: max_epochs, "),
         # wrong types
@@ -228,7 +258,7 @@ def test_refuses_values_that_cannot_work_together(values: dict[str, Any], messag
         ("data.val_size", 1e4, 10_000),
         ("data.train_size", None, None),
         ("data.train_size", "None", None),  # as a W&B sweep writes null
-        ("logger.entity", "None", None),
+        ("logger.wandb.entity", "None", None),
         ("lenet.pool_after", "None", None),
         ("lenet.pool_after", [], ()),
         ("lenet.padding", "same", "same"),
@@ -320,7 +350,9 @@ MODEL_CONFIGS = [
 @pytest.mark.parametrize("model", MODEL_CONFIGS, ids=lambda model: model.family)
 def test_plain_values_and_back(model: Any) -> None:
     """Through JSON, so that nothing but lists, dicts and scalars can be in it."""
-    config = Config(model=model, data=DataConfig(shift=(1, -1)), logger=LoggerConfig(tags=("a", "b")), name="x")
+    config = Config(
+        model=model, data=DataConfig(shift=(1, -1)), logger=LoggerConfig(wandb=WandbConfig(tags=("a", "b"))), name="x"
+    )
     stored = json.loads(json.dumps(plain(config), allow_nan=False))
     assert stored == plain(config)
     assert parse(Config, stored) == config
@@ -383,7 +415,7 @@ def test_identity_tells_outcomes_apart() -> None:
         replace(BASE, resume="a"),
         replace(BASE, task="test", ckpt="x.ckpt"),
         replace(BASE, data=DataConfig(dir="/elsewhere")),
-        replace(BASE, logger=LoggerConfig(name="csv", project="p", group="g", tags=("t",), mode="offline")),
+        replace(BASE, logger=LoggerConfig(wandb=WandbConfig(project="p", group="g", tags=("t",), mode="offline"))),
         replace(BASE, trainer=TrainerConfig(devices=2, strategy="ddp")),
         replace(BASE, trainer=TrainerConfig(accelerator="gpu", num_nodes=2, cluster="slurm", devices="auto")),
         replace(BASE, trainer=TrainerConfig(threads=1, progress=False)),
@@ -409,3 +441,20 @@ def test_a_call_is_checked_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+# --- what earlier versions have recorded
+
+
+@pytest.mark.parametrize(
+    ("recorded", "today"),
+    [
+        ({"name": "wandb", "project": "p", "tags": ["t"]}, {"wandb": {"project": "p", "tags": ["t"]}}),
+        ({"name": "csv", "project": "p"}, {}),
+        ({"wandb": None, "tensorboard": {"flush_seconds": 3}}, {"wandb": None, "tensorboard": {"flush_seconds": 3}}),
+    ],
+)
+def test_recorded_loggers_are_read_in_todays_words(recorded: dict[str, Any], today: dict[str, Any]) -> None:
+    found = modernised({"seed": 3, "logger": recorded})
+    assert found == {"seed": 3, "logger": today}
+    parse(Config, found)

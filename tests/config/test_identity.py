@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from fc2conv.architectures import ARCHITECTURES
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.config import identity
 from fc2conv.config.identity import FORMAT, TRAINER_KEYS, differing, hashed, identity_of
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TensorBoardConfig, TrainerConfig, plain
+from fc2conv.errors import ConfigError
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "data": {
@@ -192,13 +194,45 @@ def test_where_and_how_fast_it_runs_does_not() -> None:
         progress=False,
     )
     elsewhere = Config(
-        trainer=trainer, logger=LoggerConfig(name="csv", tags=("x",)), name="x", runs_dir="y", data=DataConfig(dir="z")
+        trainer=trainer,
+        logger=LoggerConfig(tensorboard=TensorBoardConfig()),
+        name="x",
+        runs_dir="y",
+        data=DataConfig(dir="z"),
     )
     assert identity_of(elsewhere) == identity_of(Config())
 
 
 def test_an_optimisers_capitals_do_not() -> None:
     assert OptimConfig(name="RMSprop") == OptimConfig(name="rmsprop")
+
+
+# --- callbacks
+
+EMA = {"_target_": "lightning.pytorch.callbacks.EMAWeightAveraging", "decay": 0.999}
+
+
+def test_callbacks_that_watch_change_nothing() -> None:
+    assert identity_of(Config(callbacks={"a": {"_target_": "nowhere.A", "_watches_": True}})) == identity_of(Config())
+
+
+def test_other_callbacks_change_it_with_their_arguments_and_order_but_not_by_name() -> None:
+    ema = Config(callbacks={"ema": EMA})
+    assert identity_of(ema) == identity_of(Config()) | {"callbacks": [EMA]}
+    assert identity_of(Config(callbacks={"average": {**EMA, "_watches_": False}})) == identity_of(ema)
+    assert differing(ema, Config(callbacks={"ema": EMA | {"decay": 0.9}})) == ["callbacks"]
+    timer = {"_target_": "lightning.pytorch.callbacks.Timer"}
+    one, other = Config(callbacks={"a": EMA, "b": timer}), Config(callbacks={"b": timer, "a": EMA})
+    assert hashed(identity_of(one)) != hashed(identity_of(other))
+
+
+def test_a_callback_of_the_users_own_brings_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("raise AssertionError('nobody imports it for an identity')")
+    (found,) = identity_of(Config(callbacks={"mine": {"_target_": f"{file}:Mine"}}))["callbacks"]
+    assert found["source"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    with pytest.raises(ConfigError, match=r"callbacks\.mine: got no\.py:Mine, but there is no such file"):
+        identity_of(Config(callbacks={"mine": {"_target_": "no.py:Mine"}}))
 
 
 def test_the_keys_of_a_folder_count_for_a_folder_only() -> None:

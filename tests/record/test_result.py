@@ -194,7 +194,7 @@ def test_a_real_run(image_folder: Path, tmp_path: Path) -> None:
         DataConfig(name="folder", path=str(image_folder), dir=str(tmp_path / "cache"), batch_size=8, val_size=0.1),
         OptimConfig(),
         TrainerConfig(max_epochs=1, accelerator="cpu", threads=1, progress=False),
-        LoggerConfig(name="csv"),
+        LoggerConfig(),
         runs_dir=str(tmp_path / "runs"),
     )
     result = run(Request(config, model="lenet_modern"))

@@ -24,9 +24,9 @@ from wandb_server import WandbServer, wandb_server
 from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.errors import Interrupted, NonFiniteLoss
-from fc2conv.record import outage, tracking
+from fc2conv.record import mirror, outage, pictures, tracking
 from fc2conv.record.result import Result
 from fc2conv.training.callbacks import StopOnSignal
 from fc2conv.training.run import Request
@@ -50,7 +50,7 @@ def config(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> Co
         data=DataConfig(dir=data_dir, train_size=600, val_size=200),
         optim=OptimConfig(name="adam", lr=0.003),
         trainer=TrainerConfig(max_epochs=2, accelerator="cpu", threads=1, progress=False),
-        logger=LoggerConfig(group="tests"),
+        logger=LoggerConfig(wandb=WandbConfig(group="tests")),
         runs_dir=str(tmp_path / "runs"),
         name="run",
     )
@@ -319,8 +319,8 @@ def test_settings_that_wandb_refuses_do_not_stop_the_run(
     assert capsys.readouterr().out.count("W&B cannot start") == 1
 
 
-def test_logger_csv_leaves_wandb_alone(config: Config) -> None:
-    result = run(replace(config, logger=LoggerConfig(name="csv")))
+def test_no_logger_leaves_wandb_alone(config: Config) -> None:
+    result = run(replace(config, logger=LoggerConfig()))
     assert result is not None
     assert result.wandb_id is None
     assert not (Path(config.runs_dir) / "run" / "wandb").exists()
@@ -356,16 +356,16 @@ def test_a_key_is_found_where_wandb_looks(
 def test_the_first_filters_are_of_the_first_convolution() -> None:
     one, five = torch.rand(6, 1, 1, 1), torch.rand(16, 6, 5, 5)
     bias = torch.rand(6)
-    assert tracking.first_filters({"a": bias, "b": five, "c": one}) is five
-    assert tracking.first_filters({"a": one, "b": five}) is None
-    assert tracking.first_filters({"a": bias}) is None
+    assert pictures.first_filters({"a": bias, "b": five, "c": one}) is five
+    assert pictures.first_filters({"a": one, "b": five}) is None
+    assert pictures.first_filters({"a": bias}) is None
 
 
 @pytest.mark.parametrize("classes", [3, 60, 2500])
 def test_the_confusion_matrix_is_a_picture_of_bounded_size(classes: int) -> None:
     counts = torch.zeros(classes, classes)
     counts[0, 1] = 7
-    picture = tracking.confusion_picture(counts, [f"class {i}" for i in range(classes)])
+    picture = pictures.confusion_picture(counts, [f"class {i}" for i in range(classes)])
     assert max(picture.size) <= 2610
     cell = min(40, max(1, 2000 // classes))
     assert picture.getpixel((110 + cell + cell // 2, min(cell // 2, 3))) == (0, 0, 255)  # row 0, column 1
@@ -378,7 +378,7 @@ def test_a_picture_that_cannot_be_made_stops_nothing(
     def fail(*args: object) -> None:
         raise UnicodeEncodeError("latin-1", "日本", 0, 1, "ordinal not in range")
 
-    monkeypatch.setattr(tracking, "confusion_picture", fail)
+    monkeypatch.setattr(mirror, "confusion_picture", fail)
     result = run(replace(config, trainer=replace(config.trainer, max_epochs=1)))
     assert result is not None
     assert result.status == "done"

@@ -100,7 +100,7 @@ def trial(sweep: Path, image_folder: Path) -> Make:
             ),
             OptimConfig(lr=lr),
             TrainerConfig(max_epochs=epochs, accelerator="cpu", threads=threads),
-            LoggerConfig(name="csv"),
+            LoggerConfig(),
         )
         point = (f"optim.lr={lr:g}",)
         return Trial.of(config, sweep, ("model=mlp", *point), point, "mlp")
@@ -654,7 +654,8 @@ def test_a_trial_is_its_identity(trial: Make, sweep: Path) -> None:
     assert again.config is not None
     frozen = again.config
     assert (frozen.force, frozen.fail_fast, frozen.sweep, frozen.trainer.progress) == (False, False, None, False)
-    assert (frozen.logger.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), trial().folder.name)
+    assert frozen.logger.wandb is not None
+    assert (frozen.logger.wandb.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), trial().folder.name)
 
 
 # --- what a job may use of the machine

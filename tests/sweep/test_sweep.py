@@ -501,7 +501,7 @@ def test_wandb_has_a_run_for_each_job_by_one_service(
 ) -> None:
     sweep = tmp_path / "runs" / "optim.lr"
     call = [a for a in on_images(image_folder, sweep.parent, 2) if a != "logger=csv"]
-    wandb = ("logger=wandb", "logger.mode=offline")
+    wandb = ("logger=wandb", "logger.wandb.mode=offline")
     shell = shells.start("-m", *call, *wandb, "optim.lr=0.01,1e30,0.02", "hydra.launcher.jobs=2")
     services: set[int] = set()
 
@@ -533,3 +533,36 @@ def test_wandb_has_a_run_for_each_job_by_one_service(
         0.02: ("finished", 0),
     }
     assert len({s["run_id"] for s in seen.values()}) == 3
+
+
+# --- what its jobs take along
+
+
+def test_jobs_have_callbacks_and_loggers(train: Train, image_folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    small = [a for a in on_images(image_folder, runs) if a != "logger=csv"]
+    done = train("-m", *small, "logger=tensorboard", "callbacks=[],[ema],[swa,lr_monitor]", "callbacks.ema.decay=0.5")
+    assert done.code == 2  # not all of them have it, and it makes none of its own
+    assert "callbacks.ema: has no _target_" in done.err
+    done = train("-m", *small, "logger=tensorboard", "callbacks=[ema],[swa,lr_monitor]")
+    assert done.code == 0, done.err
+    found = records(runs / "callbacks")
+    assert [sorted(r.config["callbacks"]) for r in found.values()].count(["lr_monitor", "swa"]) == 1
+    averaged = set()
+    for identity, result in found.items():
+        folder = runs / "callbacks" / identity
+        assert len(list((folder / "tensorboard").iterdir())) == 1
+        if "current_model_state" in torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True):
+            averaged |= set(result.config["callbacks"])
+    assert len(found) == 2
+    assert averaged == {"ema", "swa", "lr_monitor"}
+
+
+def test_a_callback_that_cannot_be_made_ends_a_sweep_before_anything_runs(
+    train: Train, image_folder: Path, tmp_path: Path
+) -> None:
+    target = "+callbacks.a._target_=lightning.pytorch.callbacks.Timr"
+    done = train("-m", *on_images(image_folder, tmp_path / "runs"), "seed=0,1", target)
+    assert done.code == 2
+    assert "callbacks.a: got lightning.pytorch.callbacks.Timr, but" in done.err
+    assert not (tmp_path / "runs").exists()

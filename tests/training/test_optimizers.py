@@ -107,7 +107,7 @@ def test_what_is_refused_leaves_nothing_behind(
         data=images,
         optim=OptimConfig(**values),
         trainer=TrainerConfig(max_epochs=1, accelerator="cpu", threads=1, progress=False),
-        logger=LoggerConfig(name="csv"),
+        logger=LoggerConfig(),
         runs_dir=str(tmp_path / "runs"),
     )
     with pytest.raises(ConfigError) as caught:

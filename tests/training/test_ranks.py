@@ -18,14 +18,14 @@ import torch
 
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TrainerConfig
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TensorBoardConfig, TrainerConfig
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError
 from fc2conv.record.result import Result
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.distributed import Processes
 from fc2conv.training.launch import launch
-from fc2conv.training.run import Request, config_of, trainer_for
+from fc2conv.training.run import Request, config_of, run, trainer_for
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -136,7 +136,7 @@ def test_the_test_metrics_are_exact_on_any_number_of_ranks(ranks: int, one_rank:
 
 def test_torchrun(one_rank: Path, tmp_path: Path, data_dir: str) -> None:
     launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
-    offline = ("logger=wandb", "logger.mode=offline")
+    offline = ("logger=wandb", "logger.wandb.mode=offline")
     done = call(command(tmp_path, data_dir, "run", "trainer=ddp", *offline, launcher=launcher))
     assert done.returncode == 0, done.stderr
     check_equal(one_rank, tmp_path / "run", 2)
@@ -206,7 +206,7 @@ def test_ranks_that_are_pruned_end_without_an_error(tmp_path: Path, data_dir: st
         model=MLPConfig(hidden=(8,)),
         data=DataConfig(dir=data_dir, train_size=300, val_size=101, batch_size=64),
         trainer=TrainerConfig(max_epochs=3, accelerator="cpu", strategy="ddp", devices=2, progress=False),
-        logger=LoggerConfig(name="csv"),
+        logger=LoggerConfig(),
         runs_dir=str(tmp_path),
         name="run",
     )
@@ -241,3 +241,28 @@ def test_ranks_stopped_together_go_on_bit_for_bit(tmp_path: Path, data_dir: str)
     assert all(torch.equal(a[k], b[k]) for k in a)
     # in the epoch that was cut each rank's part is summed once more on the way
     assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "cut"), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_callbacks_are_on_every_rank(tmp_path: Path, data_dir: str) -> None:
+    """Lightning's monitors insist on a logger, which only the first rank has; averages are the same on all."""
+    callbacks = {
+        "ema": {"_target_": "fc2conv.training.averaging.EMA", "decay": 0.8},
+        "lr": {"_target_": "lightning.pytorch.callbacks.LearningRateMonitor", "_watches_": True},
+    }
+    config = Config(
+        model=MLPConfig(hidden=(8,)),
+        data=DataConfig(dir=data_dir, train_size=300, val_size=101, batch_size=64),
+        trainer=TrainerConfig(max_epochs=1, accelerator="cpu", strategy="ddp", devices=2, progress=False),
+        logger=LoggerConfig(tensorboard=TensorBoardConfig()),
+        callbacks=callbacks,
+        runs_dir=str(tmp_path),
+        name="two",
+    )
+    assert launch(Request(config), 2).status == "done"
+    assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1
+    alone = replace(config, trainer=replace(config.trainer, strategy="single", devices=1, kernels=False), name="one")
+    run(Request(alone))
+    one, two = (torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("one", "two"))
+    for state in ("state_dict", "current_model_state"):
+        torch.testing.assert_close(two[state], one[state], atol=1e-5, rtol=1e-4)

@@ -25,7 +25,16 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.architectures.module import ModuleConfig
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.config.schema import (
+    Config,
+    DataConfig,
+    LoggerConfig,
+    OptimConfig,
+    TensorBoardConfig,
+    TrainerConfig,
+    WandbConfig,
+    plain,
+)
 from fc2conv.entry import merge_recorded
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned, explain
 from fc2conv.record.folder import reserve
@@ -47,7 +56,7 @@ def config(tmp_path: Path, data_dir: str) -> Config:
         data=DataConfig(dir=data_dir, train_size=1000, val_size=500, flip=True, translate=2, batch_size=128),
         optim=OptimConfig(name="adam", lr=0.003),
         trainer=TrainerConfig(max_epochs=3, accelerator="cpu", threads=1, progress=False),
-        logger=LoggerConfig(name="csv"),
+        logger=LoggerConfig(),
         runs_dir=str(tmp_path / "runs"),
         name="run",
     )
@@ -449,6 +458,40 @@ def test_a_key_within_a_mapping_is_changed_at_a_resume(config: Config) -> None:
     changed = replace(module, model=ModuleConfig(target="a.b", arguments={"n": 2}), resume="run")
     found = merge_recorded(changed, plain(changed), ["model.arguments.n=2"], plain(module))
     assert found.model == changed.model
+
+
+def test_loggers_chosen_at_a_resume_keep_their_recorded_keys(config: Config) -> None:
+    recorded = replace(config, logger=LoggerConfig(wandb=WandbConfig(project="mine")))
+    board = LoggerConfig(wandb=WandbConfig(), tensorboard=TensorBoardConfig())
+    for overrides, chosen, want in (
+        (["logger=[wandb,tensorboard]"], board, replace(board, wandb=WandbConfig(project="mine"))),
+        (["logger=csv"], LoggerConfig(), LoggerConfig()),
+        (["logger.wandb.tags=[a]"], LoggerConfig(wandb=WandbConfig(tags=("a",))), WandbConfig("mine", tags=("a",))),
+    ):
+        resumed = replace(config, logger=chosen, resume="run")
+        found = merge_recorded(resumed, plain(resumed), overrides, plain(recorded)).logger
+        assert found == (LoggerConfig(wandb=want) if isinstance(want, WandbConfig) else want)
+
+
+def test_a_run_of_an_earlier_version_is_read_in_todays_words(config: Config) -> None:
+    source = plain(config) | {"logger": {"name": "wandb", "project": "mine", "group": "g"}}
+    resumed = replace(config, resume="run")
+    found = merge_recorded(resumed, plain(resumed), [], {k: v for k, v in source.items() if k != "callbacks"})
+    assert found == replace(resumed, logger=LoggerConfig(wandb=WandbConfig(project="mine", group="g")))
+
+
+def test_callbacks_are_changed_by_name_at_a_resume(config: Config) -> None:
+    a, b = ({"_target_": name, "x": 1} for name in ("a.A", "b.B"))
+    source = plain(replace(config, callbacks={"a": a, "b": b}))
+    without = replace(config, resume="run")
+    assert merge_recorded(without, plain(without), ["~callbacks.a"], source).callbacks == {"b": b}
+    changed = replace(without, callbacks={"a": a | {"x": 2}})
+    assert merge_recorded(changed, plain(changed), ["callbacks.a.x=2"], source).callbacks == {"a": a | {"x": 2}, "b": b}
+    other = replace(without, callbacks={"c": a})
+    assert merge_recorded(other, plain(other), ["+callbacks.c={_target_: a.A, x: 1}"], source).callbacks.keys() == {
+        *"abc"
+    }
+    assert merge_recorded(other, plain(other), ["callbacks=c"], source).callbacks == {"c": a}
 
 
 def test_best_is_not_written_over_in_place(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def config(image_folder: Path, tmp_path: Path) -> Config:
         data=DataConfig(**images, train_size=32, val_size=10, batch_size=8, flip=True, translate=1),  # type: ignore[arg-type]
         optim=OptimConfig(name="adam", lr=LR),
         trainer=TrainerConfig(max_epochs=3, accelerator="cpu", threads=1, progress=False),
-        logger=LoggerConfig(name="csv"),
+        logger=LoggerConfig(),
         runs_dir=str(tmp_path / "runs"),
         name="run",
     )

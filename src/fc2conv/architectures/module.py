@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
 import re
-import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from importlib.machinery import PathFinder
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fc2conv.architectures.files import from_file, sha256
 from fc2conv.architectures.layers import NormLayer
 from fc2conv.architectures.registry import ModelConfig, register
+from fc2conv.architectures.targets import import_target, source_of_target
 from fc2conv.architectures.trace import Geometry, Layer, Row, Shape
 from fc2conv.errors import ConfigError, GeometryError
 
@@ -96,80 +89,15 @@ def net(config: ModuleConfig, geometry: Geometry) -> nn.Module:
 
 
 def source(config: ModuleConfig) -> str | None:
-    """PACKAGE==VERSION for the module of an installed package, else the SHA-256 of its file; imports nothing.
-
-    Raises:
-        ConfigError: there is no such file
-    """
-    if config.target is None:
-        return None
-    file, _, name = config.target.rpartition(":")
-    if file:
-        if not Path(file).is_file():
-            raise ConfigError(TARGET, f"got {config.target}, but there is no such file")
-        return sha256(Path(file).resolve())
-    top, *rest = name.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except ValueError:  # the program itself
-        spec = None
-    places = spec.submodule_search_locations if spec else None
-    origin = (spec.origin if spec else None) or next(
-        iter(places or []), getattr(sys.modules.get(top), "__file__", None)
-    )
-    if origin is None:
-        raise ConfigError(TARGET, f"got {config.target}, but there is no module {top}; is its package installed?")
-    if {"site-packages", "dist-packages"} & set(Path(origin).parts):
-        return _distribution(top)
-    dotted = top
-    for part in rest:
-        dotted = f"{dotted}.{part}"
-        inner = PathFinder.find_spec(dotted, places) if places else None
-        if inner is None or inner.origin is None:
-            break
-        origin, places = inner.origin, inner.submodule_search_locations
-    return sha256(Path(origin))
-
-
-def _distribution(package: str) -> str:
-    try:
-        return f"{package}=={version(package)}"
-    except PackageNotFoundError:
-        name = packages_distributions().get(package, [package])[0]
-        return f"{name}=={version(name)}"
+    """As source_of_target, of `model.target`."""
+    return source_of_target(config.target, TARGET) if config.target is not None else None
 
 
 def _callable(target: str | None) -> Callable[..., Any]:
     """What `target` names."""
     if target is None:
         raise ConfigError(TARGET, "got null, expected what makes the network, e.g. torchvision.models.squeezenet1_1")
-    file, _, name = target.rpartition(":")
-    where = file or name.split(".")[0]
-    try:
-        found: Any = from_file(file) if file else importlib.import_module(where)
-    except (ModuleNotFoundError, FileNotFoundError) as error:
-        missing = f"module {error.name}; is its package installed?" if isinstance(error, ImportError) else "such file"
-        raise ConfigError(TARGET, f"got {target}, but there is no {missing}") from None
-    except Exception as error:
-        raise ConfigError(TARGET, f"{where} cannot be imported ({type(error).__name__}: {error})") from error
-    for part in name.split(".") if file else name.split(".")[1:]:
-        if not hasattr(found, part) and hasattr(found, "__path__"):
-            try:
-                importlib.import_module(f"{where}.{part}")
-            except ModuleNotFoundError as error:
-                if error.name != f"{where}.{part}":
-                    raise ConfigError(TARGET, f"{where}.{part} cannot be imported ({error})") from error
-        if not hasattr(found, part):
-            close = difflib.get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ConfigError(TARGET, f"got {target}, but {where} has no {part}{hint}")
-        found, where = getattr(found, part), f"{where}.{part}"
-    if not callable(found):
-        raise ConfigError(
-            TARGET, f"got {target}, an object of type {type(found).__name__}; expected a class or a function"
-        )
-    make: Callable[..., Any] = found
-    return make
+    return import_target(target, TARGET)
 
 
 def _called(config: ModuleConfig, device: str | None = None) -> nn.Module:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fc2conv.architectures.registry import source_of
-from fc2conv.config.schema import LIMITS, Config, DataConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.architectures.targets import source_of_target
+from fc2conv.config.schema import CALLBACK, LIMITS, WATCHES, Config, DataConfig, OptimConfig, TrainerConfig, plain
 
 FORMAT = 2
 """Whoever changes a default, or what a value means, takes the next number: then nothing that was trained before counts
@@ -29,8 +30,8 @@ FOLDER_KEYS = ("path", "size", "colour", "test_size")
 
 
 def identity_of(config: Config) -> dict[str, Any]:
-    """What decides a run's outcome: the family, and what differs from the defaults in model, data, optimiser, trainer
-    and seed, and the debugging preset; not where it runs or is written.
+    """What decides a run's outcome: the family, what differs from the defaults in model, data, optimiser, trainer and
+    seed, callbacks that do more than watch, and the debugging preset; not where it runs or is written.
 
     The meaning of our own architectures is the format's. Any other brings `source`, the hash of its file or the version
     of its package, and all of its arguments, since its defaults are pinned nowhere.
@@ -47,6 +48,7 @@ def identity_of(config: Config) -> dict[str, Any]:
     if config.data.name != "folder":
         data = {k: v for k, v in data.items() if k not in FOLDER_KEYS}
     trainer = changes(config.trainer, TrainerConfig())
+    callbacks = _callbacks(config)
     return {
         "format": FORMAT,
         "family": config.model.family,
@@ -57,7 +59,20 @@ def identity_of(config: Config) -> dict[str, Any]:
         "trainer": {k: trainer[k] for k in TRAINER_KEYS if k in trainer},
         "seed": config.seed,
         **({"debug": config.debug} if config.debug is not None else {}),
+        **({"callbacks": callbacks} if callbacks else {}),
     }
+
+
+def _callbacks(config: Config) -> list[dict[str, Any]]:
+    """Those that may change the weights, in their order. Their names say nothing, the user's own code brings `source`;
+    Lightning's version is left out, as it is for the rest of the training."""
+    found = []
+    for name, values in config.callbacks.items():
+        if not values.get(WATCHES):
+            foreign = values[CALLBACK].split(".")[0] not in ("fc2conv", "lightning")
+            source = {"source": source_of_target(values[CALLBACK], f"callbacks.{name}")} if foreign else {}
+            found.append({k: v for k, v in values.items() if k != WATCHES} | source)
+    return found
 
 
 def changes(config: Any, default: Any) -> dict[str, Any]:

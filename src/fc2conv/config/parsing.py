@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, Union
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
 from fc2conv.architectures.plugins import load, load_installed
+from fc2conv.config.schema import MOVED
 from fc2conv.errors import ConfigError
 from fc2conv.fields import require, written
 
@@ -29,7 +30,7 @@ def parse(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     for name in values:
         if name not in names:
-            raise ConfigError(_join(key, str(name)), "no such key" + suggest(str(name), names))
+            raise ConfigError(_join(key, str(name)), unknown(_join(key, str(name)), names))
     if "plugins" in names and "plugins" in values:
         load(_convert(hints["plugins"], values["plugins"], _join(key, "plugins")))
     return cls(**{name: _convert(hints[name], value, _join(key, name)) for name, value in values.items()})
@@ -50,6 +51,22 @@ def parse_model(values: Mapping[str, Any], key: str = "model") -> ModelConfig:
     return config
 
 
+def modernised(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded config, perhaps of an earlier version, in today's words."""
+    logger = recorded.get("logger", {})
+    if "name" not in logger:
+        return dict(recorded)
+    wandb = {k: v for k, v in logger.items() if k != "name"}
+    return {**recorded, "logger": {"wandb": wandb} if logger["name"] == "wandb" else {}}
+
+
+def unknown(key: str, known: Sequence[str]) -> str:
+    """What to say of a dotted key that does not exist, beside `known` ones."""
+    if key in MOVED:
+        return f"is written {MOVED[key]} now"
+    return "no such key" + suggest(key.rpartition(".")[2], known)
+
+
 def suggest(name: str, known: Sequence[str]) -> str:
     """What the writer of an unknown key probably meant, and what there is."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
@@ -68,6 +85,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if hint is ModelConfig:
         require(isinstance(value, Mapping), key, value, "a model, e.g. model=lenet")
         return parse_model(value, key)
+    if typing.get_origin(hint) in (Union, types.UnionType):  # a group of keys, or null
+        groups = [option for option in typing.get_args(hint) if is_dataclass(option)]
+        hint = groups[0] if groups and value is not None else hint
     if is_dataclass(hint):
         require(isinstance(value, Mapping), key, value, "a group of keys")
         return parse(hint, value, key)  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any, Literal, cast
 
 from fc2conv.architectures import ModelConfig
@@ -289,17 +290,87 @@ LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "ove
 DURATION = re.compile(r"\d+:\d\d:\d\d:\d\d")
 
 
-@dataclass(frozen=True)
-class LoggerConfig:
-    """Where metrics go besides metrics.csv and result.json, which are always written."""
+# --- loggers
 
-    name: Literal["wandb", "csv"] = "wandb"
+
+@dataclass(frozen=True)
+class WandbConfig:
+    """Weights & Biases: one of its runs for each of ours."""
+
     project: str = "fc2conv"
     entity: str | None = None
     group: str | None = None
+    """null: in a sweep, the sweep's name."""
     tags: tuple[str, ...] = ()
     mode: Literal["auto", "online", "offline"] = "auto"
     """auto: online when an API key is configured, else offline."""
+
+
+@dataclass(frozen=True)
+class TensorBoardConfig:
+    """TensorBoard: event files in the run's folder tensorboard/."""
+
+    flush_seconds: int = 10
+    """How often they are brought up to date."""
+
+    def __post_init__(self) -> None:
+        require(self.flush_seconds >= 1, "logger.tensorboard.flush_seconds", self.flush_seconds, "1 or more seconds")
+
+
+@dataclass(frozen=True)
+class MLflowConfig:
+    """MLflow: one of its runs for each of ours."""
+
+    experiment: str = "fc2conv"
+    uri: str | None = None
+    """Of a database or a server, e.g. sqlite:///mlflow.db. null: mlflow.db in the run's folder, with the pictures."""
+
+
+@dataclass(frozen=True)
+class LoggerConfig:
+    """Where metrics go besides metrics.csv and result.json, which are always written. null: not there."""
+
+    wandb: WandbConfig | None = None
+    tensorboard: TensorBoardConfig | None = None
+    mlflow: MLflowConfig | None = None
+
+    def in_group(self, name: str) -> LoggerConfig:
+        """W&B's group is `name`, unless the user gave another."""
+        if self.wandb is None or self.wandb.group:
+            return self
+        return replace(self, wandb=replace(self.wandb, group=name))
+
+    def require_installed(self) -> None:
+        """Raise ConfigError if a package is missing."""
+        for name in ("tensorboard", "mlflow"):
+            if getattr(self, name) and find_spec(name) is None:
+                raise ConfigError("logger", f"got {name}, which is not installed; pip install -e '.[{name}]'")
+
+
+LOGGERS: dict[str, type] = {"wandb": WandbConfig, "tensorboard": TensorBoardConfig, "mlflow": MLflowConfig}
+"""conf/logger/ has a file for each, and csv, which adds none of them."""
+
+# --- callbacks
+
+CALLBACK, WATCHES = "_target_", "_watches_"
+"""Keys of a callback that are no arguments: its class, and whether it leaves weights and training as they are."""
+
+
+def _check_callback(key: str, values: Any) -> None:
+    require(isinstance(values, dict), key, values, f"{{{CALLBACK}: my_code.Callback, ...}}; ~{key} leaves it out")
+    if CALLBACK not in values:
+        hint = (
+            f"choose a ready one (callbacks=[ema]), or say which class it is: +{key}={{{CALLBACK}: my_code.Callback}}"
+        )
+        raise ConfigError(key, f"has no {CALLBACK}; {hint}")
+    target, watches = values[CALLBACK], values.get(WATCHES, False)
+    require(isinstance(target, str) and target != "", f"{key}.{CALLBACK}", target, "a class, e.g. my_code.Callback")
+    require(isinstance(watches, bool), f"{key}.{WATCHES}", watches, "true or false")
+    for name in values:
+        if name.startswith("_") and name not in (CALLBACK, WATCHES):
+            raise ConfigError(
+                f"{key}.{name}", f"no such key. Known: {CALLBACK}, {WATCHES}, and the arguments of {target}"
+            )
 
 
 # --- the whole
@@ -316,7 +387,11 @@ class Config:
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
     trainer: TrainerConfig = TrainerConfig()
-    logger: LoggerConfig = LoggerConfig()
+    logger: LoggerConfig = LoggerConfig(wandb=WandbConfig())
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    """Callbacks of Lightning by names of your own: `_target_` is the class (`my_code.Callback`, or `FILE.py:NAME`), the
+    rest its arguments, which may have a `_target_` of their own. They are part of the run's identity, unless one says
+    `_watches_: true`: it only looks on."""
     plugins: tuple[str, ...] = ()
     """Files (or importable modules) that register architectures of your own: plugins=[my_nets.py] model=my_net."""
     seed: int = 0
@@ -360,6 +435,8 @@ class Config:
         elif self.ckpt is not None:
             raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; use task=test, or resume=RUN")
         require(self.task == "test" or not self.allow, "allow", self.allow, f"[] with task={self.task}")
+        for name, callback in self.callbacks.items():
+            _check_callback(f"callbacks.{name}", callback)
         require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
         if self.task == "lr_find" and self.trainer.strategy != "single":
             raise ConfigError("trainer.strategy", f"got {self.trainer.strategy}, but task=lr_find takes one device")
@@ -373,7 +450,13 @@ ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast")
 """Without meaning for a single run."""
 ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")
 """With -m: they say what to do with the trials, and make none of them."""
-GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig, "logger": LoggerConfig}
+GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig}
+"""Groups with one choice each."""
+LISTS = ("logger", "callbacks")
+"""Groups of which several are chosen: logger=[wandb,tensorboard]. Each choice is a group of keys in theirs."""
+MOVED = {f"logger.{key}": f"logger.wandb.{key}" for key in ("project", "entity", "group", "tags", "mode")}
+MOVED |= {"logger.name": "logger=NAME or logger=[NAME,NAME]"}
+"""Keys of earlier versions, and how the same is written today."""
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -86,6 +86,8 @@ class Result:
     """The debugging preset it was made with: a run to look at, not one to compare."""
     suggested_lr: float | None = None
     """What task=lr_find suggests for optim.lr."""
+    mlflow_id: str | None = None
+    """Of the runs there, if there are any."""
     error: str | None = None
     """What ended the run, if anything did."""
 

@@ -74,7 +74,7 @@ def conduct(
     composer = Composer(context, master, fixed, folder)
     searches = file is not None and file.method != "grid"
     if isinstance(launcher, Driver) and base.task == "train":
-        launcher.warm(wandb=master.logger.name == "wandb", study=searches)
+        launcher.warm(wandb="wandb" in master.logger, study=searches)
 
     source: Grid | Search
     if file and searches:
@@ -85,6 +85,7 @@ def conduct(
         if base.task == "plan":
             terminal.console.print(table.space_table(file, first))
             return []
+        _check_parts([first.config])
         _check_writable(folder)
         source = Search(folder, file, composer.or_impossible, draws.seed, first.config.trainer.max_epochs, base.force)
         trainers, total = [first.config.trainer], file.run_cap or 0
@@ -98,6 +99,7 @@ def conduct(
             terminal.console.print(table.plan_table(found))
             _print_reasons(found)
             return []
+        _check_parts([trial.config for trial in trials if trial.config])
         _check_writable(folder)
         for trial in trials:
             if trial.impossible:
@@ -281,6 +283,18 @@ def _check(base: Config) -> None:
         raise ConfigError("task", "got lr_find, which searches for one network; leave -m out")
     if base.resume:
         raise ConfigError("resume", f"got {base.resume}; a sweep goes on by itself: give the same command again")
+
+
+def _check_parts(configs: Sequence[Config]) -> None:
+    """Raise ConfigError if a logger is not installed or a callback cannot be made: no job could do better."""
+    checked: list[dict[str, Any]] = []
+    for config in configs:
+        config.logger.require_installed()
+        if config.callbacks and config.callbacks not in checked:
+            from fc2conv.training.user_callbacks import make_callbacks
+
+            make_callbacks(config)
+            checked.append(config.callbacks)
 
 
 def _check_writable(folder: Path) -> None:

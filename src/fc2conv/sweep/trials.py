@@ -60,7 +60,7 @@ class Trial:
             sweep=None,
             force=False,
             fail_fast=False,
-            logger=replace(config.logger, group=config.logger.group or sweep.name),
+            logger=config.logger.in_group(sweep.name),
             trainer=replace(config.trainer, progress=False),
         )
         return cls(overrides, point, sweep / identity, frozen, model or config.model.family, geometry, impossible)

@@ -196,9 +196,18 @@ class StopEarly(Checkpoint):
 
     def __init__(self, best: BestEpoch, patience: int | None = None, should_prune: ShouldPrune | None = None):
         self.best, self.patience, self.should_prune = best, patience, should_prune
+        self._ended = False
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["should_stop"] = trainer.should_stop
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._ended = checkpoint.get("should_stop", False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop(trainer)  # it had run out of patience, and was interrupted after that
+        """It had run out of patience, or another callback had ended it, and was interrupted after that."""
+        trainer.should_stop |= self._ended
+        self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         val, epoch = self.best.of(trainer, pl_module), trainer.current_epoch + 1

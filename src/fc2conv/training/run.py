@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
+from lightning.pytorch.loggers.logger import DummyLogger, Logger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv.config.batches import check_batch_norm
 from fc2conv.config.parsing import suggest
-from fc2conv.config.schema import LIMITS, Config, TrainerConfig, plain
+from fc2conv.config.schema import LIMITS, Config, LoggerConfig, TrainerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned
 from fc2conv.record import terminal
@@ -45,9 +46,10 @@ from fc2conv.training.distributed import Processes, cores, optional_speed
 from fc2conv.training.optimizers import optimizer_for
 from fc2conv.training.schedule import MaxSteps
 from fc2conv.training.signals import Signals
+from fc2conv.training.user_callbacks import make_callbacks
 
 if TYPE_CHECKING:
-    from fc2conv.record.tracking import Tracker
+    from fc2conv.record.mirror import Mirror
 
 PROFILERS: dict[str, type[Profiler]] = {
     "simple": SimpleProfiler,
@@ -74,6 +76,17 @@ class Request:
     """The choice of conf/model/, for the record."""
 
 
+@dataclass(frozen=True)
+class _Observers:
+    """What looks on while a run trains. Only the first rank has a record and trackers."""
+
+    signals: Signals
+    callbacks: list[Callback]
+    """Those that the config names."""
+    record: Record | None = None
+    trackers: Sequence[Mirror] = ()
+
+
 def run(request: Request) -> Result | None:
     """Train, validate after each epoch, test the best epoch's weights once; record everything in the run's folder.
 
@@ -90,36 +103,37 @@ def run(request: Request) -> Result | None:
         if request.resumed and folder:  # on every rank: one that failed alone would leave the others waiting
             check_resumable(folder)
         data, module, kernels = _prepared(config, processes)
+        observers = _Observers(signals, make_callbacks(config))  # with the weights drawn, whatever random they use
         if not processes.is_first:
-            _fit_and_test(request, processes, module, data, signals)
+            _fit_and_test(request, processes, module, data, observers)
             _leave(processes)
             return None
         folder = folder or reserve(config)
         begun = Result.of(config, module.geometry, folder.name, request.model, request.overrides)
         record = Record(folder, None if request.resumed else begun, request.overrides)
-        tracker = None
+        trackers: list[Mirror] = []
         try:
             record.result.world_size = processes.world_size
             record.result.data_sha256 = data.source.sha256
             record.result.kernels = kernels
-            if config.logger.name == "wandb":
-                from fc2conv.record import tracking
+            if config.logger != LoggerConfig():
+                from fc2conv.record import loggers
 
-                tracker = tracking.start(config, record.result, folder, request.resumed)
+                trackers += loggers.start_trackers(config.logger, record.result, folder, request.resumed)
             record.write()
-            _fit_and_test(request, processes, module, data, signals, (record, tracker))
+            _fit_and_test(request, processes, module, data, replace(observers, record=record, trackers=trackers))
         except BaseException as error:
             status, code = _ending(error)
             if isinstance(error, Interrupted):
                 error.folder = folder
             with suppress(OSError):  # a full disk has said so already
                 record.close(status, _brief(error))
-            if tracker:
+            for tracker in trackers:
                 tracker.close(record.result, code)
             raise
         _leave(processes)
         record.close("done")
-        if tracker:
+        for tracker in trackers:
             tracker.close(record.result, 0)
         return record.result
 
@@ -248,14 +262,15 @@ def trainer_for(
     config: TrainerConfig,
     processes: Processes,
     callbacks: list[Callback],
-    tracker: Tracker | None = None,
+    trackers: Sequence[Logger] = (),
     folder: Path | None = None,
 ) -> Trainer:
-    """Lightning's Trainer as all runs use it: it shows no bar and starts no processes itself.
+    """Lightning's Trainer as all runs use it: it shows no bar of its own and starts no processes itself.
 
     Args:
-        folder: the run's, where a profiler's report goes; None: nothing is profiled
+        folder: for what callbacks may write, and where a profiler's report goes; None: here, and nothing is profiled
     """
+    profiled = folder is not None and processes.is_first
     strategy: str | Strategy = "auto"
     if processes.world_size > 1 or config.strategy == "ddp":
         strategy = DDPStrategy(cluster_environment=SLURMEnvironment(auto_requeue=False) if processes.slurm else None)
@@ -273,16 +288,16 @@ def trainer_for(
         overfit_batches=config.overfit_batches or 0.0,
         **{limit: getattr(config, limit) for limit in LIMITS if limit != "overfit_batches"},
         log_every_n_steps=config.log_every_n_steps,
-        profiler=PROFILERS[config.profiler](folder, "profile") if config.profiler and folder else None,
+        profiler=PROFILERS[config.profiler](folder, "profile") if config.profiler and profiled else None,
         deterministic=True if _on_cpu(config) else "warn",
         callbacks=callbacks,
-        logger=tracker or False,
+        logger=list(trackers),
+        default_root_dir=folder,
         enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
-        enable_progress_bar=False,
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        default_root_dir=folder,
     )
 
 
@@ -301,30 +316,31 @@ def _fit_and_test(
     processes: Processes,
     module: Classifier,
     data: ImageData,
-    signals: Signals,
-    outputs: tuple[Record | None, Tracker | None] = (None, None),
+    observers: _Observers,
 ) -> None:
-    """On every rank; only the first has a record and a tracker."""
-    config, (record, tracker) = request.config, outputs
+    """On every rank."""
+    config, record = request.config, observers.record
     folder = record.folder if record else request.folder or Path()
     settings = in_batches(config.trainer, data)
-    progress = terminal.EpochProgress(
-        settings.epochs(len(data.batches("train"))), settings.progress and processes.is_first
-    )
+    shows = settings.progress and processes.is_first
+    progress = terminal.EpochProgress(settings.epochs(len(data.batches("train"))), shows)
     best = BestEpoch()
     checkpoints = Checkpoints(record, folder, best)
     callbacks = [
+        *observers.callbacks,  # first, so that what they keep of a step is in the checkpoint that a signal asks for
         *([ShowProgress(progress)] if progress.has_bar else []),
         *([LogSteps(settings.log_every_n_steps)] if settings.log_every_n_steps else []),
         *([MaxSteps(settings.max_steps)] if settings.max_steps else []),
         ValidateLast(),
-        StopOnSignal(signals, checkpoints),
+        StopOnSignal(observers.signals, checkpoints),
         best,
         EpochRecorder(record, progress, best),
         checkpoints,
         StopEarly(best, settings.patience, request.should_prune),
     ]
-    trainer = trainer_for(settings, processes, callbacks, tracker, folder if record else None)
+    # some callbacks insist on a logger, on every rank
+    loggers: Sequence[Logger] = observers.trackers or ([DummyLogger()] if observers.callbacks else [])
+    trainer = trainer_for(settings, processes, callbacks, loggers, folder)
     last = folder / CHECKPOINTS / "last.ckpt"
     if record:
         record.result.device = _device(trainer)
@@ -342,9 +358,10 @@ def _fit_and_test(
         record.result.per_class = per_class(confusion.tolist(), data.classes)
         record.result.seconds["test"] = round(time.perf_counter() - began, 3)
         record.write()
-    if tracker:
-        from fc2conv.record.tracking import first_filters
+    if observers.trackers:
+        from fc2conv.record.pictures import first_filters
 
+    for tracker in observers.trackers:
         tracker.images(first_filters(module.net.state_dict()), confusion, data.classes)
 
 
@@ -369,7 +386,10 @@ def test(config: Config) -> dict[str, float]:
                 f"images are {terminal.spell(data.shape)}, "
                 f"but {config.ckpt} takes {terminal.spell(module.geometry.input)}",
             )
-        metrics, _ = evaluate(trainer_for(in_batches(config.trainer, data), processes, []), module, data)
+        callbacks = make_callbacks(config)
+        loggers = [DummyLogger()] if callbacks else []
+        settings = in_batches(config.trainer, data)
+        metrics, _ = evaluate(trainer_for(settings, processes, callbacks, loggers), module, data)
         _leave(processes)
         return metrics
 
