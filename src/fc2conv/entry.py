@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fc2conv.architectures import ARCHITECTURES
-from fc2conv.compose import explain, load_plugins, parse_composed, plan_of, register_schema
+from fc2conv.compose import explain, load_plugins, parse_composed, plan_of, quote_path, register_schema
 from fc2conv.config.identity import differing, hashed, identity_of
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, Config, plain
@@ -25,7 +25,7 @@ from fc2conv.errors import ConfigError, guarded
 from fc2conv.record import terminal
 from fc2conv.record.folder import check_writable, find_run
 from fc2conv.record.result import Result
-from fc2conv.training.distributed import Processes, prepare_process, rank
+from fc2conv.training.distributed import Processes, check_devices, prepare_process, rank
 
 
 def merge_recorded(
@@ -108,6 +108,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
         terminal.console.print(terminal.layer_table(config.model.family, geometry))
     if config.task == "plan":
         return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
+    check_devices(config.trainer)
     if folder is None:
         if processes.is_first:
             check_writable(config)
@@ -184,6 +185,7 @@ def main(entry: Callable[[], Any]) -> None:
     prepare_process()
 
     def composed() -> None:
+        sys.argv[1:] = map(quote_path, sys.argv[1:])
         load_plugins(sys.argv[1:])
         register_schema()
         entry()
