@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 import fc2conv
 from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
-from fc2conv.compose import conf, overrides_of
+from fc2conv.compose import conf, overrides_of, quote_path
 from fc2conv.config.schema import Config, DataConfig, OptimConfig
 from fc2conv.errors import ConfigError, GeometryError
 from fc2conv.record.result import FILE, Result
@@ -68,6 +68,18 @@ def test_numpys_values_are_pythons() -> None:
 
     assert overrides_of({"seed": np.int64(3), "optim.lr": np.float32(0.5)}) == ["seed=3", "optim.lr=0.5"]
     assert overrides_of({"seed": np.arange(3)}, sweep=True) == ["seed=0,1,2"]
+
+
+def test_a_path_on_the_command_line_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """If it is there: Hydra alone would read several values, and no key=value."""
+    file = tmp_path / "kernel_size=3,seed=0-0123" / "best.ckpt"
+    file.parent.mkdir()
+    file.touch()
+    for key in ("ckpt", "resume", "data.path"):
+        found = OverridesParser.create().parse_override(quote_path(f"{key}={file}"))
+        assert (found.key_or_group, found.value()) == (key, str(file))
+    for argument in (f"ckpt={file}x", f"model={file}", f"ckpt='{file}'", "resume=a,b", "-m", "model.channels=[6,16]"):
+        assert quote_path(argument) == argument
 
 
 def test_what_needs_no_quotes_has_none() -> None:

@@ -54,6 +54,7 @@ WRONG = [
     ("data=folder data.path=nowhere", "nowhere is no folder (data.path)"),
     ("data.train_size=60000", "data.train_size: got 60000, but data.val_size=5000 leaves 55000"),
     ("trainer.devices=2", "trainer.devices: got 2, but trainer.strategy=single; use trainer=ddp"),
+    ("trainer=ddp trainer.devices=1000", "trainer.devices: got 1000, but this machine has"),
     ("trainer=slurm", "start it with srun"),
     ("trainer.gradient_clip=-1", "trainer.gradient_clip: got -1.0, expected a positive number"),
     ("data.seed=-1", "data.seed: got -1, expected a whole number from 0"),

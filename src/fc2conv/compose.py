@@ -265,6 +265,17 @@ def _spell(value: Any) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", quoted) + "'"
 
 
+PATHS = ("ckpt", "resume", "sweep", "runs_dir", "data.dir", "data.path")
+"""Keys whose values are paths."""
+
+
+def quote_path(argument: str) -> str:
+    """The path of a file that is there, quoted if need be: the folders of a sweep's trials have = and , in their names,
+    which mean something else to Hydra."""
+    key, _, path = argument.partition("=")
+    return override(key, path) if key in PATHS and not PLAIN.fullmatch(path) and Path(path).exists() else argument
+
+
 def compose_config(overrides: Sequence[str]) -> tuple[DictConfig, list[str], str]:
     """(what Hydra composes of `overrides`, those that are about the run, the choice of conf/model/).
 

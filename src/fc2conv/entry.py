@@ -27,6 +27,7 @@ from fc2conv.compose import (
     load_plugins,
     parse_composed,
     plan_of,
+    quote_path,
     register_schema,
 )
 from fc2conv.config.identity import differing, hashed, identity_of
@@ -37,7 +38,7 @@ from fc2conv.errors import ConfigError, guarded
 from fc2conv.record import terminal
 from fc2conv.record.folder import check_writable, find_run
 from fc2conv.record.result import Result
-from fc2conv.training.distributed import Processes, prepare_process, rank
+from fc2conv.training.distributed import Processes, check_devices, prepare_process, rank
 
 
 def merge_recorded(
@@ -141,6 +142,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
         terminal.console.print(terminal.layer_table(config.model.family, geometry))
     if config.task == "plan":
         return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
+    check_devices(config.trainer)
     config.logger.require_installed()
     if folder is None:
         if processes.is_first:
@@ -248,6 +250,7 @@ def main(entry: Callable[[], Any]) -> None:
     terminal.outlive_terminal()
 
     def composed() -> None:
+        sys.argv[1:] = map(quote_path, sys.argv[1:])
         check_arguments(sys.argv[1:])
         load_plugins(sys.argv[1:])
         register_schema()

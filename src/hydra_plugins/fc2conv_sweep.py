@@ -27,8 +27,8 @@ class Sweep(Sweeper):
     Its arguments are the keys of conf/hydra/sweeper/fc2conv.yaml, which has their defaults.
     """
 
-    def __init__(self, seed: int, batch: int | None):
-        self.seed, self.batch = seed, batch
+    def __init__(self, seed: int, batch: int | None, max_trials: int):
+        self.seed, self.batch, self.max_trials = seed, batch, max_trials
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -44,7 +44,8 @@ class Sweep(Sweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
-        return conduct(self.hydra_context, self.config, self.launcher, arguments, Draws(self.seed, self.batch))
+        draws = Draws(self.seed, self.batch, self.max_trials)
+        return conduct(self.hydra_context, self.config, self.launcher, arguments, draws)
 
 
 class Local(Launcher):
@@ -90,16 +91,20 @@ class Local(Launcher):
         """For Hydra's other sweepers: a grid of just these jobs."""
         from fc2conv.errors import SweepEnded
         from fc2conv.record.outage import forgotten
+        from fc2conv.sweep.composer import Composer, Configs
+        from fc2conv.sweep.folder import SweepFolder, check_free
         from fc2conv.sweep.launchers import folder_of
-        from fc2conv.sweep.sweeper import Composer, Grid
+        from fc2conv.sweep.sweeper import Grid
         from fc2conv.sweep.trials import FINISHED
 
-        composer = Composer(self.hydra_context, self.config, [], folder_of(self.config))
+        here = SweepFolder(folder_of(self.config))
+        check_free(here.path)
+        composer = Composer(Configs(self.hydra_context, self.config), [], here)
         trials = composer.grid(job_overrides)
         possible = [trial.config for trial in trials if trial.config and not trial.impossible]
         for trial in trials:
             if trial.impossible:
-                trial.end("skipped", trial.impossible)
+                trial.skip()
         if self.pool is None:
             self.warm(wandb=any(config.logger.wandb for config in possible), study=False)
         with forgotten(folder_of(self.config)):

@@ -3,6 +3,7 @@ be killed. Whatever a test starts is ended with it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import runpy
 import signal
@@ -80,6 +81,34 @@ def train(server: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         return Ended(code, *capfd.readouterr())
 
     return call
+
+
+class ReadOnly:
+    """Folders that this process cannot write to, whoever it runs as: root may write anywhere."""
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+        sys.addaudithook(self._refuse)
+
+    def _refuse(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self.folders or event not in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod"):
+            return
+        if event == "open" and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return
+        if str(arguments[0]).startswith(tuple(self.folders)):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(arguments[0]))
+
+
+@pytest.fixture(scope="session")
+def _read_only() -> ReadOnly:
+    return ReadOnly()  # an audit hook cannot be taken away again
+
+
+@pytest.fixture
+def read_only(_read_only: ReadOnly) -> Iterator[Callable[[Path], None]]:
+    """Makes a folder one that this process may only read, until the test ends."""
+    yield lambda folder: _read_only.folders.append(str(folder))
+    _read_only.folders.clear()
 
 
 class Shells:

@@ -535,10 +535,15 @@ def test_force_deals_out_what_is_done(trial: Make) -> None:
 
 
 class Hasty(Grid):
-    """Deals out without a look at the locks, as if they had been taken a moment later."""
+    """Deals out without a look at the locks at first, as if they had been taken a moment later."""
+
+    looked = False
 
     def take(self) -> Trial | None:
-        return self.waiting.pop(0) if self.waiting and not self.elsewhere else super().take()
+        if self.looked:
+            return super().take()
+        self.looked = True
+        return self.waiting.pop(0)
 
 
 def test_a_job_that_finds_its_trial_taken_leaves_it_alone(

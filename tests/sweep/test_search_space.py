@@ -275,6 +275,7 @@ def test_a_constant_is_not_searched(values: str, want: str, tmp_path: Path) -> N
 def test_grids(values: str, want: tuple[Any, ...], tmp_path: Path) -> None:
     (parameter,) = read(written(tmp_path, GRID.format(f"a: {values}"))).parameters
     assert parameter.grid() == want
+    assert parameter.count() == len(want)
     assert [type(v) for v in parameter.grid()] == [type(v) for v in want]
 
 
@@ -282,6 +283,30 @@ def test_points_are_all_combinations_in_the_files_order(tmp_path: Path) -> None:
     file = read(written(tmp_path, GRID.format("a: {values: [1, 2]}\n  m: {value: x}\n  b: {values: [null, false]}")))
     assert file.constants() == ["m=x"]
     assert file.points() == [["a=1", "b=None"], ["a=1", "b=False"], ["a=2", "b=None"], ["a=2", "b=False"]]
+
+
+def test_a_grid_is_counted_without_being_made(tmp_path: Path) -> None:
+    ranges = (
+        "a: {min: 0, max: 999999999}\n  b: {distribution: q_uniform, min: 0, max: 1, q: 0.25}\n  c: {values: [1, 2]}"
+    )
+    assert read(written(tmp_path, GRID.format(ranges))).count() == 10**9 * 5 * 2
+
+
+@pytest.mark.parametrize("value", ["[2, 0]", "'a,b'", "{x: 1, y: 2}", "a b"])
+def test_text_with_a_comma_that_is_one_value(value: str, tmp_path: Path) -> None:
+    (parameter,) = read(written(tmp_path, GRID.format(f'a: {{value: "{value}"}}'))).parameters
+    assert parameter.values == (value,)
+
+
+def test_what_decides_how_a_search_proceeds(tmp_path: Path) -> None:
+    """Not how many runs it makes, nor what all of them share."""
+    text = BAYES.format("a: {values: [1, 2]}\n  b: {value: 3}")
+    file = read(written(tmp_path, text))
+    assert file.traits() == {"parameters.a": "CategoricalDistribution(choices=('1', '2'))"}
+    assert read(written(tmp_path, text.replace("run_cap: 9", "run_cap: 99"))).traits() == file.traits()
+    stopped = read(written(tmp_path, text + "early_terminate: {type: hyperband, min_iter: 1}\n"))
+    assert stopped.traits() == file.traits() | {"early_terminate": {"min_iter": 1, "max_iter": None, "eta": 3}}
+    assert read(written(tmp_path, GRID.format("a: {values: [1, 2]}"))).traits() == {}
 
 
 def test_a_file_of_constants_is_one_point(tmp_path: Path) -> None:
@@ -327,7 +352,18 @@ def stop(**values: Any) -> dict[str, Any]:
     return HEAD | {"early_terminate": {"type": "hyperband", "min_iter": 1} | values}
 
 
+SEVERAL = "which Hydra reads as several values; "
 REFUSED: list[tuple[Any, str]] = [
+    # text that the command line would take apart
+    (
+        parameter(values=["same", "2,0"]),
+        f"parameters.a.b.values: got the text 2,0, {SEVERAL}for a list, write [2, 0]; ",
+    ),
+    (parameter(value="a,b"), f"parameters.a.b.value: got the text a,b, {SEVERAL}for a list, write [a, b]; for several"),
+    (
+        parameter(value="range(0,3)"),
+        f"parameters.a.b.value: got the text range(0,3), {SEVERAL}for several values, list",
+    ),
     # the file
     ([1, 2], "no sweep file: expected keys and values"),
     (None, "no sweep file: expected keys and values"),

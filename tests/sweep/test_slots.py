@@ -17,6 +17,7 @@ from fc2conv.record.result import Result
 from fc2conv.sweep import slots
 from fc2conv.sweep.slots import Slot, slots_for
 from fc2conv.sweep.trials import Trial
+from fc2conv.training import distributed
 
 Machine = Callable[[int, int], None]
 
@@ -209,10 +210,10 @@ def test_only_visible_gpus_count(visible: str, want: list[str], monkeypatch: pyt
 )
 def test_the_driver_is_asked(printed: str, want: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(slots.shutil, "which", lambda name: name)
-    monkeypatch.setattr(slots.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=printed))
+    monkeypatch.setattr(distributed.shutil, "which", lambda name: name)
+    monkeypatch.setattr(distributed.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=printed))
     assert slots.gpus() == want
-    monkeypatch.setattr(slots.shutil, "which", lambda name: None)
+    monkeypatch.setattr(distributed.shutil, "which", lambda name: None)
     assert slots.gpus() == []
 
 

@@ -26,6 +26,7 @@ from fc2conv.record.result import Result
 ROOT = Path(__file__).parent.parent.parent
 Train = Callable[..., Any]
 Until = Callable[..., None]
+OF_A_SWEEP = ("table.csv", "sweep.json", ".sweep.lock")
 SMALL = ("model=mlp", "model.hidden=[16]", "trainer=cpu", "trainer.threads=1", "logger=csv")
 
 
@@ -89,13 +90,13 @@ def test_a_crash_in_the_middle(shells: Any, train: Train, image_folder: Path, tm
     found = by_lr(sweep)
     assert {lr: r.status for lr, r in found.items()} == {0.01: "done", 1e30: "failed", 0.02: "done"}
     assert {p.name for p in runs.iterdir()} == {"optim.lr"}
-    assert {p.name for p in sweep.iterdir()} == {"table.csv", *(r.identity for r in found.values())}
+    assert {p.name for p in sweep.iterdir()} == {*OF_A_SWEEP, *(r.name for r in found.values())}
     assert set(begins(sweep).values()) == {(1, 0)}
     # told when it happens, and again at the end with what repeats it
     message = f"failed       optim.lr=1e+30  {found[1e30].error}"
     assert "the training loss became" in message
     assert done.out.index(message) < done.out.index("started      optim.lr=0.02")
-    log = sweep / found[1e30].identity / "train.log"
+    log = sweep / found[1e30].name / "train.log"
     assert done.out.count(f"log: {log}") >= 1
     assert "ERROR failed: the training loss became" in log.read_text()
     again = shlex.split(re.findall(r"again: python train.py (.*)", done.out)[0])
@@ -114,7 +115,7 @@ def test_a_crash_in_the_middle(shells: Any, train: Train, image_folder: Path, tm
     assert "4 runs, 2 finished before; 2 at a time" in more.out
     assert more.out.count("started  ") == 2
     assert {name: (sweep / name / "result.json").read_bytes() for name in before} == before
-    assert [(row["lr"], row["n"]) for row in with_lr(sweep)] == [("0.01", "2"), ("0.02", "2")]
+    assert [(row["lr"], row["n"]) for row in with_lr(sweep)] == [("0.01", "2"), ("0.02", "2"), ("1e+30", "0")]
     assert statuses(sweep) == ["done"] * 4 + ["failed"]
 
     # nothing is left to do; then all of it once more
@@ -218,6 +219,65 @@ def test_two_shells_share_the_work(shells: Any, image_folder: Path, tmp_path: Pa
     assert [row["n"] for row in table(sweep)] == ["2", "2"]
 
 
+# --- whose folder it is
+
+
+def test_a_folder_belongs_to_one_sweep(
+    train: Train, image_folder: Path, tmp_path: Path, read_only: Callable[[Path], None]
+) -> None:
+    runs, sweep = tmp_path / "runs", tmp_path / "runs" / "optim.lr"
+    fixed = (*on_images(image_folder, runs), "hydra.launcher.jobs=2")
+    call = ("-m", *fixed, "optim.lr=0.01,0.02")
+    assert train(*call).code == 0
+    assert {re.sub("-[0-9a-f]{16}$", "", name) for name in records(sweep)} == {"lr=0.01,seed=0", "lr=0.02,seed=0"}
+    before = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+
+    # the same keys and values, on other batches: another sweep, which says where it goes
+    other = train(*call, "data.batch_size=9")
+    (place,) = [path for path in runs.iterdir() if path != sweep]
+    assert (other.code, other.err, statuses(place)) == (0, "", ["done"] * 2)
+    told = f"{sweep} is another sweep's (data.batch_size: 8, here 9); this one's is {place}\n"
+    assert other.out.startswith(told)
+    again = train(*call, "data.batch_size=9")
+    assert again.out.startswith(f"{told}2 runs, 2 finished before")
+    refused = train(*call, "data.batch_size=9", "name=optim.lr")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == f"name: {sweep} is another sweep's (data.batch_size: 8, here 9); take another name\n"
+    assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == before
+
+    # one more value joins it, and the table has all, though the call fails
+    failed = train("-m", *fixed, "name=optim.lr", "optim.lr=1e30")
+    assert failed.code == 1
+    assert [(row["optim.lr"], row["n"], row["note"]) for row in table(sweep)] == [
+        *(("1e30", "0", "1 failed"), ("0.01", "1", ""), ("0.02", "1", ""))
+    ]
+
+    # who may only read sees what is finished
+    (sweep / "table.csv").unlink()
+    read_only(runs)
+    shown = train(*call)
+    assert (shown.code, shown.err) == (0, "")
+    for row in ("│ 0.01 ", "│ 0.02 ", "│ 1e30 "):
+        assert row in shown.out
+    assert f"{sweep} (nothing can be written there, so what it holds is shown)" in shown.out
+    more = train(*call[:-1], "optim.lr=0.01,0.02,0.04")
+    assert (more.code, more.out) == (2, "")
+    assert "nothing can be written to" in more.err
+    assert not (sweep / "table.csv").exists()
+
+
+def test_slurm_where_there_is_none(
+    train: Train, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    call = ("-m", "hydra/launcher=slurm", "seed=0,1", f"data.dir={data_dir}", f"runs_dir={tmp_path}/runs")
+    done = train(*call)
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(r"hydra/launcher: got slurm, but this machine has no sbatch; .*\n", done.err)
+    assert not (tmp_path / "runs").exists()
+
+
 # --- what cannot be, and what is not meant
 
 
@@ -272,6 +332,14 @@ WRONG = [
     ("-m task=test ckpt=x.ckpt", "task: got test, which reads one checkpoint; leave -m out"),
     ("-m resume=x seed=0,1", "resume: got x; a sweep goes on by itself: give the same command again"),
     ("-m runs_dir=/proc/runs seed=0,1", "runs_dir: got /proc/runs"),
+    ("-m seed=range(0,1e9)", "this sweep has 1,000,000,000 trials, more than 100,000"),
+    ("-m seed=range(0,1000) data.seed=range(0,1000)", "hydra.sweeper.max_trials: this sweep has 1,000,000 trials"),
+    ("-m seed=0,1,2 hydra.sweeper.max_trials=2", "this sweep has 3 trials, more than 2; if you mean it: hydra.sweeper"),
+    ("-m sweep=kernel_size hydra.sweeper.max_trials=17", "this sweep has 18 trials"),
+    ("-m seed=0,1 hydra.sweeper.max_trials=many", "hydra.sweeper.max_trials: got many"),
+    ("-m seed=range(5,5)", "seed: got range(5,5), which holds no value"),
+    ("-m seed=range(0,5,0)", "seed: got a range with a step of 0"),
+    ("-m seed=0,1 trainer=ddp trainer.devices=1000", "trainer.devices: got 1000, but this machine has"),
     ("sweep=kernel_size", "sweep: got kernel_size, which is about sweeps; add -m"),
     ("force=true", "force: got True, which is about sweeps; add -m"),
     ("fail_fast=true", "fail_fast: got True, which is about sweeps; add -m"),
@@ -321,7 +389,7 @@ parameters:
 
 
 def test_a_search_prunes_and_goes_on_where_it_was_stopped(
-    train: Train, until: Until, data_dir: str, tmp_path: Path
+    train: Train, until: Until, data_dir: str, tmp_path: Path, read_only: Callable[[Path], None]
 ) -> None:
     """Stopped between two runs and in one, it draws what it would have drawn."""
     (tmp_path / "search.yaml").write_text(SEARCH)
@@ -359,6 +427,14 @@ def test_a_search_prunes_and_goes_on_where_it_was_stopped(
     assert all(started == 1 for started, _ in begins(cut).values())
     nothing = call("cut")
     assert (nothing.code, nothing.out.count("started  ")) == (0, 0)
+    longer = call("cut", "trainer.max_epochs=5", "name=search")
+    assert longer.code == 2
+    assert "search is another sweep's (trainer.max_epochs: 4, here 5)" in longer.err
+    read_only(cut)
+    shown = call("cut")
+    assert (shown.code, shown.err) == (0, "")
+    rows = [line for line in shown.out.splitlines() if line.startswith("│")]
+    assert rows == [line for line in nothing.out.splitlines() if line.startswith("│")]
 
 
 HALF_POSSIBLE = """\
@@ -425,6 +501,9 @@ def test_hydras_own_sweeper_with_our_launcher(
     odd = train("-m", *lenet, "name=odd", "model=lenet", "model.kernel_size=5,40", "seed=0,0")
     assert (odd.code, odd.err) == (0, "")
     assert statuses(tmp_path / "runs" / "odd") == ["done", "skipped"]
+    (sweep / "sweep.json").write_text("{}")
+    taken = train("-m", *call, "name=basic", "optim.lr=0.01,0.02")
+    assert (taken.code, taken.err) == (2, f"name: {sweep} is another sweep's; take another name\n")
 
 
 @pytest.mark.slow
@@ -459,7 +538,7 @@ def test_a_crash_among_jobs_of_two_ranks(shells: Any, image_folder: Path, tmp_pa
     assert {r.world_size for r in found.values()} == {2}
     assert len([p for p in sweep.iterdir() if p.is_dir()]) == 3
     assert set(begins(sweep).values()) == {(1, 0)}
-    log = (sweep / found[1e30].identity / "train.log").read_text()
+    log = (sweep / found[1e30].name / "train.log").read_text()
     assert "the training loss became" in log
     assert "the training loss became" in (found[1e30].error or "")
     assert "the training loss became" in done.out
@@ -522,7 +601,7 @@ def test_wandb_has_a_run_for_each_job_by_one_service(
     shells.none_left()
     seen = {}
     for lr, record in by_lr(sweep).items():
-        (run,) = (sweep / record.identity / "wandb").glob("offline-run-*/")
+        (run,) = (sweep / record.name / "wandb").glob("offline-run-*/")
         read = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(run)]
         seen[lr] = json.loads(subprocess.run(read, capture_output=True, text=True, check=True).stdout)
         assert seen[lr]["run_id"] == record.wandb_id

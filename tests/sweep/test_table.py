@@ -126,7 +126,7 @@ def test_mean_deviation_and_n(tmp_path: Path) -> None:
             "n": "3",
             "val acc": "0.6250 ± 0.1250",
             "test acc": "0.3750 ± 0.1250",
-            "": "",
+            "note": "",
         },
         {
             "model": "mlp",
@@ -135,7 +135,7 @@ def test_mean_deviation_and_n(tmp_path: Path) -> None:
             "n": "2",
             "val acc": "0.7500 ± 0.1768",
             "test acc": "0.1250 ± 0.0000",
-            "": "1 failed",
+            "note": "1 failed",
         },
     ]
 
@@ -162,7 +162,7 @@ def test_one_run_has_no_deviation(tmp_path: Path) -> None:
 def test_says_what_is_missing(outcomes: list[Outcome | None], n: str, note: str, tmp_path: Path) -> None:
     trials = sweep_of(tmp_path, {"softmax": outcomes})
     (row,) = rows(table.results_table(table.groups(trials)))
-    assert (row["n"], row[""]) == (n, note)
+    assert (row["n"], row["note"]) == (n, note)
     assert row["val acc"] == ("0.5000" if n else "")
     (row,) = written(trials, tmp_path)
     assert (row["n"], row["note"]) == (n or "0", note)
@@ -179,7 +179,7 @@ def test_an_impossible_trial_is_skipped_and_says_why_in_the_csv(tmp_path: Path) 
     groups = table.groups(trials)
     assert [g.reason for g in groups] == [None, reason]
     row = rows(table.results_table(groups))[1]
-    assert (row["kernel_size"], row["parameters"], row["n"], row[""]) == ("17", "", "", "skipped")
+    assert (row["kernel_size"], row["parameters"], row["n"], row["note"]) == ("17", "", "", "skipped")
     row = written(trials, tmp_path)[1]
     assert (row["model.kernel_size"], row["parameters"], row["n"], row["note"]) == ("17", "", "0", reason)
 

@@ -83,11 +83,22 @@ def changes(config: Any, default: Any) -> dict[str, Any]:
 
 def differing(one: Config, other: Config) -> list[str]:
     """The keys that make two configs different runs, e.g. ["optim.lr", "seed"]."""
-    a, b = _dotted(identity_of(one)), _dotted(identity_of(other))
+    a, b = dotted(identity_of(one)), dotted(identity_of(other))
     return sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
 
 
-def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+def decides(key: str) -> bool:
+    """Whether the dotted key is one of those that can change a run's outcome, apart from its seed.
+
+    Example:
+        >>> decides("data.train_size"), decides("data.dir"), decides("trainer.max_epochs"), decides("trainer.threads")
+        (True, False, True, False)
+    """
+    group, _, name = key.partition(".")
+    return name in TRAINER_KEYS if group == "trainer" else group in ("model", "data", "optim") and key != "data.dir"
+
+
+def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
     """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
     found: dict[str, Any] = {}
     for key, value in values.items():

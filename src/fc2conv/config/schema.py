@@ -410,7 +410,7 @@ class Config:
     """A run's folder (or its name in runs_dir): go on where it stopped."""
     name: str | None = None
     """The run's folder in runs_dir. null: date, time, model and a short random part. With -m: the sweep's folder; null:
-    the sweep file's name, or the keys that vary."""
+    the sweep file's name, or the keys that vary, with a hash behind it where another sweep has that."""
     runs_dir: str = "runs"
     sweep: str | None = None
     """With -m: a sweep file, by its path or its name in sweeps/."""

@@ -9,11 +9,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ValueType
+from hydra.errors import HydraException
 
 from fc2conv.config.parsing import suggest
 from fc2conv.errors import ConfigError
@@ -41,19 +45,23 @@ class Parameter:
     log: bool = False
     whole: bool = False
 
-    def grid(self) -> tuple[Any, ...]:
-        """All values.
+    def count(self) -> int:
+        """How many values it has.
 
         Raises:
             ConfigError: there are infinitely many
         """
         if self.values is not None:
-            return self.values
+            return len(self.values)
         if self.log or not (self.whole or self.step):
             raise ConfigError(f"parameters.{self.key}", "has no list of values, which method grid needs")
-        step = self.step or 1
-        n = math.floor((self.high - self.low) / step + 1e-9)
-        found = [self.low + i * step for i in range(n + 1)]
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+
+    def grid(self) -> tuple[Any, ...]:
+        """All values. Raises ConfigError as `count`."""
+        if self.values is not None:
+            return self.values
+        found = [self.low + i * (self.step or 1) for i in range(self.count())]
         return tuple(int(v) for v in found) if self.whole else tuple(found)
 
     def first(self) -> Any:
@@ -95,6 +103,25 @@ class SweepFile:
 
     def varied(self) -> tuple[Parameter, ...]:
         return tuple(p for p in self.parameters if p.values is None or len(p.values) > 1)
+
+    def count(self) -> int:
+        """Trials of the grid, or of the search. Raises ConfigError for a grid that is infinite."""
+        return math.prod(p.count() for p in self.parameters) if self.method == "grid" else self.run_cap or 0
+
+    def first(self) -> list[str]:
+        """A point to begin with, as overrides of the varied keys."""
+        return [f"{p.key}={p.first()}" for p in self.varied()]
+
+    def traits(self) -> dict[str, Any]:
+        """What decides how a search proceeds, besides its method: ranges and stopping; nothing of a grid.
+
+        A search draws from the ranges that it began with. Its number of runs may be raised, so it is not among these.
+        """
+        if self.method == "grid":
+            return {}
+        ranges = {f"parameters.{p.key}": str(p.distribution()) for p in self.varied()}
+        stop = {"early_terminate": asdict(self.early_terminate)} if self.early_terminate else {}
+        return ranges | stop
 
     def points(self) -> list[list[str]]:
         """The grid, as overrides of the varied keys."""
@@ -149,8 +176,7 @@ def _parsed(path: Path, values: Any) -> SweepFile:
     if stop is not None and method == "grid":
         raise ConfigError("early_terminate", "is not done here with method grid, only with random and bayes")
     file = SweepFile(path, method, found, cap, _hyperband(stop) if stop is not None else None)
-    if method == "grid":
-        file.points()
+    file.count()
     return file
 
 
@@ -199,11 +225,15 @@ def _parameter(key: str, values: Mapping[str, Any]) -> Parameter:
         if name not in ("distribution", *edges, *(["q"] if kind.startswith("q_") else [])):
             raise ConfigError(f"{where}.{name}", f"does not go with distribution {kind}")
     if kind == "constant":
-        return Parameter(key, (_required(where, values, "value"),))
+        value = _required(where, values, "value")
+        _check_single(f"{where}.value", key, value)
+        return Parameter(key, (value,))
     if kind == "categorical":
         listed = _required(where, values, "values")
         if not isinstance(listed, list) or not listed:
             raise ConfigError(f"{where}.values", f"got {listed}, expected a list")
+        for value in listed:
+            _check_single(f"{where}.values", key, value)
         return Parameter(key, tuple(listed))
     low, high = (_number(where, _required(where, values, edge), edge) for edge in edges)
     if low >= high:
@@ -227,6 +257,19 @@ def _parameter(key: str, values: Mapping[str, Any]) -> Parameter:
             raise ConfigError(f"{where}.q", f"got {values['q']}; {kind} is done here with q 1 only")
         return Parameter(key, None, max(1, round(low)), max(1, round(high)), log=True, whole=True)
     return Parameter(key, None, low, high, log=True)
+
+
+def _check_single(where: str, key: str, value: Any) -> None:
+    """Refuse text that the command line, where it goes (here, or from W&B's agent), reads as several values."""
+    if not isinstance(value, str):
+        return
+    with suppress(HydraException):  # what cannot be read at all is explained where it is composed
+        read = OverridesParser.create().parse_override(f"{key}={value}")
+        if read.is_sweep_override():
+            listed = ", ".join(value.split(","))
+            instead = f"for a list, write [{listed}]" if read.value_type is ValueType.SIMPLE_CHOICE_SWEEP else ""
+            advice = "; ".join(filter(None, [instead, "for several values, list each by itself"]))
+            raise ConfigError(where, f"got the text {value}, which Hydra reads as several values; {advice}")
 
 
 def _implied(where: str, values: Mapping[str, Any]) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fc2conv.config.schema import TrainerConfig
 from fc2conv.errors import ConfigError
 from fc2conv.sweep.trials import Trial
-from fc2conv.training.distributed import cores
+from fc2conv.training.distributed import cores, gpus
 
 MEMORY = 1.0
 """GiB reserved for each process of a job. LeNet needs about half of it, besides what the jobs have in common."""
@@ -35,17 +32,6 @@ class Slot:
         trainer = trial.config.trainer
         threads = trainer.threads or self.threads
         return replace(trial, config=replace(trial.config, trainer=replace(trainer, threads=threads)))
-
-
-def gpus() -> list[str]:
-    """The GPUs of this machine, or those that CUDA_VISIBLE_DEVICES leaves of them. Asks the driver, not torch."""
-    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        names = itertools.takewhile(lambda name: not name.startswith("-"), chosen.split(","))  # as CUDA reads it
-        return [name for name in names if name]
-    if not shutil.which("nvidia-smi"):
-        return []
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
-    return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
 
 
 def memory() -> float:

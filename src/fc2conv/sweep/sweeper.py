@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from fc2conv.compose import explain, parse_composed
-from fc2conv.config.identity import hashed
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import ABOUT_SWEEPS, TOP_LEVEL, Config
+from fc2conv.config.schema import TOP_LEVEL, Config
 from fc2conv.config.unused import refuse_unused
 from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record import outage, terminal
 from fc2conv.record.folder import LOG, check_writable
 from fc2conv.record.lock import is_claimed
-from fc2conv.sweep import search_space, table
+from fc2conv.sweep import folder, search_space, table
+from fc2conv.sweep.composer import Composer, Configs
 from fc2conv.sweep.job import Options
-from fc2conv.sweep.launchers import drive
+from fc2conv.sweep.launchers import check_launcher, drive
 from fc2conv.sweep.pool import Driver
+from fc2conv.sweep.search_space import SweepFile
+from fc2conv.sweep.space import Space
 from fc2conv.sweep.study import Search
 from fc2conv.sweep.trials import Trial
+from fc2conv.training.distributed import check_devices
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,8 @@ class Draws:
     """For the draws of the methods random and bayes."""
     batch: int | None
     """How many runs another launcher than ours gets at a time; None: all of a grid, one of a search."""
+    max_trials: int = 100_000
+    """More than so many are refused."""
 
 
 def conduct(
@@ -64,161 +63,89 @@ def conduct(
     """
     base = parse(Config, OmegaConf.to_container(OmegaConf.masked_copy(master, list(TOP_LEVEL)), resolve=True))  # type: ignore[arg-type]
     _check(base)
-    dimensions = _dimensions(context, arguments)
     file = search_space.read(search_space.find(base.sweep, _root(master) / "sweeps")) if base.sweep else None
-    if file:  # what is written on the command line replaces what the file says of the same key
-        file = replace(file, parameters=tuple(p for p in file.parameters if p.key not in dimensions))
-    fixed = [*(file.constants() if file else ()), *(v[0] for v in dimensions.values() if len(v) == 1)]
-    varied = {k: v for k, v in dimensions.items() if len(v) > 1}
-    folder = Path(base.runs_dir) / (base.name or (file.path.stem if file else _name(varied)))
-    composer = Composer(context, master, fixed, folder)
+    space = Space.of(context, arguments, file, draws.max_trials)
+    file = space.file
     searches = file is not None and file.method != "grid"
     if isinstance(launcher, Driver) and base.task == "train":
         launcher.warm(wandb="wandb" in master.logger, study=searches)
 
-    source: Grid | Search
-    if file and searches:
-        if varied:
-            raise ConfigError(next(iter(varied)), f"takes one value here; {file.path} searches by method {file.method}")
-        first = composer([f"{p.key}={p.first()}" for p in file.varied()])  # so that mistakes are told now
-        assert first.config is not None
-        if base.task == "plan":
-            terminal.console.print(table.space_table(file, first))
-            return []
-        _check_parts([first.config])
-        _check_writable(folder)
-        source = Search(folder, file, composer.or_impossible, draws.seed, first.config.trainer.max_epochs, base.force)
-        trainers, total = [first.config.trainer], file.run_cap or 0
-    else:
-        named: list[list[list[str]]] = [file.points() if file else [[]], *([[o] for o in v] for v in varied.values())]
-        trials = composer.grid([list(itertools.chain(*point)) for point in itertools.product(*named)])
+    configs = Configs(context, master)
+    asked = space.asked(configs)
+    path = folder.find(asked, Path(base.runs_dir), base.name, space.name)
+    if path.name not in (base.name, space.name) and (reason := asked.taken(path.with_name(space.name))):
+        terminal.console.print(
+            f"{path.with_name(space.name)} {reason}; this one's is {path}", markup=False, soft_wrap=True
+        )
+    known = folder.Identity.read(path) or asked.identity
+    here = folder.SweepFolder(path, known.varied)
+    composer = Composer(configs, space.fixed, here)
+    points = list(space.points())  # of a search one, so that mistakes are told now
+    trials = list(map(composer, points)) if searches else composer.grid(points)
+    trainers = [t.config.trainer for t in trials if t.config and not t.impossible]
+    if not searches:
         written = dict.fromkeys(override for trial in trials for override in trial.overrides)
         refuse_unused(written, [trial.config for trial in trials if trial.config])
-        if base.task == "plan":
-            found = table.groups(trials)
-            terminal.console.print(table.plan_table(found))
-            _print_reasons(found)
-            return []
-        _check_parts([trial.config for trial in trials if trial.config])
-        _check_writable(folder)
+    if base.task == "plan":
+        _print_plan(trials, file if searches else None)
+        return []
+
+    _check_parts([trial.config for trial in trials if trial.config])
+    if not isinstance(launcher, Driver):
+        check_launcher(launcher)
+    else:
+        for trainer in trainers:
+            check_devices(trainer)
+    if not base.force and not _is_writable(path) and (settled := _settled(here, trials, searches)):
+        _report(settled, here, searches, writes=False)
+        return settled
+    check_writable(Config(runs_dir=str(path)))
+    folder.occupy(asked, path)
+    source: Grid | Search
+    if file and searches:
+        source = Search(path, file, composer.or_impossible, draws.seed, asked.config.trainer.max_epochs, base.force)
+        total = file.run_cap or 0
+    else:
         for trial in trials:
             if trial.impossible:
-                trial.end("skipped", trial.impossible)
+                trial.skip()
         source = Grid(trials, base.force)
-        trainers = [t.config.trainer for t in trials if t.config and not t.impossible]
         total = len(trainers)
 
     options = Options(file.path if file else None, base.force, base.fail_fast)
-    with outage.forgotten(folder):
+    with outage.forgotten(path):
         if isinstance(launcher, Driver):
             stopped = launcher.drive(source, trainers, total, options)
         else:
-            batch = draws.batch or (1 if searches else max(1, total))
-            stopped = drive(launcher, source, folder, options, batch)
+            stopped = drive(launcher, source, options, draws.batch or (1 if searches else max(1, total)))
     trials = source.trials()
-    _report(trials, folder, searches, stopped)
+    _report(trials, here, searches)
+    _raise_for(trials, stopped, base.force)
     return trials
 
 
 # --- the trials
 
 
-class Composer:
-    """Overrides -> Trial.
+class Grid:
+    """A source of trials that are known from the start.
 
     Args:
-        fixed: overrides that all trials share
-        sweep: the sweep's folder
+        force: train those that are finished once more, unless another process does so in the meantime
     """
-
-    def __init__(self, context: HydraContext, master: DictConfig, fixed: Sequence[str], sweep: Path):
-        self.context, self.master, self.fixed, self.sweep = context, master, list(fixed), sweep
-        self._configs: dict[tuple[str, ...], tuple[Config, str]] = {}
-
-    def __call__(self, point: Sequence[str]) -> Trial:
-        """The trial of one point, which is impossible where the network does not fit.
-
-        Raises:
-            ConfigError, HydraException, OmegaConfBaseException: the overrides make no config
-        """
-        overrides = (*self.fixed, *point)
-        config, model = self._config(overrides)
-        return Trial.of(config, self.sweep, overrides, tuple(point), model)
-
-    def or_impossible(self, point: Sequence[str]) -> Trial:
-        """As `__call__`, but overrides that make no config make an impossible trial: a search draws them, too."""
-        try:
-            return self(point)
-        except (ConfigError, HydraException, OmegaConfBaseException) as error:
-            return self._impossible(point, error)
-
-    def _impossible(self, point: Sequence[str], error: Exception) -> Trial:
-        overrides = (*self.fixed, *point)
-        folder = self.sweep / hashed({"overrides": list(overrides)})
-        chosen = [o.removeprefix("model=") for o in overrides if o.startswith("model=")]
-        return Trial(overrides, tuple(point), folder, None, chosen[-1] if chosen else "", None, explain(error)[1])
-
-    def _config(self, overrides: tuple[str, ...]) -> tuple[Config, str]:
-        """(config, choice of conf/model/). Composed once for all seeds: Hydra takes a tenth of a second for it."""
-        rest = tuple(o for o in overrides if not re.fullmatch(r"seed=\d+", o))
-        seeds = [int(o.removeprefix("seed=")) for o in overrides if o not in rest]
-        if rest not in self._configs:
-            composed = self.context.config_loader.load_sweep_config(self.master, list(rest))
-            config = parse_composed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
-            if config.debug:
-                raise ConfigError("debug", f"got {config.debug}, for looking at a single run; leave it out, or -m")
-            self._configs[rest] = config, str(composed.hydra.runtime.choices.get("model") or "")
-        config, model = self._configs[rest]
-        return (replace(config, seed=seeds[-1]) if seeds else config), model
-
-    def grid(self, points: Sequence[Sequence[str]]) -> list[Trial]:
-        """The trials of a grid, all of them before the first runs.
-
-        A combination that cannot be composed is skipped. A value that works in no combination is an error, unless only
-        some models have its key.
-
-        Raises:
-            as `__call__`, for a mistake; ConfigError if no trial is possible
-        """
-        trials: dict[Path, Trial] = {}  # two points may be the same run, e.g. seed=0,0
-        errors: list[tuple[Sequence[str], Exception]] = []
-        good: set[str] = set()
-        for point in points:
-            try:
-                trial = self(point)
-                good |= set(point)
-            except (ConfigError, HydraException, OmegaConfBaseException) as error:
-                errors.append((point, error))
-                trial = self._impossible(point, error)
-            trials.setdefault(trial.folder, trial)
-        for point, problem in errors:
-            some_have_it = (
-                good and isinstance(problem, ConfigCompositionException) and "Could not override" in str(problem)
-            )
-            if not some_have_it and not set(point) <= good:
-                raise problem
-        if all(trial.impossible for trial in trials.values()):
-            first = next(iter(trials.values()))
-            raise ConfigError("", f"no trial of this sweep can be run. {first.label}: {first.impossible}")
-        return list(trials.values())
-
-
-class Grid:
-    """A source of trials that are known from the start."""
 
     def __init__(self, trials: Sequence[Trial], force: bool = False):
         self._trials, self.force = list(trials), force
         self.waiting = [t for t in trials if not t.impossible and (force or not t.finished())]
-        self.elsewhere: set[Path] = set()
-        """Folders of trials that another process has been seen to train."""
+        self._before = {t.folder: t.written() for t in self.waiting}
 
     def take(self) -> Trial | None:
         for trial in list(self.waiting):
             if is_claimed(trial.folder):
-                self.elsewhere.add(trial.folder)
                 continue
             self.waiting.remove(trial)
-            if (self.force and trial.folder not in self.elsewhere) or not trial.finished():
+            again = self.force and trial.written() == self._before[trial.folder]
+            if again or not trial.finished():
                 return trial
         return None
 
@@ -226,7 +153,6 @@ class Grid:
         return bool(self.waiting)
 
     def back(self, trial: Trial) -> None:
-        self.elsewhere.add(trial.folder)
         self.waiting.append(trial)
 
     def done(self, trial: Trial) -> None:
@@ -239,31 +165,59 @@ class Grid:
 # --- the end
 
 
-def _report(trials: Sequence[Trial], folder: Path, searched: bool, stopped: int | None) -> None:
-    """The table, on the screen and as CSV; then what failed, if anything did.
+def _settled(here: folder.SweepFolder, trials: Sequence[Trial], searches: bool) -> list[Trial]:
+    """All trials, if there is nothing left to do; else none. Of a search whose study cannot be opened for writing, the
+    records are all that can be known."""
+    found = here.recorded() if searches else trials
+    return list(found) if all(trial.settled() for trial in found) else []
 
-    Raises:
-        SweepEnded: something did, or the sweep was stopped
-    """
-    found = table.groups(trials)
+
+def _is_writable(path: Path) -> bool:
+    try:
+        check_writable(Config(runs_dir=str(path)))
+    except ConfigError:
+        return False
+    return True
+
+
+def _report(trials: Sequence[Trial], here: folder.SweepFolder, searched: bool, writes: bool = True) -> None:
+    """The table of all that lies in the sweep's folder, on the screen and as CSV; then what failed, if anything did."""
+    found = table.groups([*trials, *here.recorded(known=trials)])
     terminal.console.print(table.results_table(found, by_accuracy=searched))
     _print_reasons(found)
-    path = table.write_csv(found, folder)
-    terminal.console.print(f"The sweep's folder: {folder}; the table: {path}", markup=False, soft_wrap=True)
-    results = [(trial, trial.result()) for trial in trials]
-    failed = [(trial, result) for trial, result in results if result and result.status == "failed"]
-    for trial, result in failed:
+    path = table.write_csv(found, here.path) if writes else here.path / table.FILE
+    where = f"The sweep's folder: {here.path}"
+    where += f"; the table: {path}" if writes else " (nothing can be written there, so what it holds is shown)"
+    terminal.console.print(where, markup=False, soft_wrap=True)
+    for trial in trials:
+        result = trial.result()
+        if result is None or result.status != "failed":
+            continue
         error = (result.error or "").splitlines()[0] if result.error else ""
         terminal.console.print(f"\nfailed: {trial.label}\n  {error}\n  log: {trial.folder / LOG}", markup=False)
         again = shlex.join(["python", "train.py", *trial.overrides])
         terminal.console.print(f"  again: {again}", markup=False, soft_wrap=True)
+
+
+def _raise_for(trials: Sequence[Trial], stopped: int | None, force: bool) -> None:
+    """Raise SweepEnded if the sweep was stopped, or a trial failed or did not end."""
+    advice = "the same command begins anew, without force=true it goes on" if force else "the same command goes on"
     if stopped:
-        name = signal.Signals(stopped).name
-        raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
-    if failed:
+        raise SweepEnded(f"stopped by {signal.Signals(stopped).name}; {advice} from here", 128 + stopped)
+    results = [(trial, trial.result()) for trial in trials]
+    if failed := [trial for trial, result in results if result and result.status == "failed"]:
         raise SweepEnded(f"{len(failed)} of {len(trials)} runs failed", 1)
-    if left := [trial for trial, result in results if not trial.impossible and not trial.finished()]:
-        raise SweepEnded(f"{len(left)} of {len(trials)} runs did not end; the same command goes on from here", 1)
+    if left := [trial for trial, _ in results if not trial.impossible and not trial.finished()]:
+        raise SweepEnded(f"{len(left)} of {len(trials)} runs did not end; {advice} from here", 1)
+
+
+def _print_plan(trials: Sequence[Trial], search: SweepFile | None) -> None:
+    if search:
+        terminal.console.print(table.space_table(search, trials[0]))
+        return
+    found = table.groups(trials)
+    terminal.console.print(table.plan_table(found))
+    _print_reasons(found)
 
 
 def _print_reasons(found: Sequence[table.Group]) -> None:
@@ -297,37 +251,9 @@ def _check_parts(configs: Sequence[Config]) -> None:
             checked.append(config.callbacks)
 
 
-def _check_writable(folder: Path) -> None:
-    check_writable(Config(runs_dir=str(folder)))
-
-
 def _root(master: DictConfig) -> Path:
     """The folder that conf/ lies in."""
     for source in master.hydra.runtime.config_sources:
         if source.schema == "file" and source.provider == "main":
             return Path(source.path).parent
     return Path()
-
-
-def _dimensions(context: HydraContext, arguments: Sequence[str]) -> dict[str, list[str]]:
-    """Key -> its overrides, one for each value. Raises ConfigError for ranges without steps."""
-    parser = OverridesParser.create(config_loader=context.config_loader)
-    found: dict[str, list[str]] = {}
-    for override in parser.parse_overrides(list(arguments)):
-        key = override.get_key_element()
-        if key in ABOUT_SWEEPS:
-            if override.is_sweep_override():
-                raise ConfigError(key, "takes one value for the whole sweep")
-        elif not override.is_sweep_override():
-            found[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
-        elif override.is_discrete_sweep():
-            found[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        else:
-            raise ConfigError(key, "an interval needs a sweep file with method random or bayes: sweeps/*.yaml")
-    return found
-
-
-def _name(varied: Mapping[str, Any]) -> str:
-    """A folder's name for a sweep that has none: the keys that vary, but for the seed, so that more seeds join it."""
-    keys = [k for k in varied if k != "seed"] or list(varied) or ["one"]
-    return re.sub(r"[^\w.-]+", "_", "-".join(keys))

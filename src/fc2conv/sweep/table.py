@@ -18,7 +18,7 @@ from fc2conv.record.figure_table import FigureTable
 from fc2conv.record.result import Result, spread, write_atomically
 from fc2conv.record.terminal import duration, spell
 from fc2conv.sweep.search_space import SweepFile
-from fc2conv.sweep.trials import Trial
+from fc2conv.sweep.trials import Trial, headings
 
 FILE = "table.csv"
 MACS_PER_SECOND = 8e9
@@ -70,14 +70,6 @@ def keys(found: Sequence[Group]) -> list[str]:
     return list(dict.fromkeys(key for group in found for key in group.point))
 
 
-def headings(names: Sequence[str]) -> list[str]:
-    """Keys without their groups, where that leaves them different."""
-    last = [name.rpartition(".")[2] for name in names]
-    return [
-        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
-    ]
-
-
 def _point(group: Group, names: Sequence[str]) -> list[str]:
     return [escape(group.point.get(name, "")) for name in names]
 
@@ -90,12 +82,15 @@ def results_table(found: Sequence[Group], by_accuracy: bool = False) -> FigureTa
         table.add_column(escape(name))
     for column in ("parameters", "MACs", "n", "val acc", "test acc"):
         table.add_column(column, justify="right")
-    table.add_column("")
+    noted = any(_note(group) for group in found)
+    if noted:
+        table.add_column("note")
     for group in _ordered(found) if by_accuracy else found:
         shown = [_mean(group.accuracies(split)) for split in ("val", "test")]
-        model, *counts = _network(group)
-        row = [*_point(group, names), *([] if "model" in names else [model]), *counts]
-        table.add_row(*row, str(len(group.accuracies("val")) or ""), *shown, escape(_note(group)))
+        counts = [f"{n:,}" if n is not None else "" for n in _counts(group)[:2]]
+        row = [*_point(group, names), *([] if "model" in names else [group.trials[0].model]), *counts]
+        row += [str(len(group.accuracies("val")) or ""), *shown, *([escape(_note(group))] if noted else [])]
+        table.add_row(*row)
     return table
 
 
@@ -110,11 +105,15 @@ def _ordered(found: Sequence[Group]) -> list[Group]:
     return sorted(found, key=key)
 
 
-def _network(group: Group) -> tuple[str, str, str]:
-    trial = group.trials[0]
-    if trial.geometry is None:
-        return trial.model, "", ""
-    return trial.model, f"{trial.geometry.params:,}", f"{trial.geometry.macs:,}"
+def _counts(group: Group) -> tuple[int | None, int | None, int | None]:
+    """(parameters, MACs, receptive field), of the plan, or as a run has recorded them."""
+    for trial in group.trials:
+        if trial.geometry:
+            return trial.geometry.params, trial.geometry.macs, trial.geometry.receptive_field
+    for result in group.results:
+        if result.params:
+            return result.params.get("total"), result.macs, result.receptive_field
+    return None, None, None
 
 
 def _mean(values: list[float]) -> str:
@@ -143,10 +142,8 @@ def write_csv(found: Sequence[Group], folder: Path) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for group in found:
-        trial = group.trials[0]
-        geometry = trial.geometry
-        row: list[object] = [trial.model, *(group.point.get(name, "") for name in varied)]
-        row += [geometry.params, geometry.macs, geometry.receptive_field] if geometry else ["", "", ""]
+        row: list[object] = [group.trials[0].model, *(group.point.get(name, "") for name in varied)]
+        row += ["" if n is None else n for n in _counts(group)]
         row.append(len(group.accuracies("val")))
         for split in ("val", "test"):
             values = group.accuracies(split)

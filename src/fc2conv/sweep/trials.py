@@ -7,7 +7,9 @@ way, so nothing is ever left locked, and two shells that run the same sweep cann
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from fc2conv.record.folder import CHECKPOINTS, LOG, RUN_LOCK
 from fc2conv.record.lock import LOCK
 from fc2conv.record.result import DAMAGED, FILE, Result, Status
 
+LONGEST = 80
+"""Characters of a label; the identity behind it tells apart what is cut."""
 FINISHED: frozenset[Status] = frozenset({"done", "pruned"})
 """There is nothing left to train."""
 
@@ -33,7 +37,7 @@ class Trial:
     point: tuple[str, ...]
     """The overrides that vary in this sweep."""
     folder: Path
-    """`<runs_dir>/<sweep>/<identity>`"""
+    """`<runs_dir>/<sweep>/<label>-<identity>`, see folder.py; an earlier version's is the identity alone"""
     config: Config | None = None
     """As its job will run it; None if it cannot be composed."""
     model: str = ""
@@ -44,26 +48,36 @@ class Trial:
 
     @classmethod
     def of(
-        cls, config: Config, sweep: Path, overrides: tuple[str, ...], point: tuple[str, ...] = (), model: str = ""
+        cls,
+        config: Config,
+        sweep: Path,
+        overrides: tuple[str, ...],
+        point: tuple[str, ...] = (),
+        model: str = "",
+        name: str = "",
     ) -> Trial:
-        """The trial of a whole config, in the sweep's folder. It is impossible where the network does not fit."""
+        """The trial of a whole config, in the sweep's folder. It is impossible where the network does not fit.
+
+        Args:
+            name: of its folder; empty: its identity
+        """
         geometry = impossible = None
         try:
             geometry = plan_of(config)
         except GeometryError as error:
             impossible = str(error)
-        identity = hashed(identity_of(config))
+        name = name or hashed(identity_of(config))
         frozen = replace(
             config,
             runs_dir=str(sweep),
-            name=identity,
+            name=name,
             sweep=None,
             force=False,
             fail_fast=False,
             logger=config.logger.in_group(sweep.name),
             trainer=replace(config.trainer, progress=False),
         )
-        return cls(overrides, point, sweep / identity, frozen, model or config.model.family, geometry, impossible)
+        return cls(overrides, point, sweep / name, frozen, model or config.model.family, geometry, impossible)
 
     @property
     def label(self) -> str:
@@ -73,7 +87,7 @@ class Trial:
     def group(self) -> str:
         """What trials that differ in their seed only have in common."""
         if self.config is None:
-            return self.folder.name
+            return hashed({"overrides": [o for o in self.overrides if not o.startswith("seed=")]})
         return hashed({k: v for k, v in identity_of(self.config).items() if k != "seed"})
 
     def result(self) -> Result | None:
@@ -81,6 +95,13 @@ class Trial:
         try:
             return Result.read(self.folder)
         except (FileNotFoundError, DamagedResult):
+            return None
+
+    def written(self) -> int | None:
+        """When its record was written last, in nanoseconds; None without one."""
+        try:
+            return (self.folder / FILE).stat().st_mtime_ns
+        except OSError:
             return None
 
     def finished(self) -> bool:
@@ -96,6 +117,18 @@ class Trial:
         result.status, result.error = status, error
         result.write(self.folder)
 
+    def skip(self) -> None:
+        """Record that it is impossible, where that is not recorded yet."""
+        assert self.impossible
+        found = self.result()
+        if found is None or (found.status, found.error) != ("skipped", self.impossible):
+            self.end("skipped", self.impossible)
+
+    def settled(self) -> bool:
+        """Whether there is nothing to train and nothing to write down."""
+        found = self.result()
+        return found is not None and (found.status == "skipped" if self.impossible else found.status in FINISHED)
+
     def resumable(self) -> bool:
         return all((self.folder / f).exists() for f in (FILE, "config.yaml", f"{CHECKPOINTS}/last.ckpt"))
 
@@ -109,3 +142,28 @@ class Trial:
                 continue
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         (self.folder / CHECKPOINTS).mkdir()
+
+
+# --- names
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """Keys without their groups, where that leaves them different."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
+    ]
+
+
+def label_of(point: Sequence[str]) -> str:
+    """What a point's folder is called, in characters that all file systems and shells can do with.
+
+    Example:
+        >>> label_of(["model.channels=[6, 16]", "model.padding=same", "seed=0"])
+        'channels=6,16,padding=same,seed=0'
+    """
+    pairs = [o.lstrip("+").partition("=")[::2] for o in point]
+    short = headings([key for key, _ in pairs])
+    text = ",".join(f"{heading}={value}" for heading, (_, value) in zip(short, pairs, strict=True))
+    safe = re.sub(r"[^a-zA-Z0-9_.,=+-]+", "_", re.sub(r"""[\[\]{}()'" ]""", "", text))
+    return safe if len(safe) <= LONGEST else safe[:LONGEST].rstrip(",=")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +87,31 @@ def main_hidden() -> Iterator[None]:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> list[str]:
+    """The GPUs of this machine, or those that CUDA_VISIBLE_DEVICES leaves of them. Asks the driver, not torch."""
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        names = itertools.takewhile(lambda name: not name.startswith("-"), chosen.split(","))  # as CUDA reads it
+        return [name for name in names if name]
+    if not shutil.which("nvidia-smi"):
+        return []
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
+    return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
+
+
+def check_devices(config: TrainerConfig) -> None:
+    """Raise ConfigError where the processes that a run would start here are more than its GPUs, or else its cores."""
+    started = config.cluster == "slurm" or "TORCHELASTIC_RUN_ID" in os.environ
+    if started or config.strategy == "single" or config.devices == "auto":
+        return
+    found = gpus() if config.accelerator in ("auto", "gpu") else []
+    if not found and config.accelerator == "gpu":  # none that the driver shows; Lightning looks for others
+        return
+    n, what = (len(found), "GPU") if found else (cores(), "core")
+    if config.devices > n:
+        there = f"{n} {what}{'s' * (n != 1)}"
+        raise ConfigError("trainer.devices", f"got {config.devices}, but this machine has {there}; take {n} at most")
 
 
 def prepare_process() -> None:

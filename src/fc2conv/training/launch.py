@@ -24,7 +24,7 @@ from fc2conv.config.schema import TrainerConfig
 from fc2conv.errors import Interrupted, Pruned, RankFailed, guarded
 from fc2conv.record.folder import CHECKPOINTS, reserve
 from fc2conv.record.result import Result
-from fc2conv.training.distributed import Processes, main_hidden, prepare_process, rank
+from fc2conv.training.distributed import Processes, check_devices, main_hidden, prepare_process, rank
 from fc2conv.training.run import Request, run
 from fc2conv.training.signals import stopping
 from fc2conv.training.user_callbacks import make_callbacks
@@ -49,6 +49,7 @@ def start(request: Request) -> Result | None:
     processes = Processes.of_environment(config)
     started = "TORCHELASTIC_RUN_ID" in os.environ or processes.slurm
     if config.strategy == "ddp" and processes.world_size == 1 and not started:
+        check_devices(config)
         make_callbacks(request.config)  # so that a mistake is told once, and here
         return launch(request, local_devices(config))
     return run(request)
