@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "entry": {"sweep"},
     "api": {"entry"},
     "cli": {"api", "report", "claims", "playground"},
+    "__main__": {"cli"},
     "__init__": {"cli"},
     "speed": set(),
 }

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from fc2conv.architectures.registry import source_of
-from fc2conv.config.schema import Config, DataConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.config.schema import Config, DataConfig, OptimConfig, TrainerConfig, dotted, plain
 
 FORMAT = 2
 """Of identities. Whoever changes a default, or what a value means, takes the next number: then nothing that was
@@ -62,16 +61,8 @@ def changes(config: Any, default: Any) -> dict[str, Any]:
 
 def differing(one: Config, other: Config) -> list[str]:
     """The keys that make two configs different runs, e.g. ["optim.lr", "seed"]."""
-    a, b = _dotted(identity_of(one)), _dotted(identity_of(other))
+    a, b = dotted(identity_of(one)), dotted(identity_of(other))
     return sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
-
-
-def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= {f"{key}.{name}": v for name, v in value.items()} if isinstance(value, Mapping) else {key: value}
-    return found
 
 
 def hashed(values: dict[str, Any]) -> str:

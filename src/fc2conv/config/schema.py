@@ -7,6 +7,7 @@ is answered at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
@@ -220,6 +221,8 @@ class LoggerConfig:
 # --- the whole
 
 Task = Literal["train", "test", "plan"]
+ExportFormat = Literal["onnx", "pt2"]
+"""ONNX, or what torch.export saves."""
 
 
 @dataclass(frozen=True)
@@ -287,3 +290,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Plain values by the keys of the command line; lists become tuples, so that they can be compared and grouped by.
+
+    Example:
+        >>> dotted({"model": {"channels": [6, 16]}, "seed": 0})
+        {'model.channels': (6, 16), 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= dotted(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = _tuples(value)
+    return found
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,71 @@
+"""How the commands print: figures are never cut, and recorded text is shown as it is."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.filesize import decimal
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from fc2conv.fields import written
+from fc2conv.record import terminal
+
+MISSING = "-"
+BYTES = ("size", "peak_memory")
+"""Columns of sizes in bytes."""
+
+
+def text(value: object) -> Text:
+    """Recorded text: rich takes nothing in it as markup, the terminal nothing as a control character."""
+    shown = "".join(c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "�" for c in str(value))
+    return Text(shown)
+
+
+def table(*columns: str, footer: bool = False, gap: int = 2) -> Table:
+    """An empty one: the first column is folded where the screen is narrow, the others hold figures, at the right."""
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), show_footer=footer)
+    for i, name in enumerate(columns):
+        if i == 0:
+            made.add_column(text(name), overflow="fold", min_width=min(len(name), 12))
+        else:
+            made.add_column(text(name), justify="right", no_wrap=True)
+    return made
+
+
+def print_table(shown: Table) -> None:
+    """Print it; where it cannot fit, its lines are longer than the screen is wide."""
+    console = terminal.console
+    needed = Measurement.get(console, console.options.update(max_width=10_000), shown).minimum
+    console.print(shown, width=max(console.width, needed), crop=False, soft_wrap=needed > console.width)
+
+
+def line(value: object = "") -> None:
+    """Print a line whole, so that it can be copied."""
+    terminal.console.print(text(value), soft_wrap=True)
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def spell(name: str, value: Any) -> str:
+    """A value of the column (or key) `name` as tables show it."""
+    last = name.rpartition(".")[2]
+    if is_missing(value):
+        return ""
+    if isinstance(value, (bool, str, tuple, list)) or not isinstance(value, (int, float)):
+        return written(value)
+    if last in ("acc", "loss"):
+        return f"{value:.4f}"
+    if name in BYTES:
+        return decimal(int(value))
+    if name.startswith("seconds"):
+        return terminal.duration(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}" if name in ("params", "macs") else str(int(value))
+    return f"{value:,.0f}" if name == "images_per_second" else f"{value:g}"
