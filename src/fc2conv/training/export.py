@@ -71,12 +71,12 @@ def export(checkpoint: Path, path: Path, to: ExportFormat, allow: Iterable[str] 
     try:
         try:
             {"onnx": _write_onnx, "pt2": _write_pt2}[to](net, aside, metadata, images[: BATCHES[-1]])
-        except OSError:
+            difference = _difference(module, {"onnx": _run_onnx, "pt2": _run_pt2}[to], aside, images)
+        except (OSError, ConfigError):
             raise
         except Exception as error:  # torch raises whatever its tracer meets
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError("--to", f"the network of {checkpoint} cannot be exported to {to}: {reason}") from error
-        difference = _difference(module, {"onnx": _run_onnx, "pt2": _run_pt2}[to], aside, images)
         os.chmod(aside, 0o644)
         os.replace(aside, path)
     finally:
