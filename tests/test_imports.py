@@ -132,7 +132,7 @@ def test_needs_no_torch(name: str) -> None:
         ("wandb", {"record.tracking", "report", "sweep.pool"}),
         ("fc2conv.speed", {"speed", "training.distributed"}),
         ("optuna", {"sweep"}),
-        ("pandas", {"api", "report"}),
+        ("pandas", {"api", "report", "cli"}),
     ],
 )
 def test_is_known_only_to(target: str, allowed: set[str]) -> None:

@@ -53,16 +53,18 @@ def to_remove(name: str, runs_dir: Path) -> Path:
     Raises:
         ConfigError: it is none, or lies elsewhere
     """
-    folder = next(
-        (path for path in (Path(name), runs_dir / name) if path.is_dir() and any(folders_of_runs(path))), None
-    )
-    folder = folder or find(name, runs_dir, whole=True)
-    if folder.is_symlink() or runs_dir.resolve() not in folder.resolve().parents:
+    paths = [path for path in (Path(name), runs_dir / name) if path.is_dir() and _lies_within(path, runs_dir)]
+    folder = next((path for path in paths if any(folders_of_runs(path))), None) or find(name, runs_dir, whole=True)
+    if not _lies_within(folder, runs_dir):
         raise ConfigError("RUN", f"got {name}, but {folder} is no folder within {runs_dir}; nothing outside is removed")
     runs = list(folders_of_runs(folder))
     if foreign := [str(path) for path in folder.iterdir() if runs != [folder] and _is_foreign(path, runs)]:
         raise ConfigError("RUN", f"got {name}, but {listing(foreign)} in it is no run; remove it yourself")
     return folder
+
+
+def _lies_within(path: Path, runs_dir: Path) -> bool:
+    return not path.is_symlink() and runs_dir.resolve() in path.resolve().parents
 
 
 def _is_foreign(path: Path, runs: list[Path]) -> bool:

@@ -220,10 +220,8 @@ def _print_table(frame: pd.DataFrame, wanted: Wanted) -> None:
     names = _shown(frame, wanted, FAILED_COLUMNS if wanted.failed else COLUMNS)
     made = screen.table(*(HEADINGS.get(name, name) for name in names), footer=wanted.size and "size" in names)
     for shown, name in zip(made.columns, names, strict=True):
-        if name == "error":
+        if any(isinstance(cell, str) for cell in frame[name]):
             shown.justify, shown.no_wrap, shown.overflow = "left", False, "fold"
-        elif any(isinstance(cell, str) for cell in frame[name]):
-            shown.justify = "left"
     if made.show_footer:
         made.columns[0].footer = "total"
         made.columns[names.index("size")].footer = screen.spell("size", int(frame["size"].sum()))

@@ -7,14 +7,16 @@ import unicodedata
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.filesize import decimal
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from fc2conv.fields import written
 from fc2conv.record import terminal
 
+FOLDED = 10
+"""Characters that are left at least of a column that is folded."""
 MISSING = "-"
 BYTES = ("size", "peak_memory")
 """Columns of sizes in bytes."""
@@ -31,17 +33,27 @@ def table(*columns: str, footer: bool = False, gap: int = 2) -> Table:
     made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), show_footer=footer)
     for i, name in enumerate(columns):
         if i == 0:
-            made.add_column(text(name), overflow="fold", min_width=min(len(name), 12))
+            made.add_column(text(name), overflow="fold")
         else:
             made.add_column(text(name), justify="right", no_wrap=True)
     return made
 
 
 def print_table(shown: Table) -> None:
-    """Print it; where it cannot fit, its lines are longer than the screen is wide."""
+    """Print it; where it cannot fit, nothing is folded, and its lines are longer than the screen is wide."""
     console = terminal.console
-    needed = Measurement.get(console, console.options.update(max_width=10_000), shown).minimum
-    console.print(shown, width=max(console.width, needed), crop=False, soft_wrap=needed > console.width)
+    gaps = (len(shown.columns) - 1) * (shown.padding[1] + (1 if shown.box else 0))
+    full, least = gaps, gaps
+    for column in shown.columns:
+        widest = max(cell_len(part) for cell in (column.header, *column.cells, column.footer) for part in _lines(cell))
+        column.min_width = widest if column.no_wrap else min(widest, FOLDED)
+        full, least = full + widest, least + column.min_width
+    shown.width = full if least > console.width else None
+    console.print(shown, crop=False)
+
+
+def _lines(cell: object) -> list[str]:
+    return str(cell).split("\n")
 
 
 def line(value: object = "") -> None:

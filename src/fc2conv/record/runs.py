@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -36,7 +37,7 @@ def collect(top: Path) -> Found:
 
 def _collect(folder: Path, top: Path, found: Found) -> bool:
     """False if there is no run in `folder`."""
-    if (folder / FILE).exists():
+    if _holds_record(folder):
         try:
             found.runs[folder] = Result.read(folder)
         except (DamagedResult, OSError):
@@ -52,15 +53,23 @@ def _collect(folder: Path, top: Path, found: Found) -> bool:
 
 def folders_of_runs(top: Path) -> Iterator[Path]:
     """Those in `top` that hold a record, `top` itself included, without reading it."""
-    if (top / FILE).exists():
+    if _holds_record(top):
         yield top
     else:
         for inner in _folders(top):
             yield from folders_of_runs(inner)
 
 
+def _holds_record(folder: Path) -> bool:
+    return os.path.exists(folder / FILE)  # Path.exists raises where the folder may not be read
+
+
 def _folders(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.is_symlink() and not f.name.startswith("."))
+    try:
+        inner = [Path(entry) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except PermissionError:
+        return []
+    return sorted(path for path in inner if not path.name.startswith("."))
 
 
 def label(name: str) -> str:
