@@ -508,10 +508,11 @@ def test_rm_removes_nothing_else(runs: Path, call: Call, tmp_path: Path) -> None
     record(elsewhere / "run", Config())
     (runs / "link").symlink_to(elsewhere / "run")
     (runs / "links").symlink_to(elsewhere)
+    (runs / "alias").symlink_to("wide")
     (runs / "notes").mkdir()
     (runs / "kernels" / "notes").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    for name in (".", "..", "", "runs", "/", "elsewhere", "elsewhere/run", "link", "links/run", "links", "notes"):
+    for name in (".", "..", "", "runs", "/", "elsewhere", "elsewhere/run", "link", "links/run", "links", "alias", "notes"):
         code, _, err = call("rm", "--yes", name)
         assert code == 2, name
         assert err.startswith("RUN: got ")

@@ -70,7 +70,7 @@ def _written(key: str, values: dict[str, Any]) -> str:
 def _keys_table(keys: dict[str, tuple[str, str]]) -> Table:
     made = screen.table("key", "A", "B")
     for each in made.columns[1:]:
-        each.justify, each.no_wrap, each.overflow = "left", False, "fold"
+        screen.hold_text(each)
     for key, values in keys.items():
         made.add_row(screen.text(key), *map(screen.text, values))
     return made

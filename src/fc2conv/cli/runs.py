@@ -221,7 +221,7 @@ def _print_table(frame: pd.DataFrame, wanted: Wanted) -> None:
     made = screen.table(*(HEADINGS.get(name, name) for name in names), footer=wanted.size and "size" in names)
     for shown, name in zip(made.columns, names, strict=True):
         if any(isinstance(cell, str) for cell in frame[name]):
-            shown.justify, shown.no_wrap, shown.overflow = "left", False, "fold"
+            screen.hold_text(shown)
     if made.show_footer:
         made.columns[0].footer = "total"
         made.columns[names.index("size")].footer = screen.spell("size", int(frame["size"].sum()))

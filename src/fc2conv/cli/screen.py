@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.filesize import decimal
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fc2conv.fields import written
@@ -29,14 +29,17 @@ def text(value: object) -> Text:
 
 
 def table(*columns: str, footer: bool = False, gap: int = 2) -> Table:
-    """An empty one: the first column is folded where the screen is narrow, the others hold figures, at the right."""
+    """An empty one: the first column holds text, which is folded where the screen is narrow, the others figures."""
     made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), show_footer=footer)
-    for i, name in enumerate(columns):
-        if i == 0:
-            made.add_column(text(name), overflow="fold")
-        else:
-            made.add_column(text(name), justify="right", no_wrap=True)
+    for name in columns:
+        made.add_column(text(name), justify="right", no_wrap=True)
+    hold_text(made.columns[0])
     return made
+
+
+def hold_text(column: Column) -> None:
+    """A column that holds words in place of figures: at the left, and folded."""
+    column.justify, column.no_wrap, column.overflow = "left", False, "fold"
 
 
 def print_table(shown: Table) -> None:

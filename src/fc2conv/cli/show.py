@@ -125,7 +125,7 @@ def _classes(confusion: Sequence[Sequence[int]], accuracies: Mapping[str, float 
             )
         return made
     made = screen.table(f"the {CLASSES} worst of {len(accuracies)} classes", "acc", "images", "most often taken for")
-    made.columns[-1].justify = "left"
+    screen.hold_text(made.columns[-1])
     names = list(accuracies)
     known = [(a, i) for i, a in enumerate(accuracies.values()) if a is not None]
     for accuracy, i in sorted(known)[:CLASSES]:
