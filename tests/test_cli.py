@@ -19,13 +19,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from click.shell_completion import ShellComplete
 from rich.console import Console
 
 import fc2conv
 from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
-from fc2conv.cli import main
+from fc2conv.cli import command, main
 from fc2conv.cli.rm import remove
 from fc2conv.cli.runs import Wanted, select
 from fc2conv.cli.show import again
@@ -137,8 +138,8 @@ def test_help(call: Call) -> None:
         code, out, _ = call(*arguments)
         assert code == 0
         assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == ["diff", "export", "rm", "runs", "show"]
-    for command in ("diff", "export", "rm", "runs", "show"):
-        code, out, _ = call(command, "--help")
+    for name in ("diff", "export", "rm", "runs", "show"):
+        code, out, _ = call(name, "--help")
         assert code == 0
         assert "--runs-dir" in out
         assert max(map(len, out.splitlines())) <= 80
@@ -172,6 +173,14 @@ def test_a_wrong_call_is_one_line(runs: Path, call: Call, arguments: list[str], 
     assert (code, out) == (2, "")
     assert err.startswith(message)
     assert err.count("\n") == 1
+
+
+def test_names_are_completed(recorded: Path) -> None:
+    """As click's script for the shell asks for it."""
+    completion = ShellComplete(command, {}, "fc2conv", "_FC2CONV_COMPLETE")
+    for arguments in (["show"], ["diff", "wide"], ["rm", "wide"], ["export", "--to", "onnx"]):
+        found = completion.get_completions([*arguments, "--runs-dir", str(recorded)], "ker")
+        assert [item.value for item in found] == [THREE, FIVE]
 
 
 # --- runs
@@ -476,7 +485,7 @@ def test_rm_asks(runs: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_rm_several_a_sweep_and_what_is_damaged(runs: Path, call: Call) -> None:
     (runs / "kernels" / "table.csv").write_text("")
-    code, out, _ = call("rm", "--yes", "cut", f"{THREE}", "kernels", "broke")
+    code, out, _ = call("rm", "--yes", "cut", THREE, "kernels", "broke", "runs/broke", (runs / "broke").resolve())
     assert code == 0
     assert "runs/kernels, a sweep of 2 runs: " in out
     assert THREE not in out, "the sweep takes it along"
@@ -491,6 +500,8 @@ def test_rm_refuses_what_is_being_trained(runs: Path, call: Call, name: str) -> 
         for target in (THREE, "kernels"):
             code, _, err = call("rm", "--yes", "wide", target)
             assert (code, err) == (2, f"RUN: {folder}: being trained now; let it end, or stop it\n")
+    with claim(runs / "kernels" / "about-to-begin", name):  # it has no record yet
+        assert call("rm", "--yes", "kernels")[0] == 2
     assert (runs / "wide").exists()
     assert folder.exists()
 
@@ -512,7 +523,20 @@ def test_rm_removes_nothing_else(runs: Path, call: Call, tmp_path: Path) -> None
     (runs / "notes").mkdir()
     (runs / "kernels" / "notes").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    for name in (".", "..", "", "runs", "/", "elsewhere", "elsewhere/run", "link", "links/run", "links", "alias", "notes"):
+    for name in (
+        ".",
+        "..",
+        "",
+        "runs",
+        "/",
+        "elsewhere",
+        "elsewhere/run",
+        "link",
+        "links/run",
+        "links",
+        "alias",
+        "notes",
+    ):
         code, _, err = call("rm", "--yes", name)
         assert code == 2, name
         assert err.startswith("RUN: got ")

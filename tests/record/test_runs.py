@@ -78,8 +78,10 @@ def test_a_name_that_means_no_run_or_several(top: Path, name: str, message: str)
 def test_beginnings_are_refused_where_the_whole_name_is_wanted(top: Path) -> None:
     assert find("lenet_1", top, whole=True) == top / "lenet_1"
     assert find("kernels/kernel_size=3,seed=1", top, whole=True) == top / NAMES[3]
-    with pytest.raises(ConfigError, match="no run lies there"):
+    with pytest.raises(ConfigError, match=r"^RUN: got 2026, expected a whole name, as 2026-11-26_13-50-35_mlp_a592$"):
         find("2026", top, whole=True)
+    with pytest.raises(ConfigError, match="no run lies there"):
+        find("zzz", top, whole=True)
 
 
 def test_many_candidates_are_cut_short(top: Path) -> None:

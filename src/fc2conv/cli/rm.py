@@ -28,13 +28,14 @@ def rm(runs: tuple[str, ...], yes: bool, runs_dir: Path) -> None:
     With all that is in their folders. RUN is a whole name here, or a sweep's. Asks first.
     """
     check_runs_dir(runs_dir)
-    chosen = list(dict.fromkeys(to_remove(name, runs_dir) for name in runs))
-    chosen = [folder for folder in chosen if not set(folder.parents) & set(chosen)]  # the sweep takes its runs along
+    named = {folder.resolve(): folder for folder in (to_remove(name, runs_dir) for name in runs)}
+    # a sweep takes its runs along
+    chosen = [folder for place, folder in named.items() if not set(place.parents) & set(named)]
     if busy := [run for folder in chosen for run in _in_use(folder)]:
         raise _busy(busy)
     for folder in chosen:
         held = list(folders_of_runs(folder))
-        of = "" if held == [folder] else f", a sweep of {len(held)} runs"
+        of = "" if held == [folder] else f", a sweep of {len(held)} run{'s' * (len(held) > 1)}"
         screen.line(f"{folder}{of}: {decimal(disk_usage(folder))}")
     if not yes:
         click.confirm("Remove?", abort=True)
@@ -75,7 +76,8 @@ def _is_foreign(path: Path, runs: list[Path]) -> bool:
 
 def _in_use(folder: Path) -> list[str]:
     """The runs in it that are being trained."""
-    return [str(run) for run in folders_of_runs(folder) if is_claimed(run, LOCK) or is_claimed(run, RUN_LOCK)]
+    locks = [path for name in (LOCK, RUN_LOCK) for path in sorted(folder.rglob(name))]  # some have no record yet
+    return list(dict.fromkeys(str(path.parent) for path in locks if is_claimed(path.parent, path.name)))
 
 
 def remove(folder: Path) -> None:

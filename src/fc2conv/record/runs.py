@@ -94,14 +94,14 @@ def find(name: str, runs_dir: Path, whole: bool = False) -> Path:
     wanted = name.strip("/")
     known = {str(f.relative_to(runs_dir)): f for f in folders_of_runs(runs_dir)}
     names = {n: (n, label(n), Path(n).name, label(Path(n).name)) for n in known}
-    for matches in (
-        [n for n, spellings in names.items() if wanted in spellings],
-        [n for n, spellings in names.items() if wanted and not whole and any(s.startswith(wanted) for s in spellings)],
-    ):
-        if len(matches) == 1:
-            return known[matches[0]]
-        if matches:
-            raise ConfigError("RUN", f"got {name}, which may be {listing(matches)}")
+    exact = [n for n, spellings in names.items() if wanted in spellings]
+    begun = [n for n, spellings in names.items() if wanted and any(s.startswith(wanted) for s in spellings)]
+    matches = exact or begun
+    if len(matches) == 1 and (exact or not whole):
+        return known[matches[0]]
+    if matches:
+        what = "expected a whole name, as" if whole else "which may be"
+        raise ConfigError("RUN", f"got {name}, {what} {listing(matches)}")
     close = difflib.get_close_matches(wanted, dict.fromkeys(s for found in names.values() for s in found), n=1)
     hint = f"did you mean {close[0]}?" if close else "fc2conv runs lists what there is"
     raise ConfigError("RUN", f"got {name}, but no run lies there nor in {runs_dir}/; {hint}")
