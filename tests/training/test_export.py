@@ -163,17 +163,23 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_code_that_is_not_allowed_is_not_imported(tmp_path: Path) -> None:
-    trap = tmp_path / "trap.py"
-    trap.write_text(
+    """The module of a file, which says that it was."""
+    net, trap, ran = (tmp_path / name for name in ("net.py", "trap.py", "ran"))
+    net.write_text(
         "import torch\n\n\nclass Net(torch.nn.Sequential):\n    def __init__(self):\n"
         "        super().__init__(torch.nn.Flatten(), torch.nn.Linear(784, 10))\n"
     )
-    checkpoint = saved(tmp_path, ModuleConfig(target=f"{trap}:Net"))
-    trap.write_text(trap.read_text() + f"\n\nopen({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    trap.write_text(net.read_text() + f"\n\nopen({str(ran)!r}, 'w').close()\n")
+    checkpoint = saved(tmp_path, ModuleConfig(target=f"{net}:Net"))
+    values = torch.load(checkpoint, weights_only=True)
+    values["hyper_parameters"]["model"]["target"] = f"{trap}:Net"
+    torch.save(values, checkpoint)
     with pytest.raises(ConfigError, match=f"--allow: .* asks for .*; if you trust its code: --allow {trap}:Net"):
         export(checkpoint, tmp_path / "net.pt2", "pt2")
-    assert not (tmp_path / "ran").exists()
+    assert not ran.exists()
     assert not (tmp_path / "net.pt2").exists()
+    assert export(checkpoint, tmp_path / "net.pt2", "pt2", allow=[f"{trap}:Net"]).difference < 1e-4
+    assert ran.exists()
 
 
 def test_a_plugin_that_is_not_allowed_is_not_imported(tmp_path: Path) -> None:
