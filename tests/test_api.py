@@ -285,6 +285,7 @@ def test_one_row_a_run(runs: Path) -> None:
     assert (alone["seconds"], alone["seconds.fit"], alone["per_class"]) == (9.0, 7.0, {"a": 1.0})
     assert (alone["model.kernel_size"], alone["data.batch_size"], alone["trainer.max_epochs"]) == (5, 128, 10)
     assert alone["format"] == 2
+    assert list(frame.folder) == [str(runs / name) for name in ("alone", "begun", "sweep/lr0.1", "sweep/lr0.2")]
 
 
 def test_every_key_of_the_config_is_a_column(runs: Path) -> None:

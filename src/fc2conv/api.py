@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fc2conv.errors import ConfigError, DamagedResult
-from fc2conv.record.result import FILE, SPLITS, Result
+from fc2conv.config.schema import dotted
+from fc2conv.errors import ConfigError
+from fc2conv.record.result import SPLITS, Result
+from fc2conv.record.runs import collect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,18 +81,18 @@ def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
     arguments = [*overrides, *overrides_of(values, sweep=True)]
     with our_hydra(arguments) as hydra:
         trials: list[Trial] = hydra.multirun("config", start, arguments, False)
-    return _frame(trial.result() for trial in trials)
+    return frame_of({trial.folder: result for trial in trials if (result := trial.result())})
 
 
 def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
     """The records of all runs in `folder`, those of its sweeps included.
 
     Returns:
-        One row a run. Columns: every key of its config, dotted (model.kernel_size, data.train_size); status, error,
-        name, model, family, seed, identity, format; debug, which is None for a run that is to be compared; train.acc,
-        val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch, seconds (total),
-        seconds.fit, images_per_second, peak_memory, per_class.
-        Lists are tuples, so that they can be grouped by. A key that a run does not have is NaN.
+        One row a run. Columns: every key of its config, dotted (model.kernel_size, data.train_size); name, folder,
+        status, error, model, family, seed, identity, format; debug, which is None for a run that is to be compared;
+        train.acc, val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch, seconds
+        (total), seconds.fit, images_per_second, peak_memory, per_class. Lists are tuples, so that they can be grouped
+        by. A key that a run does not have is NaN.
 
     Raises:
         ConfigError: there is no such folder
@@ -105,64 +107,36 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
     top = Path(folder)
     if not top.is_dir():
         raise ConfigError("folder", f"got {folder}, but there is no such folder")
-    found: list[Result] = []
-    others: list[str] = []
-    _collect(top, top, found, others)
-    if others:
-        n = len(others)
-        left_out = f"{n} folder{'s' * (n > 1)} without a run's record that can be read, left out: {', '.join(others)}"
+    found = collect(top)
+    if found.unreadable:
+        n = len(found.unreadable)
+        names = ", ".join(found.unreadable)
+        left_out = f"{n} folder{'s' * (n > 1)} without a run's record that can be read, left out: {names}"
         warnings.warn(left_out, stacklevel=2)
-    return _frame(found)
+    return frame_of(found.runs)
 
 
 # --- records
 
 
-def _collect(folder: Path, top: Path, found: list[Result], others: list[str]) -> bool:
-    """Read all runs in `folder` into `found`; names of other folders go to `others`. False if there are no runs."""
-    if (folder / FILE).exists():
-        try:
-            found.append(Result.read(folder))
-        except (DamagedResult, OSError):
-            others.append(str(folder.relative_to(top)))
-        return True
-    inner = sorted(f for f in folder.iterdir() if f.is_dir() and not f.is_symlink() and not f.name.startswith("."))
-    before = len(others)
-    holds_runs = [_collect(f, top, found, others) for f in inner]
-    if any(holds_runs) or folder == top:
-        return True
-    others[before:] = [str(folder.relative_to(top))]  # its name stands for all in it
-    return False
-
-
-def _frame(found: Iterable[Result | None]) -> pd.DataFrame:
+def frame_of(found: Mapping[Path, Result]) -> pd.DataFrame:
+    """Folders and their records as `results` has them, in their order."""
     import pandas as pd
 
-    rows = [_row(result) for result in found if result]
-    return pd.DataFrame(rows, columns=None if rows else list(_row(Result("done", "", "", "", 0, [], {}, {}))))
+    rows = [_row(folder, result) for folder, result in found.items()]
+    return pd.DataFrame(rows, columns=None if rows else list(_row(Path(), Result("done", "", "", "", 0, [], {}, {}))))
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _row(folder: Path, result: Result) -> dict[str, Any]:
     """A record's columns: its config's keys, and its own, which win (config has the name that was asked for)."""
     own = asdict(result)
     config, params, seconds = own.pop("config"), own.pop("params"), own.pop("seconds")
     whole = {key: own.pop(key) for key in ("per_class", "data_sha256")}
     splits = {split: own.pop(split) or dict.fromkeys(("loss", "acc", "n"), math.nan) for split in SPLITS}
-    columns = _dotted(config) | _dotted(splits) | _dotted(own) | whole
-    columns |= {"params": params.get("total"), "seconds": seconds.get("total")}
-    first = ("name", "status", "model", "family", "seed")
+    columns = {k: _tuples(v) for k, v in (dotted(config) | dotted(splits) | dotted(own)).items()} | whole
+    columns |= {"folder": str(folder), "params": params.get("total"), "seconds": seconds.get("total")}
+    first = ("name", "folder", "status", "model", "family", "seed")
     return {k: columns[k] for k in first} | columns | {f"seconds.{k}": v for k, v in seconds.items() if k != "total"}
-
-
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"channels": [6, 16]}} -> {"model.channels": (6, 16)}"""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _dotted(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = _tuples(value)
-    return found
 
 
 def _tuples(value: Any) -> Any:

@@ -332,3 +332,15 @@ def test_pooling_first_is_the_same_function(config: ModelConfig) -> None:
     assert_close(
         gradients(got, x, *(ours[name] for name in names)), gradients(want, x, *(theirs[name] for name in names))
     )
+
+
+@pytest.mark.parametrize(
+    "layer", [LocallyConnected((2, 6, 5), 3, 1), SharedImage((2, 6, 5), 3)], ids=["local", "shared"]
+)
+def test_exported_for_any_number_of_images(layer: nn.Module) -> None:
+    """One, too: the example's number is in no part of the graph."""
+    batch = {0: torch.export.Dim("batch", min=1)}
+    exported = torch.export.export(layer, (torch.randn(4, 2, 6, 5),), dynamic_shapes=(batch,)).module()
+    for n in (1, 7):
+        x = torch.randn(n, 2, 6, 5, generator=torch.Generator().manual_seed(n))
+        assert_close(exported(x), layer(x))

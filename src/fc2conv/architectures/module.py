@@ -183,7 +183,7 @@ def _watch(name: str, module: nn.Module, rows: dict[str, Row], counter: Any) -> 
 def _contiguous(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Images whose strides say so, too: contiguous() leaves those of a single channel as they are."""
     images, *others = inputs
-    return (images.reshape(len(images), -1).view(images.shape), *others)
+    return (images.flatten(1).view(images.shape), *others)
 
 
 register(ModuleConfig, plan=plan, net=net, source=source)

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from fc2conv.architectures.registry import source_of
 from fc2conv.architectures.targets import source_of_target
-from fc2conv.config.schema import CALLBACK, LIMITS, WATCHES, Config, DataConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.config.schema import (
+    CALLBACK,
+    LIMITS,
+    WATCHES,
+    Config,
+    DataConfig,
+    OptimConfig,
+    TrainerConfig,
+    dotted,
+    plain,
+)
 
 FORMAT = 2
 """Whoever changes a default, or what a value means, takes the next number: then nothing that was trained before counts
@@ -96,14 +105,6 @@ def decides(key: str) -> bool:
     """
     group, _, name = key.partition(".")
     return name in TRAINER_KEYS if group == "trainer" else group in ("model", "data", "optim") and key != "data.dir"
-
-
-def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{"optim": {"lr": 1}} -> {"optim.lr": 1}"""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= {f"{key}.{name}": v for name, v in value.items()} if isinstance(value, Mapping) else {key: value}
-    return found
 
 
 def hashed(values: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, cast
@@ -377,6 +378,8 @@ def _check_callback(key: str, values: Any) -> None:
 
 Task = Literal["train", "test", "plan", "lr_find"]
 Debug = Literal["fast", "overfit", "limit", "profile"]
+ExportFormat = Literal["onnx", "pt2"]
+"""ONNX, or what torch.export saves."""
 
 
 @dataclass(frozen=True)
@@ -468,3 +471,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Plain values by the keys of the command line.
+
+    Example:
+        >>> dotted({"model": {"channels": [6, 16]}, "seed": 0})
+        {'model.channels': [6, 16], 'seed': 0}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found

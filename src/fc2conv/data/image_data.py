@@ -178,6 +178,7 @@ class ImageData(LightningDataModule):
         std = (square - mean**2).clamp_min(1e-12).sqrt()
         if config.normalise == "unit":
             mean, std = torch.zeros_like(mean), torch.full_like(std, 255.0)
+        self.mean, self.std = mean, std  # of each band, in pixel values
         self.transforms = Transforms(config, source.train_images.shape[2:], mean, std)  # type: ignore[arg-type]
         self._source = source
 

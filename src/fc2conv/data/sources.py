@@ -74,7 +74,7 @@ def load(config: DataConfig) -> Images:
     Raises:
         DataError: nothing found, or a file that is truncated or altered
     """
-    folder = Path(config.dir) / (cache_name(config) if config.name == "folder" else config.name)
+    folder = _cache(config)
     if not (folder / "meta.json").exists():
         lock = _lock(folder.parent)
         try:
@@ -83,6 +83,15 @@ def load(config: DataConfig) -> Images:
         finally:
             lock.release()
     return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
+
+
+def is_prepared(config: DataConfig) -> bool:
+    """Whether the dataset's cache is there, so that `load` only has to open it."""
+    return (_cache(config) / "meta.json").exists()
+
+
+def _cache(config: DataConfig) -> Path:
+    return Path(config.dir) / (cache_name(config) if config.name == "folder" else config.name)
 
 
 def _open(folder: Path, expected: dict[str, str] | None) -> Images:

@@ -29,7 +29,7 @@ class TableConv(nn.Conv2d):
     def __init__(self, channels: int, table: tuple[tuple[int, ...], ...], kernel: tuple[int, int], **options: Any):
         super().__init__(channels, len(table), kernel, **options)
         full = self.weight
-        where = torch.tensor([[o, i] for o, maps in enumerate(table) for i in maps]).T
+        where = torch.tensor([[o, i] for o, maps in enumerate(table) for i in maps]).T.contiguous()
         self.register_buffer("where", where, persistent=False)
         self.weight = nn.Parameter(torch.empty(where.shape[1], *kernel))
         self.shape = full.shape
@@ -65,7 +65,7 @@ class LocallyConnected(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels, h, w).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.bias.expand(len(x), *self.out_shape).clone()
+        out = self.bias.expand(x.shape[0], *self.out_shape).clone()  # len(x) would be a constant in an exported graph
         h, w = x.shape[2:]
         for (a, b), block, flat in zip(self.offsets, self.blocks, torch.split(self.weight, self.sizes), strict=True):
             seen = x[:, :, max(a, 0) : h + min(a, 0), max(b, 0) : w + min(b, 0)]
@@ -107,7 +107,7 @@ class SharedImage(nn.Module):
         windows = self.weight.unfold(2, h, 1).unfold(3, w, 1).flip(2, 3)  # (O, C, i, j, k, l)
         matrix = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, c * h * w)
         out = F.linear(x.flatten(1), matrix, self.bias.repeat_interleave(h * w))
-        return out.view(len(x), -1, h, w)
+        return out.view(-1, len(self.weight), h, w)
 
 
 class Subsample(nn.Module):
@@ -119,7 +119,7 @@ class Subsample(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2, divisor_override=1) * self.weight + self.bias
+        return F.avg_pool2d(x, 2) * (4 * self.weight) + self.bias  # torch's ONNX export drops a divisor
 
 
 class MaxBlurPool(nn.Module):

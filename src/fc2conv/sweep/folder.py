@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fc2conv.config.identity import decides, dotted, hashed, identity_of
+from fc2conv.config.identity import decides, hashed, identity_of
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import Config, plain
+from fc2conv.config.schema import Config, dotted, plain
 from fc2conv.config.unused import key_of
 from fc2conv.errors import ConfigError, DamagedResult
 from fc2conv.record.lock import claim
@@ -168,7 +168,8 @@ def shared(config: Config, overrides: Iterable[str], varied: Collection[str]) ->
 def _within(key: str, varied: Collection[str]) -> bool:
     """Whether `key` is one of `varied` or changes with it."""
     follows = key == "source" and bool({"model.target", "plugins"} & set(varied))
-    return follows or any(f"{v}.".startswith(f"{key}.") for v in varied)
+    below = any("." in v and key.startswith(f"{v}.") for v in varied)  # optim.arguments.betas of optim.arguments
+    return follows or below or any(f"{v}.".startswith(f"{key}.") for v in varied)
 
 
 def _listed(varied: Sequence[str]) -> str:
