@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from torch import Tensor
 
 import fc2conv
 from fc2conv import LeNet
 from fc2conv.errors import ConfigError
 from fc2conv.record.result import Result
 from fc2conv.training import lr_find
+from fc2conv.training.classifier import Classifier
 from fc2conv.training.lr_find import SETTLED, STEPS, Curve
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*without a run's record")
@@ -101,12 +103,18 @@ def test_the_search(quick: dict[str, Any], capsys: pytest.CaptureFixture[str]) -
             fc2conv.run(**quick, **wrong)
 
 
-def test_a_loss_that_explodes_ends_nothing(quick: dict[str, Any]) -> None:
-    """The loss is nan long before the highest rate."""
-    values = {"optim": "sgd", "model": "mlp", "optim.momentum": 0.99, "trainer.accumulate_grad_batches": 2}
-    result = fc2conv.run(**(quick | values), task="lr_find", name="search")
+def test_a_loss_that_is_not_finite_ends_nothing(quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Classifier.loss
+
+    def exploding(self: Classifier, outputs: Tensor, labels: Tensor) -> Tensor:
+        losses = own(self, outputs, labels)
+        return losses * math.nan if self.trainer.optimizers[0].param_groups[0]["lr"] > 0.05 else losses
+
+    monkeypatch.setattr(Classifier, "loss", exploding)
+    result = fc2conv.run(**quick, task="lr_find", name="search")
     assert result is not None
     assert result.suggested_lr is not None
+    assert result.suggested_lr <= 0.005
 
 
 def test_what_ends_it_is_on_record(quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,6 +186,11 @@ class OptimConfig:
 
 # --- trainer
 
+LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
+"""Keys of the trainer that are a number of batches, or a fraction of them."""
+DURATION = re.compile(r"\d+:\d\d:\d\d:\d\d")
+"""DD:HH:MM:SS"""
+
 
 @dataclass(frozen=True)
 class TrainerConfig:
@@ -279,16 +284,12 @@ class TrainerConfig:
     def _check_limits(self) -> None:
         for key in LIMITS:
             value = getattr(self, key)
-            # a whole number is one: parsing keeps 1.0, which in Lightning is all and might be meant as 1, a single one
+            # 1.0, which parsing keeps as it is, may be meant as all (so Lightning reads it) or as one batch
             good = value is None or 0 < value < 1 or (value >= 1 and isinstance(value, int))
             require(good, f"trainer.{key}", value, "a number of batches, a fraction below 1, or null for all")
         for key in ("limit_train_batches", "limit_val_batches"):
             if self.overfit_batches is not None and getattr(self, key) is not None:
                 raise ConfigError(f"trainer.{key}", f"got {getattr(self, key)}, but overfit_batches limits it already")
-
-
-LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches")
-DURATION = re.compile(r"\d+:\d\d:\d\d:\d\d")
 
 
 # --- loggers
