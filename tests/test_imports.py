@@ -43,8 +43,8 @@ ARROWS: dict[str, set[str]] = {
 TORCH_FREE = ("errors", "fields", "architectures", "config", "record", "compose", "entry", "api", "cli", "sweep")
 TORCH_FREE += ("report", "claims")
 """Rooms whose files import no torch at their top, and nothing that does; a function may."""
-USES_TORCH = {"record.loggers", "record.mirror", "record.tracking", "sweep.warm"}
-"""Files in these rooms that do."""
+USES_TORCH = {"record.loggers", "record.mirror", "record.tracking", "sweep.journal", "sweep.warm"}
+"""Files in these rooms that need it, or another of HEAVY; they are imported where they are used."""
 HEAVY = {"torch", "torchvision", "torchmetrics", "lightning", "wandb", "optuna", "pandas"}
 HYDRA_PLUGINS = {f"hydra_plugins.{p.stem}": p for p in (ROOT.parent / "hydra_plugins").glob("*.py")}
 """Hydra imports them whenever it starts."""
