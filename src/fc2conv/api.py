@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fc2conv.errors import ConfigError, DamagedResult
-from fc2conv.record.result import FILE, Result
+from fc2conv.record.result import FILE, SPLITS, Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fc2conv.sweep.trials import Trial
-
-SPLITS = ("train", "val", "test")
 
 
 def run(*overrides: str, **values: Any) -> Result | None:

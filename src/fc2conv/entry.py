@@ -182,6 +182,7 @@ def main(entry: Callable[[], Any]) -> None:
     _full = os.environ.get(FULL) == "1"
     os.environ[FULL] = "1"  # Hydra then hands its exceptions on instead of printing and exiting itself
     prepare_process()
+    terminal.outlive_terminal()
 
     def composed() -> None:
         load_plugins(sys.argv[1:])

@@ -1,6 +1,7 @@
 """What can go wrong, with its exit code, and how each is explained to a person.
 
-Exit codes: 0 done; 1 the run failed; 2 the call was wrong; 130 Ctrl-C; 143 SIGTERM.
+Exit codes: 0 done; 1 the run failed; 2 the call was wrong; 129 the terminal was closed; 130 Ctrl-C; 143
+SIGTERM.
 """
 
 from __future__ import annotations

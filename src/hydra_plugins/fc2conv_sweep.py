@@ -50,11 +50,11 @@ class Sweep(Sweeper):
 class Local(Launcher):
     """hydra/launcher=local: each job a process of its own, several side by side.
 
-    Its argument is the key of conf/hydra/launcher/local.yaml, which has the default.
+    Its arguments are the keys of conf/hydra/launcher/local.yaml, which has their defaults.
     """
 
-    def __init__(self, jobs: int | None):
-        self.jobs = jobs
+    def __init__(self, jobs: int | None, jobs_per_gpu: int):
+        self.jobs, self.jobs_per_gpu = jobs, jobs_per_gpu
         self.pool: Pool | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -81,7 +81,7 @@ class Local(Launcher):
         if self.pool is None:
             self.warm(wandb=True, study=False)
         assert self.pool is not None
-        slots = slots_for(trainers, self.jobs, total)
+        slots = slots_for(trainers, self.jobs, total, self.jobs_per_gpu)
         live_table = LiveTable(source.trials(), total, slots)
         with live_table.shown():
             return self.pool.run(source, slots, live_table, options or Options())

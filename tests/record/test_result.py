@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,43 @@ def test_a_record_of_something_else_is_damaged(change: dict[str, Any], begun: Re
     (tmp_path / FILE).write_text(json.dumps(json.loads((tmp_path / FILE).read_text()) | change))
     with pytest.raises(DamagedResult):
         Result.read(tmp_path)
+
+
+METRICS = {"loss": 1.0, "acc": 0.5, "n": 10}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": "three"},
+        {"epochs": True},
+        {"epochs": None},
+        {"seed": 1.5},
+        {"name": 7},
+        {"overrides": "seed=1"},
+        {"overrides": [1]},
+        {"params": 61706},
+        {"seconds": {"total": "long"}},
+        {"val": [0.5]},
+        {"val": {"acc": 0.5}},
+        {"val": METRICS | {"acc": None}},
+        {"test": METRICS | {"acc": "high"}},
+        {"confusion": [[1, 2], 3]},
+        {"macs": "many"},
+        {"error": ["no"]},
+    ],
+    ids=str,
+)
+def test_a_value_of_another_type_is_damage(change: dict[str, Any], begun: Result, tmp_path: Path) -> None:
+    begun.write(tmp_path)
+    (tmp_path / FILE).write_text(json.dumps(json.loads((tmp_path / FILE).read_text()) | change))
+    with pytest.raises(DamagedResult, match=rf"{FILE} is damaged \({next(iter(change))}: got "):
+        Result.read(tmp_path)
+
+
+def test_a_loss_that_became_nan_is_no_damage(begun: Result, tmp_path: Path) -> None:
+    replace(begun, train=METRICS | {"loss": math.nan}, images_per_second=float("inf")).write(tmp_path)
+    assert Result.read(tmp_path).train == METRICS | {"loss": None}
 
 
 # --- runs of format 1

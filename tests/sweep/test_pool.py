@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
-from fc2conv.errors import ConfigError
+from fc2conv.errors import ConfigError, Interrupted
 from fc2conv.record.lock import LOCK, claim, is_claimed
 from fc2conv.record.result import Result
 from fc2conv.sweep import job, pool, slots
@@ -107,7 +113,7 @@ def drive(trials: list[Trial], jobs: int = 1, force: bool = False, fail_fast: bo
 
 
 def local(jobs: int) -> Local:
-    found = Local(jobs)
+    found = Local(jobs, jobs_per_gpu=1)
     found.warm(wandb=False, study=False)
     return found
 
@@ -291,6 +297,91 @@ def test_a_signal_that_ends_the_server_of_the_jobs_too(trial: Make, monkeypatch:
     interrupted = False
     with pytest.raises(EOFError):
         drive([trial()])
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_the_end_of_a_job_without_a_server(signum: signal.Signals, trial: Make, server: None) -> None:
+    """It could not say how it ended, and no one else can."""
+    one = trial()
+    one.end("running", "")
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = cast(ForkServerProcess, SimpleNamespace(exitcode=-signum))
+    ended = Job(one, process, Slot(1), receiver)
+    sender.close()
+    want = {signal.SIGTERM: "interrupted", signal.SIGKILL: "failed"}[signum]
+    assert Pool()._complete(ended) == want
+    process = cast(ForkServerProcess, SimpleNamespace(exitcode=pool.UNKNOWN))
+    one.end("running", "")
+    assert Pool()._complete(replace(ended, process=process)) == "failed"
+    assert "server that knew how is gone" in (result(one).error or "")
+    one.end("running", "")
+    with claim(one.folder):
+        assert Pool()._complete(ended) is None
+    assert result(one).status == "running", "somebody else has it already"
+
+
+def test_a_job_stopped_in_its_first_moments_is_interrupted(
+    started: Started, trial: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trials = [trial(LONG), trial(lr=0.02)]
+    trials[1].end("failed", "before")
+
+    def stop(new: Job) -> None:
+        if new.trial.folder == trials[0].folder:
+            os.kill(started.pid(-1), signal.SIGTERM)
+
+    started.on_start = stop
+    assert drive(trials, fail_fast=True) is None, "and it is no failure"
+    assert [result(t).status for t in trials] == ["interrupted", "done"]
+    assert "stopped by" in (result(trials[0]).error or "")
+
+
+def stopped(trial: Trial) -> None:
+    """Make a finished run one that was interrupted."""
+    replace(result(trial), status="interrupted", error="stopped by SIGTERM").write(trial.folder)
+
+
+def test_what_cannot_go_on_starts_anew_and_says_so(
+    started: Started, trial: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cut, odd, good = (trial(lr=lr) for lr in (0.01, 0.02, 0.03))
+    assert drive([cut, odd, good]) is None
+    for each in (cut, good):
+        stopped(each)
+    whole = result(odd).test
+    last = cut.folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-100])
+    values = json.loads((odd.folder / "result.json").read_text())
+    (odd.folder / "result.json").write_text(json.dumps(values | {"epochs": "three"}))
+    capfd.readouterr()
+    assert drive([cut, odd, good]) is None
+    assert [result(t).status for t in (cut, odd, good)] == ["done", "done", "done"]
+    assert [begins(t) for t in (cut, odd, good)] == [(1, 0), (1, 0), (1, 1)]
+    notes = [line for line in capfd.readouterr().out.splitlines() if line.startswith("note")]
+    assert len(notes) == 2
+    assert f"optim.lr=0.01  starts anew: {last} cannot be read" in notes[0]
+    assert f"optim.lr=0.02  starts anew: {odd.folder / 'result.json'} is damaged (epochs: got three)" in notes[1]
+    assert "starts anew" in log_of(cut)
+    assert json.loads((odd.folder / "result.json.damaged").read_text())["epochs"] == "three"
+    assert result(odd).test == whole
+
+
+def test_a_signal_is_no_damage(trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a checkpoint is read, it waits; it does not throw the checkpoint away."""
+    one = trial()
+    one.end("interrupted", "stopped by SIGTERM")
+    for name in ("config.yaml", "checkpoints/last.ckpt"):
+        (one.folder / name).parent.mkdir(exist_ok=True)
+        (one.folder / name).touch()
+
+    def read(folder: Path) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise ConfigError("resume", "cannot be read")
+
+    monkeypatch.setitem(sys.modules, "fc2conv.training.run", cast(ModuleType, SimpleNamespace(check_resumable=read)))
+    with pytest.raises(Interrupted):
+        job.work(one)
+    assert one.resumable()
 
 
 @pytest.mark.parametrize("how", ["a second signal", "the deadline"])
@@ -651,3 +742,42 @@ def test_the_address_of_the_wandb_service_reaches_the_job(
     monkeypatch.setattr(waiting.context, "Process", Recorded)
     waiting._start(trial(), Slot(1, ("1",)), job.Options())
     assert seen == [{"CUDA_VISIBLE_DEVICES": "1", "WANDB_SERVICE": "address"}]
+
+
+# --- without the server that forks the jobs: last in this file, since whoever comes next waits for a new one
+
+
+def server_pid() -> int:
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    assert isinstance(pid, int)
+    return pid
+
+
+def test_a_signal_to_the_whole_group_ends_jobs_with_their_work_saved(
+    started: Started, trial: Make, until: Until
+) -> None:
+    """The server of the jobs dies of it, and nobody knows their exit codes any more."""
+    one = trial(LONG)
+
+    def signal_all() -> None:
+        for pid in (server_pid(), started.pid(0), os.getpid()):
+            os.kill(pid, signal.SIGTERM)
+
+    with Aside(until, lambda: has_begun(one), signal_all):
+        assert drive([one]) == signal.SIGTERM
+    assert started.codes() == [pool.UNKNOWN]
+    assert started.jobs[0].outcome == "interrupted"
+    assert (result(one).status, result(one).error) == ("interrupted", "stopped by SIGTERM")
+    assert one.resumable()
+    assert not is_claimed(one.folder)
+
+
+@pytest.mark.slow
+def test_jobs_outlive_their_server(started: Started, trial: Make, until: Until) -> None:
+    """And the next ones get a new server."""
+    trials = [trial(40), trial(lr=0.02)]
+    with Aside(until, lambda: has_begun(trials[0]), lambda: os.kill(server_pid(), signal.SIGKILL)):
+        assert drive(trials) is None
+    assert started.codes() == [pool.UNKNOWN, 0]
+    assert [result(t).status for t in trials] == ["done", "done"]
+    assert epochs(trials[0]) == list(range(1, 41))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,60 @@ def test_gpus_are_dealt_out(
     assert found[0].environment() == {"CUDA_VISIBLE_DEVICES": want[0].replace(" ", ",")}
 
 
+@pytest.mark.parametrize(
+    ("gpus", "devices", "each", "trials", "want"),
+    [
+        (1, 1, 3, 30, ["0", "0", "0"]),
+        (2, 1, 2, 30, ["0", "1", "0", "1"]),
+        (2, 1, 4, 3, ["0", "1", "0"]),  # no more than there are trials
+        (4, 2, 2, 30, ["0 1", "2 3", "0 1", "2 3"]),
+        (3, 2, 2, 30, ["0 1", "2 0", "1 2"]),  # two on each, though no two share both
+    ],
+)
+def test_jobs_share_gpus_if_told(
+    gpus: int, devices: int, each: int, trials: int, want: list[str], machine: Machine
+) -> None:
+    machine(24, gpus)
+    found = slots_for([trainer(devices)], None, trials, jobs_per_gpu=each)
+    assert [" ".join(s.gpus) for s in found] == want
+    assert {s.threads for s in found} == {24 // (len(want) * devices)}
+    assert all(len(set(s.gpus)) == devices for s in found)
+    assert max(Counter(gpu for s in found for gpu in s.gpus).values()) <= each
+
+
+@pytest.mark.parametrize(
+    ("gpus", "accelerator", "jobs", "each", "message"),
+    [
+        (0, "auto", None, 2, "got 2, but these runs use no GPU; use hydra.launcher.jobs"),
+        (2, "cpu", None, 2, "got 2, but these runs use no GPU; use hydra.launcher.jobs"),
+        (2, "auto", 3, 2, "got 2, but hydra.launcher.jobs=3 says how many; use one"),
+        (2, "auto", None, 0, "got 0, expected a number of jobs"),
+        (2, "auto", None, True, "got True, expected a number of jobs"),
+        (2, "auto", None, "two", "got two, expected a number of jobs"),
+    ],
+)
+def test_jobs_per_gpu_is_not_ignored(
+    gpus: int, accelerator: Any, jobs: int | None, each: Any, message: str, machine: Machine
+) -> None:
+    machine(8, gpus)
+    with pytest.raises(ConfigError) as refused:
+        slots_for([trainer(accelerator=accelerator)], jobs, 9, each)
+    assert str(refused.value) == f"hydra.launcher.jobs_per_gpu: {message}"
+
+
+def test_the_launcher_has_the_key() -> None:
+    """With the default of its file, one job a GPU."""
+    from omegaconf import OmegaConf
+
+    from hydra_plugins.fc2conv_sweep import Local
+
+    file = Path(__file__).parent.parent.parent / "conf" / "hydra" / "launcher" / "local.yaml"
+    values = OmegaConf.to_container(OmegaConf.load(file))
+    assert isinstance(values, dict)
+    del values["_target_"]
+    assert Local(**values).jobs_per_gpu == 1  # type: ignore[arg-type]
+
+
 def test_the_cpu_needs_no_gpus(machine: Machine) -> None:
     machine(4, 8)
     found = slots_for([trainer(accelerator="cpu")] * 9, None, 9)
@@ -194,7 +249,7 @@ def test_what_is_finished_changes_nothing(machine: Machine, tmp_path: Path, monk
     master = loader.load_configuration(
         "config", ["model=softmax", f"runs_dir={tmp_path}", "name=sweep"], RunMode.MULTIRUN
     )
-    local = Local(None)
+    local = Local(None, jobs_per_gpu=1)
     monkeypatch.setattr(Local, "warm", lambda self, wandb, study: setattr(self, "pool", NoPool()))
 
     def driven() -> Driven:

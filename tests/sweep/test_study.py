@@ -248,7 +248,7 @@ def test_a_finished_run_that_nobody_told_of_is_told(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_was_never_drawn_to_the_end_is_let_go(tmp_path: Path) -> None:
-    """Its process died while it wrote the parameters down, one after the other, as Optuna's `ask` does. It is no run."""
+    """Its process died while it wrote the parameters down, one after the other (`ask`). It is no run."""
     study = load(tmp_path / "sweep", RANDOM)
     study.ask()
     study.ask({"optim.lr": RATE.distribution()})

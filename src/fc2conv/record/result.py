@@ -7,10 +7,13 @@ import math
 import os
 import statistics
 import tempfile
+import types
+import typing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from fc2conv.architectures.trace import Geometry
 from fc2conv.config.identity import FORMAT, hashed, identity_of
@@ -19,6 +22,9 @@ from fc2conv.errors import DamagedResult
 
 Status = Literal["running", "done", "failed", "interrupted", "pruned", "skipped"]
 FILE = "result.json"
+DAMAGED = "result.json.damaged"
+"""What could not be read, set aside by a run that begins anew in the folder."""
+SPLITS = ("train", "val", "test")
 
 
 @dataclass
@@ -126,13 +132,43 @@ class Result:
             values = json.loads(text)
             known = {f.name for f in fields(cls)}
             result = cls(**{k: v for k, v in values.items() if k in known})
-            if result.status not in get_args(Status) or not isinstance(result.config, dict):
-                raise ValueError("no run's record")
+            result._check_types()
             if not result.family:  # format 1
                 result.family = result.config["model"]["family"] if result.config else result.model
             return result
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DamagedResult(f"{folder / FILE} is damaged ({error})") from error
+
+    def _check_types(self) -> None:
+        """Raise ValueError if a value is none of its field's."""
+        for name, hint in _hints().items():
+            if not _fits(hint, getattr(self, name)):
+                raise ValueError(f"{name}: got {str(getattr(self, name))[:40]}")
+        for split in SPLITS:
+            metrics = getattr(self, split)
+            if metrics is not None and (metrics.get("acc") is None or not metrics.keys() >= {"loss", "acc", "n"}):
+                raise ValueError(f"{split}: got {str(metrics)[:40]}")
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return typing.get_type_hints(Result)
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a value read from JSON is of the type `hint`."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return any(_fits(option, value) for option in args)
+    if origin is Literal:
+        return value in args
+    if origin is list:
+        return isinstance(value, list) and all(_fits(args[0], v) for v in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(args[1], v) for v in value.values())
+    if hint is float:  # NaN is written as null
+        return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    return hint is Any or type(value) is hint
 
 
 def per_class(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> dict[str, float | None]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +23,28 @@ from fc2conv.record.result import Result
 console = Console(highlight=False, soft_wrap=False)
 if not console.is_terminal:
     console = Console(highlight=False, width=100)
+
+
+class _TerminalFile(io.FileIO):
+    """What is written to a terminal that is gone is dropped."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return memoryview(data).nbytes
+
+
+def outlive_terminal() -> None:
+    """Let this process write to its terminal as before, and go on where that is closed, whoever writes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if os.name == "posix" and isinstance(stream, io.TextIOWrapper) and stream.isatty():
+            stream.flush()
+            file = io.BufferedWriter(_TerminalFile(stream.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(file, stream.encoding, stream.errors, line_buffering=True))
 
 
 def spell(shape: Shape) -> str:

@@ -9,16 +9,19 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
-from fc2conv.errors import Interrupted
-from fc2conv.record.folder import LOG
+from fc2conv.errors import ConfigError, DamagedResult, Interrupted
+from fc2conv.record.folder import CHECKPOINTS, LOG
 from fc2conv.record.lock import claim
-from fc2conv.record.result import Status
+from fc2conv.record.result import DAMAGED, FILE, Result, Status
 from fc2conv.sweep.trials import FINISHED, Trial
+from fc2conv.training.signals import Signals
 
 Outcome = Status | Literal["elsewhere"]
 EXIT_CODES: dict[Outcome, int] = {
@@ -43,8 +46,11 @@ class Options:
     """Stop at the first failure."""
 
 
-def work(trial: Trial, options: Options = Options()) -> Outcome:
+def work(trial: Trial, options: Options = Options(), say: Callable[[str], None] = print) -> Outcome:
     """Train the trial unless it is finished or another process has it, from its last checkpoint if it has one.
+
+    Args:
+        say: told why a run begins anew that should go on
 
     Returns:
         The record's status; `elsewhere` if another process trains the trial. What went wrong is in the record.
@@ -56,10 +62,39 @@ def work(trial: Trial, options: Options = Options()) -> Outcome:
         found = trial.result()
         if found and found.status in FINISHED and not options.force:
             return found.status
-        resumed = not options.force and found is not None and trial.resumable()
-        if not resumed:
+        if options.force or found is None or not trial.resumable():
+            found = None
+        if problem := None if options.force else _problem(trial):
+            found = None
+        if found is None:
             trial.clear()
-        return _train(trial, options.file, resumed)
+        else:  # however it ends now, it is no longer as it ended before
+            replace(found, status="running", error=None).write(trial.folder)
+        if problem:
+            say(f"starts anew: {problem}")
+        return _train(trial, options.file, resumed=found is not None)
+
+
+def _problem(trial: Trial) -> str | None:
+    """Why the run in the folder cannot go on, if one should. A record that cannot be read is set aside."""
+    with Signals(patient=True) as signals:
+        signals.deferred = True  # a signal that raised while a file is read would look like damage
+        try:
+            Result.read(trial.folder)
+        except FileNotFoundError:
+            return None
+        except DamagedResult as error:
+            (trial.folder / FILE).replace(trial.folder / DAMAGED)
+            return f"{error}, and was set aside as {DAMAGED}"
+        from fc2conv.training.run import check_resumable
+
+        try:
+            check_resumable(trial.folder)
+        except ConfigError:
+            return f"{trial.folder / CHECKPOINTS / 'last.ckpt'} cannot be read"
+        finally:
+            signals.raise_if_received()
+    return None
 
 
 def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
@@ -73,9 +108,11 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
     except BaseException as error:
         found = trial.result()
         if found is None or found.status == "running":  # it ended before the record could know, or without its help
-            traceback.print_exc()
-            interrupted = isinstance(error, (KeyboardInterrupt, Interrupted))
-            trial.end("interrupted" if interrupted else "failed", f"{type(error).__name__}: {error}")
+            if isinstance(error, (KeyboardInterrupt, Interrupted)):
+                trial.end("interrupted", str(error) or "stopped by SIGINT")
+            else:
+                traceback.print_exc()
+                trial.end("failed", f"{type(error).__name__}: {error}")
         else:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
         if not isinstance(error, Exception):
@@ -85,19 +122,33 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
     return found.status
 
 
-def process(trial: Trial, options: Options, environment: Mapping[str, str]) -> None:
-    """`work` as a process of its own: output goes to the trial's log, the outcome is the exit code."""
-    os.environ.update(environment)
-    trial.folder.mkdir(parents=True, exist_ok=True)
-    stop = threading.Thread(target=_stop_with_parent, daemon=True)
-    stop.start()
-    log = os.open(trial.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for descriptor in (1, 2):
-        os.dup2(log, descriptor)
-    os.close(log)
-    outcome = work(trial, options)
+def process(trial: Trial, options: Options, link: Connection, environment: Mapping[str, str]) -> None:
+    """`work` as a process of its own, whose output goes to the trial's log.
+
+    Args:
+        link: gets ("says", text) for what the sweep should say, and at last ("outcome", Outcome), which is the exit
+            code, too
+    """
+    outcome: Outcome = "interrupted"
+    with suppress(Interrupted), Signals():
+        os.environ.update(environment)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+        log = os.open(trial.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for descriptor in (1, 2):
+            os.dup2(log, descriptor)
+        os.close(log)
+
+        def say(text: str) -> None:
+            print(text)
+            with suppress(OSError):  # the sweep is gone
+                link.send(("says", text))
+
+        outcome = work(trial, options, say)
     sys.stdout.flush()
     sys.stderr.flush()
+    with suppress(OSError):
+        link.send(("outcome", outcome))
     sys.exit(EXIT_CODES[outcome])
 
 

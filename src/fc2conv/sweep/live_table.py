@@ -57,11 +57,10 @@ class LiveTable:
         finished = sum(self.count.values())
         parts = [f"{finished} finished before"] if finished else []
         parts += [f"{skipped} impossible"] if skipped else []
-        each = (
-            f"GPUs {' '.join(slots[0].gpus)}, ..."
-            if slots[0].gpus
-            else f"{slots[0].threads} CPU thread{'s' * (slots[0].threads > 1)} each"
-        )
+        each = f"{slots[0].threads} CPU thread{'s' * (slots[0].threads > 1)} each"
+        if slots[0].gpus:
+            shared = max(Counter(gpu for slot in slots for gpu in slot.gpus).values())
+            each = f"GPUs {' '.join(slots[0].gpus)}, ..." + (f", {shared} on each" if shared > 1 else "")
         return (
             f"{self.total} run{'s' * (self.total != 1)}"
             + "".join(f", {p}" for p in parts)
@@ -92,6 +91,10 @@ class LiveTable:
         if status == "failed":
             self.say(f"             its log: {trial.folder / LOG}")
 
+    def note(self, trial: Trial, text: str) -> None:
+        """What a job has to say."""
+        self.say(f"note         {trial.label}  {text}")
+
     def say(self, text: str, style: str = "") -> None:
         """A line that stays."""
         console.print(Text(text, style=style), soft_wrap=True)
@@ -106,13 +109,15 @@ class LiveTable:
             table.add_column(column, justify="left" if column in ("job", "state") else "right")
         for trial, result in self.recent:
             status = result.status if result else "failed"
-            table.add_row(Text(trial.label), Text(status, STYLES.get(status, "")), *_progress(result), "")
+            table.add_row(Text(trial.label), Text(status, STYLES.get(status, "")), *_progress(trial, result), "")
         lefts = []
         for trial, _ in self.running.values():
             result = trial.result()
             left = _left(trial, result)
             lefts.append(left)
-            table.add_row(Text(trial.label), Text("running", STYLES["running"]), *_progress(result), duration(left))
+            table.add_row(
+                Text(trial.label), Text("running", STYLES["running"]), *_progress(trial, result), duration(left)
+            )
         return Group(table, Text(self._summary(lefts)))
 
     def _summary(self, lefts: list[float | None]) -> str:
@@ -128,12 +133,12 @@ class LiveTable:
         return f"{self.total} trial{'s' * (self.total != 1)}: " + ", ".join(parts)
 
 
-def _progress(result: Result | None) -> tuple[str, str]:
+def _progress(trial: Trial, result: Result | None) -> tuple[str, str]:
     """(epochs, validation accuracy of the best)"""
-    if result is None or not result.config:
+    if result is None or trial.config is None:
         return "", ""
     accuracy = f"{result.val['acc']:.4f}" if result.val else ""
-    return f"{result.epochs}/{result.config['trainer']['max_epochs']}", accuracy
+    return f"{result.epochs}/{trial.config.trainer.max_epochs}", accuracy
 
 
 def _left(trial: Trial, result: Result | None) -> float | None:

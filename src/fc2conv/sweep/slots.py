@@ -53,7 +53,9 @@ def memory() -> float:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else float("inf")
 
 
-def slots_for(trainers: Sequence[TrainerConfig], jobs: int | None, trials: int) -> list[Slot]:
+def slots_for(
+    trainers: Sequence[TrainerConfig], jobs: int | None, trials: int, jobs_per_gpu: int = 1
+) -> list[Slot]:
     """What each of the jobs that run at a time gets. It follows from the machine and the sweep as a whole, not from
     what is left of it: a resumed job must find the threads it began with.
 
@@ -61,22 +63,40 @@ def slots_for(trainers: Sequence[TrainerConfig], jobs: int | None, trials: int) 
         trainers: of the trials
         jobs: at once; None for as many as the GPUs, or else the cores, and the memory carry
         trials: in the sweep
+        jobs_per_gpu: that share a GPU, where `jobs` is None
+
+    Raises:
+        ConfigError: a number that is none, or GPUs that are not there
     """
-    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+    if jobs is not None and not _counts(jobs):
         raise ConfigError("hydra.launcher.jobs", f"got {jobs}, expected a number of jobs, or null")
+    if not _counts(jobs_per_gpu):
+        raise ConfigError("hydra.launcher.jobs_per_gpu", f"got {jobs_per_gpu}, expected a number of jobs")
     found = gpus() if any(t.accelerator in ("auto", "gpu") for t in trainers) else []
     devices = max((_devices(t, len(found)) for t in trainers), default=1)
     if devices > len(found) and any(t.accelerator == "gpu" for t in trainers):
         raise ConfigError("trainer.devices", f"got {devices}, but this machine has {len(found)} GPUs")
     on_gpus = 0 < devices <= len(found)
+    if jobs_per_gpu > 1 and not on_gpus:
+        raise ConfigError(
+            "hydra.launcher.jobs_per_gpu", f"got {jobs_per_gpu}, but these runs use no GPU; use hydra.launcher.jobs"
+        )
+    if jobs_per_gpu > 1 and jobs is not None:
+        raise ConfigError(
+            "hydra.launcher.jobs_per_gpu", f"got {jobs_per_gpu}, but hydra.launcher.jobs={jobs} says how many; use one"
+        )
     wanted = max((t.threads or 1 for t in trainers), default=1)
-    carried = len(found) // devices if on_gpus else cores() // (devices * wanted)
+    carried = len(found) * jobs_per_gpu // devices if on_gpus else cores() // (devices * wanted)
     carried = int(min(carried, memory() // (devices * MEMORY)))
     n = max(1, min(jobs or carried, trials))
     threads = max(1, cores() // (n * devices))
     if not on_gpus:
         return [Slot(threads)] * n
     return [Slot(threads, tuple(found[(i * devices + d) % len(found)] for d in range(devices))) for i in range(n)]
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _devices(trainer: TrainerConfig, present: int) -> int:

@@ -18,7 +18,7 @@ from fc2conv.config.schema import Config
 from fc2conv.errors import DamagedResult, GeometryError
 from fc2conv.record.folder import CHECKPOINTS, LOG, RUN_LOCK
 from fc2conv.record.lock import LOCK
-from fc2conv.record.result import FILE, Result, Status
+from fc2conv.record.result import DAMAGED, FILE, Result, Status
 
 FINISHED: frozenset[Status] = frozenset({"done", "pruned"})
 """There is nothing left to train."""
@@ -102,7 +102,7 @@ class Trial:
     def clear(self) -> None:
         """Empty the folder for a new start. Only with the lock held."""
         for path in self.folder.iterdir():
-            if path.name in (LOCK, RUN_LOCK):
+            if path.name in (LOCK, RUN_LOCK, DAMAGED):
                 continue
             if path.name == LOG:  # the job's output goes there already, and must not go with it
                 os.truncate(path, 0)

@@ -26,6 +26,7 @@ from fc2conv.record.folder import CHECKPOINTS, reserve
 from fc2conv.record.result import Result
 from fc2conv.training.distributed import Processes, main_hidden, prepare_process, rank
 from fc2conv.training.run import Request, run
+from fc2conv.training.signals import stopping
 
 SHUTDOWN = 60
 """Seconds that ranks get to save and stop before they are killed."""
@@ -60,7 +61,10 @@ def launch(request: Request, devices: int) -> Result:
     """
     reserved = request.folder is None
     folder = request.folder or reserve(request.config)
-    newer: dict[str, Any] = {"shutdown_timeout": SHUTDOWN}  # since torch 2.12; before, 30 seconds
+    newer: dict[str, Any] = {
+        "shutdown_timeout": SHUTDOWN,  # since torch 2.12; before, 30 seconds
+        "signals_to_handle": ",".join(s.name for s in stopping()),  # torch would not leave one ignored
+    }
     plan = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -87,7 +91,7 @@ def launch(request: Request, devices: int) -> Result:
         message = f"rank {rank} " + (
             f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"failed with exit code {code}"
         )
-        _close(folder, "interrupted" if code in (130, 143) else "failed", message, reserved)
+        _close(folder, "interrupted" if code - 128 in stopping() else "failed", message, reserved)
         raise RankFailed(message, code) from None
     return Result.read(folder)
 

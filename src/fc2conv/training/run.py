@@ -72,7 +72,7 @@ def run(request: Request) -> Result | None:
     processes = Processes.of_environment(config.trainer)
     with Signals() as signals, _torch_prepared(config.trainer, processes):
         if request.resumed and folder:  # on every rank: one that failed alone would leave the others waiting
-            _check_resumable(folder)
+            check_resumable(folder)
         data = ImageData(config.data, config.seed)
         data.setup()
         data.check_processes(processes.world_size)
@@ -115,11 +115,14 @@ def run(request: Request) -> Result | None:
         return record.result
 
 
-def _check_resumable(folder: Path) -> None:
+def check_resumable(folder: Path) -> None:
+    """Raise ConfigError if the folder's last.ckpt is there and cannot be read."""
     last = folder / CHECKPOINTS / "last.ckpt"
     if last.exists():
         try:
             torch.load(last, map_location="cpu", weights_only=True)
+        except Interrupted:
+            raise
         except Exception as error:
             reason = f"{last} cannot be read ({type(error).__name__}); start the run anew"
             raise ConfigError("resume", reason) from error

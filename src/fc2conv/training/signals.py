@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training stops after a whole step, all else at once."""
+"""Ctrl-C, SIGTERM and a closed terminal: training stops after a whole step, all else at once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,18 @@ PATIENCE = 2.0
 whole group already, so that one Ctrl-C can arrive twice. A later one stops at once."""
 
 
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The terminal was closed. None on Windows."""
+
+
+def stopping() -> list[signal.Signals]:
+    """The signals that ask a run to stop here; one that was started with nohup goes on when its terminal is closed."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    return [*found, HANGUP] if HANGUP and signal.getsignal(HANGUP) is not signal.SIG_IGN else found
+
+
 class Signals:
-    """Catches SIGINT and SIGTERM while entered.
+    """Catches the signals of `stopping` while entered.
 
     Args:
         patient: the holder looks at `again` too, so a second signal raises nothing either
@@ -37,7 +47,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._previous = {s: signal.getsignal(s) for s in stopping()}
             self.install()
         return self
 
