@@ -357,6 +357,27 @@ def test_a_search_prunes_and_goes_on_where_it_was_stopped(
     assert (nothing.code, nothing.out.count("started  ")) == (0, 0)
 
 
+HALF_POSSIBLE = """\
+method: random
+run_cap: 4
+parameters:
+  model: {values: [lenet, softmax]}
+  model.kernel_size: {values: [3, 1]}
+"""
+
+
+def test_a_search_skips_what_makes_no_config(train: Train, image_folder: Path, tmp_path: Path) -> None:
+    """Softmax regression has no kernel size. It is drawn, counted and recorded, and stops nothing."""
+    (tmp_path / "search.yaml").write_text(HALF_POSSIBLE)
+    fixed = [a for a in on_images(image_folder, tmp_path / "runs") if not a.startswith("model")]
+    done = train("-m", f"sweep={tmp_path}/search.yaml", *fixed, "hydra.launcher.jobs=1")
+    assert (done.code, done.err) == (0, "")
+    sweep = tmp_path / "runs" / "search"
+    assert statuses(sweep) == ["done", "done", "skipped", "skipped"]
+    assert len(table(sweep)) == 4
+    assert "impossible: model=softmax model.kernel_size=" in done.out
+
+
 def interrupted_when(condition: Callable[[], object], until: Until, call: Callable[[], Any]) -> Any:
     """`call()`, with Ctrl-C once `condition` holds."""
     over = threading.Event()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from fc2conv.errors import ConfigError, DamagedResult, Interrupted
-from fc2conv.record.folder import CHECKPOINTS, LOG
+from fc2conv.record.folder import LOG
 from fc2conv.record.lock import claim
 from fc2conv.record.result import DAMAGED, FILE, Result, Status
 from fc2conv.sweep.trials import FINISHED, Trial
@@ -90,8 +90,8 @@ def _problem(trial: Trial) -> str | None:
 
         try:
             check_resumable(trial.folder)
-        except ConfigError:
-            return f"{trial.folder / CHECKPOINTS / 'last.ckpt'} cannot be read"
+        except ConfigError as error:
+            return str(error).removeprefix("resume: ").removesuffix("; start the run anew")
         finally:
             signals.raise_if_received()
     return None

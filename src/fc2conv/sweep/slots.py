@@ -53,9 +53,7 @@ def memory() -> float:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else float("inf")
 
 
-def slots_for(
-    trainers: Sequence[TrainerConfig], jobs: int | None, trials: int, jobs_per_gpu: int = 1
-) -> list[Slot]:
+def slots_for(trainers: Sequence[TrainerConfig], jobs: int | None, trials: int, jobs_per_gpu: int = 1) -> list[Slot]:
     """What each of the jobs that run at a time gets. It follows from the machine and the sweep as a whole, not from
     what is left of it: a resumed job must find the threads it began with.
 

@@ -85,7 +85,7 @@ def conduct(
             terminal.console.print(table.space_table(file, first))
             return []
         _check_writable(folder)
-        source = Search(folder, file, composer, draws.seed, first.config.trainer.max_epochs, base.force)
+        source = Search(folder, file, composer.or_impossible, draws.seed, first.config.trainer.max_epochs, base.force)
         trainers, total = [first.config.trainer], file.run_cap or 0
     else:
         named: list[list[list[str]]] = [file.points() if file else [[]], *([[o] for o in v] for v in varied.values())]
@@ -139,6 +139,19 @@ class Composer:
         config, model = self._config(overrides)
         return Trial.of(config, self.sweep, overrides, tuple(point), model)
 
+    def or_impossible(self, point: Sequence[str]) -> Trial:
+        """As `__call__`, but overrides that make no config make an impossible trial: a search draws them, too."""
+        try:
+            return self(point)
+        except (ConfigError, HydraException, OmegaConfBaseException) as error:
+            return self._impossible(point, error)
+
+    def _impossible(self, point: Sequence[str], error: Exception) -> Trial:
+        overrides = (*self.fixed, *point)
+        folder = self.sweep / hashed({"overrides": list(overrides)})
+        chosen = [o.removeprefix("model=") for o in overrides if o.startswith("model=")]
+        return Trial(overrides, tuple(point), folder, None, chosen[-1] if chosen else "", None, explain(error)[1])
+
     def _config(self, overrides: tuple[str, ...]) -> tuple[Config, str]:
         """(config, choice of conf/model/). Composed once for all seeds: Hydra takes a tenth of a second for it."""
         rest = tuple(o for o in overrides if not re.fullmatch(r"seed=\d+", o))
@@ -168,12 +181,7 @@ class Composer:
                 good |= set(point)
             except (ConfigError, HydraException, OmegaConfBaseException) as error:
                 errors.append((point, error))
-                overrides = (*self.fixed, *point)
-                folder = self.sweep / hashed({"overrides": list(overrides)})
-                chosen = [o.removeprefix("model=") for o in overrides if o.startswith("model=")]
-                trial = Trial(
-                    overrides, tuple(point), folder, None, chosen[-1] if chosen else "", None, explain(error)[1]
-                )
+                trial = self._impossible(point, error)
             trials.setdefault(trial.folder, trial)
         for point, problem in errors:
             some_have_it = (
