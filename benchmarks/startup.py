@@ -6,6 +6,7 @@ python benchmarks/startup.py [--jobs 6]
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -29,7 +30,8 @@ def timed(trial: Trial, environment: dict[str, str], began: float, out: Path) ->
         os._exit(0)
 
     Classifier.training_step = first  # type: ignore[method-assign, assignment]
-    job.process(trial, job.Options(), environment)
+    _, link = multiprocessing.Pipe(duplex=False)
+    job.process(trial, job.Options(), link, environment)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from fc2conv.sweep.slots import Slot, slots_for
 from fc2conv.sweep.sweeper import Grid
 from fc2conv.sweep.trials import LOG, Trial
 from fc2conv.training import signals
+from fc2conv.training.signals import Signals
 from hydra_plugins.fc2conv_sweep import Local
 
 Until = Callable[..., None]
@@ -283,20 +284,36 @@ def test_ctrl_c_ends_every_job_with_its_work_saved(started: Started, trial: Make
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_a_signal_that_ends_the_server_of_the_jobs_too(trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM to the whole group; Ctrl-C the server ignores."""
-    interrupted = True
+@pytest.mark.parametrize("failures", [0, 1, 2, 5])
+def test_a_server_that_is_gone_while_a_job_starts(
+    failures: int, trial: Make, monkeypatch: pytest.MonkeyPatch, server: None
+) -> None:
+    """It is waited for, unless it was a signal to all of us; Ctrl-C the server ignores."""
+    clock = SimpleNamespace(now=0.0)
 
-    def end(*_: Any) -> Job:
-        if interrupted:
-            signal.raise_signal(signal.SIGTERM)
-        raise EOFError("unexpected EOF")
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
 
-    monkeypatch.setattr(Pool, "_start", end)
-    assert drive([trial()]) == signal.SIGTERM
-    interrupted = False
-    with pytest.raises(EOFError):
-        drive([trial()])
+    def start(*_: Any) -> Job:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise EOFError("unexpected EOF")
+        return started
+
+    started = cast(Job, object())
+    monkeypatch.setattr(pool, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
+    monkeypatch.setattr(pool, "NEW_SERVER", 3 * pool.INTERVAL)
+    monkeypatch.setattr(Pool, "_start", start)
+    stop, gone = Signals(), failures
+    if gone < 5:
+        assert Pool()._start_surely(trial(), Slot(1), job.Options(), stop) is started
+        assert clock.now == gone * pool.INTERVAL
+    else:
+        with pytest.raises(EOFError):
+            Pool()._start_surely(trial(), Slot(1), job.Options(), stop)
+    failures, stop.received = 1, signal.SIGTERM
+    assert Pool()._start_surely(trial(), Slot(1), job.Options(), stop) is None
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])

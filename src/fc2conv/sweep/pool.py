@@ -29,6 +29,8 @@ SHUTDOWN = 60.0
 """Seconds that jobs get to save and stop before they are killed."""
 INTERVAL = 0.5
 """Seconds between two looks at the records of running jobs."""
+NEW_SERVER = 30.0
+"""Seconds in which a job must start whose server has died; then the sweep ends with the error."""
 STOPPED = "stopped with its sweep"
 UNKNOWN = 255
 """The exit code that multiprocessing gives a job whose server is gone."""
@@ -162,12 +164,9 @@ class Pool:
         while signals.received is None:
             while free and (trial := source.take()):
                 slot = free.pop(0)
-                try:
-                    started = self._start(slot.given(trial), slot, options)
-                except (EOFError, OSError):  # the server that forks the jobs is gone
-                    if signals.stopping:  # by the signal, which went to all of us
-                        return False
-                    started = self._start(slot.given(trial), slot, options)  # by a new one
+                started = self._start_surely(slot.given(trial), slot, options, signals)
+                if started is None:
+                    return False
                 running[started.link] = started
                 live_table.started(trial)
             if not running and not source.left():
@@ -185,6 +184,19 @@ class Pool:
                     return True
             live_table.refresh()
         return False
+
+    def _start_surely(self, trial: Trial, slot: Slot, options: job.Options, signals: Signals) -> Job | None:
+        """`_start`, by a new server where the one that forks the jobs is gone; None if that was a signal to us all."""
+        deadline = time.monotonic() + NEW_SERVER
+        while True:
+            try:
+                return self._start(trial, slot, options)
+            except (EOFError, OSError):
+                if signals.stopping:
+                    return None
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(INTERVAL)  # while it ends, it is still there and takes no job
 
     def _start(self, trial: Trial, slot: Slot, options: job.Options) -> Job:
         environment = slot.environment() | {k: v for k, v in os.environ.items() if k == WANDB_SERVICE}
