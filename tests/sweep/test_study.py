@@ -205,7 +205,7 @@ def test_a_search_ends_where_its_space_does(
     assert len(set(labels)) == len(labels) == points
     assert sorted(trial.label for trial in source.trials()) == sorted(labels)
     assert source.take() is None
-    said = f"no point is left that was not drawn; the search ends with {points} runs in place of run_cap=20"
+    said = f"there are {points} different points, all of them drawn; the search ends with these in place of run_cap=20"
     assert capsys.readouterr().out.count(said) == 1
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from torch.distributed.launcher.api import LaunchConfig
 
+from fc2conv.config.schema import Config
 from fc2conv.errors import Interrupted
+from fc2conv.training import launch
+from fc2conv.training.run import Request
 from fc2conv.training.signals import Signals, stopping
 
 ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -55,3 +60,20 @@ def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
 
 def test_without_nohup_it_does() -> None:
     assert stopping() == ALL
+
+
+@pytest.mark.parametrize("nohup", [False, True])
+def test_several_processes_hear_the_same(nohup: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's launcher would not leave an ignored signal ignored."""
+
+    class Launched(Exception):
+        pass
+
+    def launched(plan: LaunchConfig, entry: object) -> None:
+        assert plan.signals_to_handle == ",".join(s.name for s in (ALL[:2] if nohup else ALL))
+        raise Launched
+
+    monkeypatch.setattr(launch, "elastic_launch", launched)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    with pytest.raises(Launched):
+        launch.launch(Request(Config(), folder=tmp_path), 2)

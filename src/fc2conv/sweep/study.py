@@ -215,8 +215,8 @@ class Search:
 
     def _say_exhausted(self, count: int) -> None:
         terminal.console.print(
-            f"{self.file.path}: no point is left that was not drawn; the search ends with {count} runs in place of "
-            f"run_cap={self.file.run_cap}",
+            f"{self.file.path}: there are {count} different points, all of them drawn; the search ends with these in "
+            f"place of run_cap={self.file.run_cap}",
             markup=False,
             soft_wrap=True,
         )

@@ -1,9 +1,10 @@
-"""A terminal that is closed while a command runs in it."""
+"""Commands that are stopped from outside: their terminal is closed, or all their processes get a signal at once."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import termios
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults.commands import ROOT, wait_for_group
+from faults.commands import ROOT, Command, wait_for_group
 
 from fc2conv.errors import DamagedResult
 from fc2conv.record.result import FILE, Result
@@ -54,10 +55,10 @@ class Terminal:
         return code
 
 
-def wait_for(condition: Callable[[], bool], terminal: Terminal) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 300
     while not condition():
-        assert terminal.process.poll() is None
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -78,7 +79,7 @@ def in_training(runs: Path, count: int) -> bool:
 def test_a_run_saves_when_its_terminal_is_closed(tmp_path: Path, data_dir: str) -> None:
     arguments = ("model=mlp", "name=it", "trainer.max_epochs=9999", f"runs_dir={tmp_path}", f"data.dir={data_dir}")
     terminal = Terminal(*arguments, *TINY)
-    wait_for(lambda: in_training(tmp_path, 1), terminal)
+    wait_for(lambda: in_training(tmp_path, 1), terminal.process)
     assert terminal.close() == 129
     [result] = records(tmp_path)
     assert (result.status, result.error) == ("interrupted", "stopped by SIGHUP")
@@ -89,7 +90,7 @@ def test_a_run_saves_when_its_terminal_is_closed(tmp_path: Path, data_dir: str) 
 def test_a_sweep_saves_when_its_terminal_is_closed(tmp_path: Path, data_dir: str) -> None:
     arguments = ("-m", "model=mlp,softmax", "name=it", "trainer.max_epochs=9999", f"data.dir={data_dir}")
     terminal = Terminal(*arguments, *TINY, f"runs_dir={tmp_path}", "hydra.launcher.jobs=2")
-    wait_for(lambda: in_training(tmp_path, 2), terminal)
+    wait_for(lambda: in_training(tmp_path, 2), terminal.process)
     assert terminal.close() == 129
     assert [r.status for r in records(tmp_path)] == ["interrupted", "interrupted"]
     assert len(list(tmp_path.rglob("last.ckpt"))) == 2
@@ -103,7 +104,27 @@ def test_under_nohup_all_goes_on(sweep: bool, tmp_path: Path, data_dir: str) -> 
     what = ("-m", "model=mlp,softmax") if sweep else ("model=mlp",)
     arguments = (*what, "name=it", "trainer.max_epochs=30", f"runs_dir={tmp_path}", f"data.dir={data_dir}")
     terminal = Terminal(*arguments, *TINY, nohup=True)
-    wait_for(lambda: in_training(tmp_path, 1), terminal)
+    wait_for(lambda: in_training(tmp_path, 1), terminal.process)
     assert terminal.close() == 0
     found = records(tmp_path)
     assert [(r.status, r.epochs) for r in found] == [("done", 30)] * (2 if sweep else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_sweep_saves_when_all_its_processes_get_a_signal(
+    signum: signal.Signals, tmp_path: Path, data_dir: str
+) -> None:
+    """The server that forks the jobs dies of it, or not; the records say what was, and the command goes on."""
+    arguments = ("-m", "model=mlp,softmax", "seed=0,1", "name=it", f"runs_dir={tmp_path / 'runs'}", *TINY)
+    common = (f"data.dir={data_dir}", "hydra.launcher.jobs=2")
+    process = Command((*arguments, *common, "trainer.max_epochs=9999"), tmp_path / "log").start()
+    wait_for(lambda: in_training(tmp_path, 2), process)
+    os.killpg(process.pid, signum)
+    assert process.wait(300) == 128 + signum
+    wait_for_group(process.pid)
+    found = records(tmp_path)
+    assert [r.status for r in found] == ["interrupted"] * 2
+    assert {r.error for r in found} <= {f"stopped by {signum.name}", "stopped by SIGTERM"}
+    assert len(list(tmp_path.rglob("last.ckpt"))) == 2
+    assert (tmp_path / "log").read_text().endswith(f"stopped by {signum.name}; the same command goes on from here\n")
