@@ -383,7 +383,8 @@ def test_what_cannot_go_on_starts_anew_and_says_so(
     assert result(odd).test == whole
 
 
-def test_a_signal_is_no_damage(trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_signal_is_no_damage(damaged: bool, trial: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a checkpoint is read, it waits; it does not throw the checkpoint away."""
     one = trial()
     one.end("interrupted", "stopped by SIGTERM")
@@ -393,7 +394,8 @@ def test_a_signal_is_no_damage(trial: Make, monkeypatch: pytest.MonkeyPatch) -> 
 
     def read(folder: Path) -> None:
         signal.raise_signal(signal.SIGTERM)
-        raise ConfigError("resume", "cannot be read")
+        if damaged:
+            raise ConfigError("resume", "cannot be read")
 
     monkeypatch.setitem(sys.modules, "fc2conv.training.run", cast(ModuleType, SimpleNamespace(check_resumable=read)))
     with pytest.raises(Interrupted):

@@ -78,22 +78,26 @@ def work(trial: Trial, options: Options = Options(), say: Callable[[str], None] 
 def _problem(trial: Trial) -> str | None:
     """Why the run in the folder cannot go on, if one should. A record that cannot be read is set aside."""
     with Signals(patient=True) as signals:
-        signals.deferred = True  # a signal that raised while a file is read would look like damage
-        try:
-            Result.read(trial.folder)
-        except FileNotFoundError:
-            return None
-        except DamagedResult as error:
-            (trial.folder / FILE).replace(trial.folder / DAMAGED)
-            return f"{error}, and was set aside as {DAMAGED}"
-        from fc2conv.training.run import check_resumable
+        signals.deferred = True  # one that raised while a file is read would look like damage
+        found = _damage(trial.folder)
+    signals.raise_if_received()
+    return found
 
-        try:
-            check_resumable(trial.folder)
-        except ConfigError as error:
-            return str(error).removeprefix("resume: ").removesuffix("; start the run anew")
-        finally:
-            signals.raise_if_received()
+
+def _damage(folder: Path) -> str | None:
+    try:
+        Result.read(folder)
+    except FileNotFoundError:
+        return None
+    except DamagedResult as error:
+        (folder / FILE).replace(folder / DAMAGED)
+        return f"{error}, and was set aside as {DAMAGED}"
+    from fc2conv.training.run import check_resumable
+
+    try:
+        check_resumable(folder)
+    except ConfigError as error:
+        return str(error).removeprefix("resume: ").removesuffix("; start the run anew")
     return None
 
 
