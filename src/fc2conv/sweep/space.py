@@ -35,6 +35,9 @@ class Space:
     """Overrides that all trials share."""
     varied: dict[str, list[str]]
     """Key -> its overrides, of those that the command line varies."""
+    keys: tuple[str, ...]
+    """Those that tell the trials apart, but for the seed: also one that the file varies and the command line fixes, so
+    that one value of it can be tried before all."""
 
     @classmethod
     def of(cls, context: HydraContext, arguments: Sequence[str], file: SweepFile | None, max_trials: int) -> Space:
@@ -47,6 +50,7 @@ class Space:
         if not isinstance(max_trials, int) or max_trials < 1:
             raise ConfigError("hydra.sweeper.max_trials", f"got {max_trials}, expected the number of trials")
         said = _overrides(context, arguments)
+        keys = [p.key for p in file.varied()] if file else []
         if file:  # what is written on the command line replaces what the file says of the same key
             file = replace(file, parameters=tuple(p for p in file.parameters if p.key not in said))
         counts = {key: _count(override) for key, override in said.items()}
@@ -64,7 +68,8 @@ class Space:
             key = next(iter(varied))
             raise ConfigError(key, f"takes one value here; {file.path} searches by method {file.method}")
         fixed = [*(file.constants() if file else ()), *(v[0] for v in dimensions.values() if len(v) == 1)]
-        return cls(file, tuple(fixed), varied)
+        names = dict.fromkeys(key_of(key) for key in (*keys, *varied))
+        return cls(file, tuple(fixed), varied, tuple(name for name in names if name != "seed"))
 
     @property
     def method(self) -> str:
@@ -91,8 +96,6 @@ class Space:
         Raises:
             one of COMPOSITION_ERRORS: none can
         """
-        keys = [*(p.key for p in self.file.varied()), *self.varied] if self.file else [*self.varied]
-        varied = tuple(k for key in keys if (k := key_of(key)) != "seed")
         problems: list[Exception] = []
         for point in self.points():
             overrides = (*self.fixed, *point)
@@ -101,7 +104,7 @@ class Space:
             except COMPOSITION_ERRORS as error:
                 problems.append(error)
                 continue
-            return Asked(self.method, varied, config, overrides, self.file.traits() if self.file else {})
+            return Asked(self.method, self.keys, config, overrides, self.file.traits() if self.file else {})
         raise problems[0]
 
 
