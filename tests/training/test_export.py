@@ -83,7 +83,7 @@ def metadata_of(path: Path) -> dict[str, Any]:
                 LeNetConfig(pool="blur"),
                 LeNetConfig(kernel_size=(4, 2), padding="same", padding_mode="reflect"),
                 LeNet5Config(),
-                LadderConfig(constraint="local"),
+                LadderConfig(constraint="local", half_width=1),
                 LadderConfig(constraint="shared"),
                 ResNetConfig(),
                 SoftmaxConfig(),
