@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the run failed; 2 the call was wrong; 130 Ctrl-C; 143 SIGT
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -50,6 +51,15 @@ class DamagedResult(ValueError):
     """A result.json that is not valid; the message names it."""
 
     exit_code = 1
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint that is not what was written; the message names it."""
+
+    exit_code = 1
+
+    def __init__(self, path: str | os.PathLike[str], reason: str):
+        super().__init__(f"{os.fspath(path)} is damaged, or no checkpoint ({reason})")
 
 
 class NonFiniteLoss(RuntimeError):

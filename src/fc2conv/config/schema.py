@@ -132,6 +132,10 @@ class DataConfig:
         return self.train_size or left, n_val
 
 
+EVALUATED = 512 * 28 * 28
+"""Pixels, bands included, of a batch without gradients: small images are evaluated more at a time than trained."""
+
+
 # --- optimiser and schedule
 
 

@@ -32,9 +32,9 @@ def claim(folder: Path, name: str = LOCK, wait: bool = False) -> Iterator[bool]:
         lock.release()
 
 
-def is_claimed(folder: Path) -> bool:
+def is_claimed(folder: Path, name: str = LOCK) -> bool:
     """Whether some process holds the lock on `folder` now."""
-    if not (folder / LOCK).exists():
+    if not (folder / name).exists():
         return False
-    with claim(folder) as ours:
+    with claim(folder, name) as ours:
         return not ours

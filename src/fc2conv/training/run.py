@@ -19,8 +19,9 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv.config.schema import Config, TrainerConfig, plain
 from fc2conv.data.image_data import ImageData
-from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned
+from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned
 from fc2conv.record import terminal
+from fc2conv.record.checkpoint import load_checkpoint, verify
 from fc2conv.record.folder import CHECKPOINTS, Record, log, reserve
 from fc2conv.record.result import Result, Status, per_class
 from fc2conv.training.callbacks import (
@@ -32,6 +33,7 @@ from fc2conv.training.callbacks import (
     StopEarly,
     StopOnSignal,
 )
+from fc2conv.training.checkpoint_io import CheckedFiles
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes, cores, optional_speed
 from fc2conv.training.signals import Signals
@@ -116,13 +118,14 @@ def run(request: Request) -> Result | None:
 
 
 def _check_resumable(folder: Path) -> None:
-    last = folder / CHECKPOINTS / "last.ckpt"
-    if last.exists():
+    """Raise ConfigError unless the run's checkpoints, where it has some, are what was written."""
+    for path in (folder / CHECKPOINTS / name for name in ("last.ckpt", "best.ckpt")):
         try:
-            torch.load(last, map_location="cpu", weights_only=True)
-        except Exception as error:
-            reason = f"{last} cannot be read ({type(error).__name__}); start the run anew"
-            raise ConfigError("resume", reason) from error
+            verify(path)
+        except FileNotFoundError:
+            continue
+        except DamagedCheckpoint as error:
+            raise ConfigError("resume", f"{error}; start the run anew") from error
 
 
 def _ending(error: BaseException) -> tuple[Status, int]:
@@ -135,7 +138,7 @@ def _ending(error: BaseException) -> tuple[Status, int]:
 
 
 def _brief(error: BaseException) -> str:
-    if isinstance(error, (Interrupted, Pruned, NonFiniteLoss)):
+    if isinstance(error, (Interrupted, Pruned, NonFiniteLoss, DamagedCheckpoint)):
         return str(error)
     log.error("traceback:", exc_info=error)
     return f"{type(error).__name__}: {error}"
@@ -208,6 +211,7 @@ def trainer_for(
         gradient_clip_val=config.gradient_clip,
         deterministic=True if _on_cpu(config) else "warn",
         callbacks=callbacks,
+        plugins=[CheckedFiles()],
         logger=tracker or False,
         enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
         enable_progress_bar=False,
@@ -246,7 +250,7 @@ def _fit_and_test(
     goes_on = request.resumed and last.exists()
     trainer.fit(module, datamodule=data, ckpt_path=last if goes_on else None, weights_only=True)
 
-    kept = torch.load(checkpoints.folder / CHECKPOINTS / "best.ckpt", map_location="cpu", weights_only=True)
+    kept = load_checkpoint(checkpoints.folder / CHECKPOINTS / "best.ckpt", mapped=True)
     module.load_state_dict(kept["state_dict"])
     began = time.perf_counter()
     test, confusion = evaluate(trainer, module, data)
@@ -298,12 +302,13 @@ def config_of(checkpoint: Path) -> dict[str, Any]:
     """The whole config that a checkpoint was trained with, as plain values.
 
     Raises:
-        ConfigError: the file is no checkpoint of this project
+        ConfigError: the file is damaged, or no checkpoint of this project
     """
     try:
-        values = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return dict(values["hyper_parameters"]["extra"]["config"])
-    except Exception as error:
+        return dict(load_checkpoint(checkpoint, mapped=True)["hyper_parameters"]["extra"]["config"])
+    except DamagedCheckpoint as error:
+        raise ConfigError("ckpt", f"{error}; give another, or train anew") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError("ckpt", f"{checkpoint} is no checkpoint of this project ({type(error).__name__})") from error
 
 
