@@ -24,6 +24,7 @@ from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.parsing import parse, suggest
 from fc2conv.config.schema import DATASETS, GROUPS, TOP_LEVEL, Config, DataConfig, plain
 from fc2conv.data.folder import bands, class_names
+from fc2conv.fields import usable
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -88,7 +89,8 @@ def parse_composed(composed: DictConfig) -> Config:
 def shape_of(data: DataConfig) -> tuple[Shape, int]:
     """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
     if data.name == "folder":
-        shape, classes = (bands(data), data.size, data.size), len(class_names(data))
+        with usable("data.path", data.path):
+            shape, classes = (bands(data), data.size, data.size), len(class_names(data))
     else:
         shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
     edge = data.canvas or shape[1]

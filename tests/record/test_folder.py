@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +83,7 @@ def test_what_may_be_of_worth_is_left_alone(name: str, config: Config) -> None:
 def test_who_has_just_begun_is_left_alone(lock: str, config: Config) -> None:
     """Its ranks may take seconds to write a record."""
     folder = reserve(config)
-    with claim(folder, lock), pytest.raises(ConfigError, match="^name: .*/mine belongs to a run that has just begun"):
+    with claim(folder, lock), pytest.raises(ConfigError, match=r"^name: .*/mine belongs to a run that has just begun"):
         reserve(config)
     assert not is_claimed(folder, lock)
     reserve(config)
@@ -95,7 +94,7 @@ def test_a_run_that_was_faster_keeps_its_record(config: Config, begun: Result) -
     folder = reserve(config)
     assert reserve(config) == folder
     Record(folder, begun).close("done")
-    with pytest.raises(ConfigError, match="^name: .* holds a run that began at the same time; take another name"):
+    with pytest.raises(ConfigError, match=r"^name: .* holds a run that began at the same time; take another name"):
         Record(folder, replace(begun, seed=5))
     assert (Result.read(folder).seed, Result.read(folder).status) == (0, "done")
     assert not is_claimed(folder, RUN_LOCK)
@@ -111,7 +110,7 @@ LONG: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("keys", LONG.values(), ids=LONG)
 def test_paths_that_are_too_long(keys: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="^runs_dir: got x+.*, or a part of it, is longer than the system takes"):
+    with pytest.raises(ConfigError, match=r"^runs_dir: got x+.*, or a part of it, is longer than the system takes"):
         check_writable(Config(**keys))
     assert list(tmp_path.iterdir()) == []
 

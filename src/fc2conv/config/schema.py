@@ -196,7 +196,8 @@ class TrainerConfig:
         require(self.max_epochs >= 1, "trainer.max_epochs", self.max_epochs, "1 or more")
         require(self.devices == "auto" or self.devices >= 1, "trainer.devices", self.devices, "1 or more, or auto")
         require(self.num_nodes >= 1, "trainer.num_nodes", self.num_nodes, "1 or more")
-        require(self.threads is None or self.threads >= 1, "trainer.threads", self.threads, "1 or more, or null")
+        few = self.threads is None or 1 <= self.threads <= 1024
+        require(few, "trainer.threads", self.threads, "from 1 to 1024 (more than there are cores help nobody), or null")
         require(
             self.gradient_clip is None or self.gradient_clip > 0,
             "trainer.gradient_clip",

@@ -6,6 +6,7 @@ checked against its SHA-256 each time it is opened.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -26,7 +27,8 @@ from torch import Tensor
 
 from fc2conv.config.schema import DATASETS, DataConfig
 from fc2conv.data.folder import bands, cache_name, class_names, listing
-from fc2conv.errors import ConfigError, DataError
+from fc2conv.errors import DataError
+from fc2conv.fields import usable
 
 Array = npt.NDArray[np.uint8]
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -71,23 +73,25 @@ def load(config: DataConfig) -> Images:
     Raises:
         DataError: nothing found, or a file that is truncated or altered
     """
-    folder = Path(config.dir) / (cache_name(config) if config.name == "folder" else config.name)
-    if not (folder / "meta.json").exists():
-        lock = _lock(folder.parent)
-        try:
-            if not (folder / "meta.json").exists():  # another process may have prepared it meanwhile
-                _prepare(config, folder)
-        finally:
-            lock.release()
-    return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
+    with usable("data.path", config.path):
+        folder = Path(config.dir) / (cache_name(config) if config.name == "folder" else config.name)
+    with usable("data.dir", config.dir):
+        if not (folder / "meta.json").exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # one process at a time; the system frees the lock of one that dies
+            with FileLock(folder.parent / ".prepare.lock"):
+                if not (folder / "meta.json").exists():  # another process may have prepared it meanwhile
+                    _prepare(config, folder)
+        return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
 
 
 def _open(folder: Path, expected: dict[str, str] | None) -> Images:
+    text = (folder / "meta.json").read_bytes()
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads(text)
         digests = {**meta["sha256"], **(expected or {})}
         classes = [str(c) for c in meta["classes"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{folder / 'meta.json'} cannot be read; delete {folder} to prepare it anew") from error
     tensors = {}
     for name in (*ARRAYS, "moments"):
@@ -95,11 +99,19 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
         try:
             # c: pages are shared with every process that maps the file, and never written back
             array = np.load(path, mmap_mode="c", allow_pickle=False)
+        except (PermissionError, MemoryError):
+            raise  # there is nothing wrong with the file
         except Exception as error:  # numpy raises whatever its parser meets in a damaged header
+            if isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO):
+                raise
             raise DataError(f"{path} cannot be read ({error}); delete {folder} to prepare it anew") from error
         if array.dtype.str[1:] not in IDX_TYPES or sha256(array) != digests.get(name):
             raise DataError(f"{path} is truncated or altered (its SHA-256 differs); delete {folder} to prepare it anew")
         tensors[name] = torch.from_numpy(array)
+    for split in ("train", "test"):
+        if int(tensors[f"{split}_labels"].max()) >= len(classes):
+            named = f"{folder / 'meta.json'} names {len(classes)} classes, but there are more"
+            raise DataError(f"{named}; delete {folder} to prepare it anew")
     return Images(**tensors, classes=classes, sha256={name: digests[name] for name in ARRAYS})
 
 
@@ -117,17 +129,6 @@ def sha256(array: npt.NDArray[np.generic]) -> str:
     digest = hashlib.sha256(struct.pack(f">4B{len(shape)}I", 0, 0, kind, len(shape), *shape))
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _lock(folder: Path) -> FileLock:
-    """One process at a time downloads and prepares datasets in `folder`; the system frees the lock of one that dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".prepare.lock")
-        lock.acquire()
-    except OSError as error:
-        raise ConfigError("data.dir", f"cannot write to {folder} ({error.strerror}); choose another") from error
-    return lock
 
 
 def _prepare(config: DataConfig, folder: Path) -> None:

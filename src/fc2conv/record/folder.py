@@ -31,6 +31,7 @@ import yaml
 from fc2conv.config.identity import FORMAT
 from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError, DamagedResult
+from fc2conv.fields import usable
 from fc2conv.record.lock import LOCK, claim, is_claimed
 from fc2conv.record.result import FILE, Result, Status, write_atomically
 
@@ -119,9 +120,12 @@ def find_run(config: Config) -> Path:
     """
     assert config.resume is not None
     for folder in (Path(config.resume), Path(config.runs_dir) / config.resume):
-        if (folder / FILE).is_file() and (folder / "config.yaml").is_file():
+        with usable("resume", config.resume):
+            is_run = (folder / FILE).is_file() and (folder / "config.yaml").is_file()
+        if is_run:
             try:
-                found = Result.read(folder)
+                with usable("resume", config.resume):
+                    found = Result.read(folder)
             except DamagedResult as error:
                 raise ConfigError("resume", f"{error}; start a new run") from error
             if found.format != FORMAT:

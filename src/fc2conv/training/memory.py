@@ -45,6 +45,12 @@ class Memory:
         return self.weights + self.batch
 
 
+def processes(config: Config) -> int:
+    """How many of them a run starts on this machine."""
+    devices = config.trainer.devices
+    return devices if config.trainer.strategy == "ddp" and devices != "auto" else 1
+
+
 def estimate(config: Config, geometry: Geometry, processes: int = 1) -> Memory:
     """What each of `processes` takes that train together."""
     optim, pixels, (train, images) = config.optim, prod(geometry.input), _images(config)
@@ -70,24 +76,23 @@ def _images(config: Config) -> tuple[int, int]:
     return config.data.train_size or official, images
 
 
-def check(config: Config, geometry: Geometry, plan: Callable[[Config], Geometry], processes: int = 1) -> None:
-    """Refuse a run for which this machine has too little memory.
+def check(config: Config, geometry: Geometry, plan: Callable[[Config], Geometry]) -> None:
+    """Refuse a run on the CPU for which this machine has too little memory.
 
     Args:
         plan: of another config, to find the key that costs most
-        processes: of the run on this machine
 
     Raises:
         ConfigError: naming that key
     """
-    available = available_memory()
-    needed = processes * estimate(config, geometry, processes).needed
+    n, available = processes(config), available_memory()
+    needed = n * estimate(config, geometry, n).needed
     if available is None or needed <= available:
         return
 
     def left(changed: Config) -> float:
         try:
-            return estimate(changed, plan(changed), processes).needed
+            return estimate(changed, plan(changed), n).needed
         except ConfigError:  # the rest does not go without it
             return float("inf")
 
@@ -105,10 +110,10 @@ def _smaller(config: Config) -> Iterator[tuple[str, Any, Config]]:
     defaults = {"batch_size": 1, **{name: getattr(DataConfig(), name) for name in ("canvas", "bands", "size")}}
     for name, default in defaults.items():
         yield f"data.{name}", getattr(data, name), replace(config, data=replace(data, **{name: default}))
-    standard = type(model)  # type: ignore[call-arg]
+    default: Any = type(model)  # which has one for each of its fields
     for field in fields(model):
         if field.name != "family":
-            changed = replace(model, **{field.name: getattr(standard, field.name)})
+            changed = replace(model, **{field.name: getattr(default(), field.name)})
             yield f"model.{field.name}", getattr(model, field.name), replace(config, model=changed)
 
 
