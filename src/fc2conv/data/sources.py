@@ -141,7 +141,7 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         moments = np.concatenate([np.stack([c.mean((2, 3)), np.square(c).mean((2, 3))], axis=1) for c in chunks])
         contents = {**arrays, "moments": moments}
         for name, array in contents.items():
-            np.save(aside / f"{name}.npy", array, allow_pickle=False)
+            _save(aside / f"{name}.npy", array)
         meta = {"classes": classes, "sha256": {name: sha256(array) for name, array in contents.items()}}
         (aside / "meta.json").write_text(json.dumps(meta, indent=1))
         aside.chmod(0o755)
@@ -150,6 +150,15 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         os.rename(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _save(path: Path, array: npt.NDArray[np.generic]) -> None:
+    try:
+        np.save(path, array, allow_pickle=False)
+    except OSError as error:
+        if error.errno is None:  # numpy says how many bytes it could not write, and not why
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
 
 
 # --- named datasets
@@ -172,6 +181,8 @@ def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     try:
         splits = {split: makers[config.name](split == "train") for split in ("train", "test")}
     except (OSError, RuntimeError) as error:  # torchvision raises both for a mirror that does not answer
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
         raise DataError(_not_found(config, error)) from error
     arrays = {}
     for split, dataset in splits.items():

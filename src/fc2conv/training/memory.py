@@ -161,4 +161,4 @@ def spell(size: float) -> str:
         if size < 1000:
             return f"{size:.0f} {unit}" if unit in ("bytes", "KiB", "MiB") else f"{size:.3g} {unit}"
         size /= 1024
-    return f"{size:,.3g} EiB"
+    return f"{size:,.0f} EiB"
