@@ -110,10 +110,10 @@ def _smaller(config: Config) -> Iterator[tuple[str, Any, Config]]:
     defaults = {"batch_size": 1, **{name: getattr(DataConfig(), name) for name in ("canvas", "bands", "size")}}
     for name, default in defaults.items():
         yield f"data.{name}", getattr(data, name), replace(config, data=replace(data, **{name: default}))
-    default: Any = type(model)  # which has one for each of its fields
+    standard: Any = type(model)  # has a default for each of its fields
     for field in fields(model):
         if field.name != "family":
-            changed = replace(model, **{field.name: getattr(default(), field.name)})
+            changed = replace(model, **{field.name: getattr(standard(), field.name)})
             yield f"model.{field.name}", getattr(model, field.name), replace(config, model=changed)
 
 
