@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ import yaml
 from fc2conv import entry
 from fc2conv.architectures import ARCHITECTURES
 from fc2conv.compose import compose_config, explain
-from fc2conv.config.schema import GROUPS
+from fc2conv.config.schema import GROUPS, Config, DataConfig, plain
+from fc2conv.entry import execute
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, guarded
+from fc2conv.record.result import Result
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,10 +62,18 @@ WRONG = [
     ("data.seed=-1", "data.seed: got -1, expected a whole number from 0"),
     ("model=null", "got null for one of them, expected a choice"),
     (f"name={'x' * 300}", "expected at most 200 bytes"),
+    ("hydra.run.dir=/proc/nope", "hydra.run.dir: Hydra cannot make this folder"),
+    (f"resume={'x' * 300}", "the system says: File name too long; choose a shorter one"),
+    (f"data=folder data.path={'x' * 300}", "the system says: File name too long; choose a shorter one"),
+    (f"task=test ckpt={'x' * 300}", "the system says: File name too long; choose a shorter one"),
+    ("trainer.threads=100000", "trainer.threads: got 100000, expected from 1 to 1024"),
+    ("model.channels=[1000000000]", "model.channels: got [1000000000], and training would need about 3.19 PiB"),
+    ("data.canvas=1000000", "data.canvas: got 1000000, and training would need about"),
+    ("data.bands=100000000", "data.bands: got 100000000, and training would need about"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[w[0] for w in WRONG])
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[w[0][:60] for w in WRONG])
 def test_a_wrong_call_gets_one_message_and_exit_code_2_without_torch(
     arguments: str, message: str, tmp_path: Path
 ) -> None:
@@ -153,6 +163,36 @@ def test_what_is_read_may_be_written(arguments: str) -> None:
 def test_an_agent_of_wandb_writes_all_keys_of_its_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SWEEP_ID", "s1")
     assert entry.execute(*compose_config(["optim=adamw", "optim.momentum=0.5", "task=plan"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is empty"),
+        ("- 1", "it holds no keys"),
+        ("model: [1", "while parsing a flow sequence"),
+        ("modle: lenet", "modle: no such key"),
+        ("seed: 1", "result.json has other values"),
+        ("\x05", "unacceptable character"),
+    ],
+)
+def test_a_damaged_config_is_said(text: str, reason: str, tmp_path: Path) -> None:
+    """A run that had gone on from it would not be the one that was begun."""
+    Result.of(Config(seed=2), None, "run").write(tmp_path)
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        execute(*compose_config([f"resume={tmp_path}"]))
+    assert str(caught.value).startswith(f"resume: {tmp_path}/config.yaml is damaged ({reason}")
+    assert "the run's config is in its result.json, too" in str(caught.value)
+
+
+def test_a_config_that_is_whole_is_read(tmp_path: Path) -> None:
+    """Where the data lies may have changed."""
+    config = Config(seed=2)
+    replace(Result.of(config, None, "run"), status="done").write(tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain(replace(config, data=DataConfig(dir="elsewhere")))))
+    with pytest.raises(ConfigError, match="is done; there is nothing left to train"):
+        execute(*compose_config([f"resume={tmp_path}"]))
 
 
 def test_a_record_that_is_none_is_said(tmp_path: Path) -> None:
@@ -282,6 +322,11 @@ def test_train_then_test_its_checkpoint(tmp_path: Path, data_dir: str) -> None:
     assert "epoch 1/1" in done.stdout
     assert "wandb sync" in done.stdout
     assert f"The run's folder: {tmp_path / 'a'}" in done.stdout
+    planned = re.search(r"memory for training, estimated: (\d+) MiB", done.stdout)
+    peak = Result.read(tmp_path / "a").peak_memory
+    assert planned
+    assert peak
+    assert peak / 2 < int(planned[1]) * 2**20 < peak * 2
     accuracy = re.search(r"test +│ +(0\.\d{4})", done.stdout)
     assert accuracy
     # the checkpoint brings its own config; only the device is asked for here

@@ -26,7 +26,7 @@ from fc2conv.config.parsing import parse, suggest, unknown
 from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, TOP_LEVEL, Config, DataConfig, plain
 from fc2conv.config.unused import key_of
 from fc2conv.data.folder import bands, class_names, training_images
-from fc2conv.fields import pair
+from fc2conv.fields import pair, usable
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -170,7 +170,8 @@ def _resolve_each(node: DictConfig | ListConfig) -> None:
 def shape_of(data: DataConfig) -> tuple[Shape, int]:
     """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
     if data.name == "folder":
-        shape, classes = (bands(data), *pair(data.size)), len(class_names(data))
+        with usable("data.path", data.path):
+            shape, classes = (bands(data), *pair(data.size)), len(class_names(data))
     else:
         shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
     return (data.bands or shape[0], *pair(data.canvas or shape[1:])), classes

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -14,9 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fc2conv.architectures import ARCHITECTURES
 from fc2conv.compose import (
@@ -35,9 +37,12 @@ from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, Config, plain
 from fc2conv.config.unused import key_of, refuse_unused
 from fc2conv.errors import ConfigError, guarded
+from fc2conv.fields import usable
 from fc2conv.record import terminal
 from fc2conv.record.folder import check_writable, find_run
-from fc2conv.record.result import Result
+from fc2conv.record.result import FILE, Result
+from fc2conv.sweep.slots import uses_gpu
+from fc2conv.training import memory
 from fc2conv.training.distributed import Processes, check_devices, prepare_process, rank
 
 
@@ -139,11 +144,15 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     geometry = plan_of(config)
     processes = Processes.of_environment(config.trainer)
     if processes.is_first:
-        terminal.console.print(terminal.layer_table(config.model.family, geometry))
+        size = memory.estimate(config, geometry, memory.processes(config)).total
+        notes = [*geometry.remarks, f"memory for training, estimated: {memory.spell(size)}"]
+        terminal.console.print(terminal.layer_table(config.model.family, geometry, notes))
     if config.task == "plan":
         return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
     check_devices(config.trainer)
     config.logger.require_installed()
+    if not uses_gpu(config.trainer):
+        memory.check(config, geometry, plan_of)
     if folder is None:
         if processes.is_first:
             check_writable(config)
@@ -173,11 +182,10 @@ def _refuse_unused(overrides: Sequence[str], config: Config) -> None:
 
 
 def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Config:
-    source = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    assert isinstance(source, dict)
-    result = merge_recorded(config, values, overrides, source)  # type: ignore[arg-type]
+    recorded = _recorded(folder)
+    result = merge_recorded(config, values, overrides, plain(recorded))
     if hashed(identity_of(result)) != Result.read(folder).identity:
-        changed = differing(parse(Config, modernised(source)), result)  # type: ignore[arg-type]
+        changed = differing(recorded, result)
         raise ConfigError(
             "resume", f"{folder} was started with another {' and '.join(changed)}; leave that out, or start a new run"
         )
@@ -200,9 +208,35 @@ def _lr_find(config: Config, overrides: list[str], model: str) -> Result:
     return result
 
 
+def _recorded(folder: Path) -> Config:
+    """The config of the run in `folder`.
+
+    Raises:
+        ConfigError: its config.yaml is not what was written
+    """
+    path = folder / "config.yaml"
+    with usable("resume", str(folder)):
+        text = path.read_text(errors="replace")
+    identity = identity_of(parse(Config, modernised(Result.read(folder).config)))  # a plugin that is gone is no damage
+    try:
+        source = yaml.safe_load(text)
+        if not isinstance(source, dict):
+            raise ValueError("it holds no keys" if text.strip() else "it is empty")
+        found = parse(Config, modernised(source))
+        if identity_of(found) != identity:
+            raise ValueError(f"{FILE} has other values")
+    except (yaml.YAMLError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        hint = f"the run's config is in its {FILE}, too: put that there again, or start a new run"
+        raise ConfigError("resume", f"{path} is damaged ({reason}); {hint}") from error
+    return found
+
+
 def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> Result | None:
     assert config.ckpt is not None
-    if not Path(config.ckpt).is_file():
+    with usable("ckpt", config.ckpt):
+        found = Path(config.ckpt).is_file()
+    if not found:
         raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
     from fc2conv.training.run import config_of, test
 
@@ -254,7 +288,14 @@ def main(entry: Callable[[], Any]) -> None:
         check_arguments(sys.argv[1:])
         load_plugins(sys.argv[1:])
         register_schema()
-        entry()
+        try:
+            entry()
+        except OSError as error:
+            callers = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+            if "run_job" not in callers or start.__name__ in callers:
+                raise
+            what = f"Hydra cannot make this folder ({error}); leave it out, a run's own folder is runs_dir/name"
+            raise ConfigError("hydra.run.dir", what) from error
 
     _guarded(composed)
 

@@ -7,6 +7,7 @@ SIGTERM.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -51,6 +52,15 @@ class DamagedResult(ValueError):
     """A result.json that is not valid; the message names it."""
 
     exit_code = 1
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint that is not what was written; the message names it."""
+
+    exit_code = 1
+
+    def __init__(self, path: str | os.PathLike[str], reason: str):
+        super().__init__(f"{os.fspath(path)} is damaged, or no checkpoint ({reason})")
 
 
 class NonFiniteLoss(RuntimeError):

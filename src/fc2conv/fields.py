@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -32,6 +34,23 @@ def require(condition: bool, key: str, got: object, want: str) -> None:
 def require_probability(key: str, value: float) -> None:
     """Raise ConfigError unless 0 <= value < 1."""
     require(0 <= value < 1, key, value, "a probability from 0 up to, not including, 1")
+
+
+@contextmanager
+def usable(key: str, got: object) -> Iterator[None]:
+    """For what is done with the files that `key` names: where the system refuses it, a ConfigError says so."""
+    try:
+        yield
+    except OSError as error:
+        remedy = {
+            errno.ENOSPC: "free some space, or choose another",
+            errno.EDQUOT: "free some space, or choose another",
+            errno.ENAMETOOLONG: "choose a shorter one",
+            errno.EACCES: "give yourself the right, or choose another",
+        }.get(error.errno or 0, "choose another")
+        name = f"{error.filename}: " if error.filename and error.errno != errno.ENAMETOOLONG else ""
+        reason = f"{name}{error.strerror or error}"
+        raise ConfigError(key, f"got {written(got)}, but the system says: {reason}; {remedy}") from error
 
 
 def written(value: object) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import json
 import os
+import resource
+import signal
 import struct
 import threading
 from collections.abc import Callable
@@ -22,7 +26,7 @@ from torchvision import datasets
 from fc2conv.config.schema import DataConfig
 from fc2conv.data import sources
 from fc2conv.data.sources import LOCK, load, read_fashion_mnist, read_idx, stratified_order
-from fc2conv.errors import DataError
+from fc2conv.errors import ConfigError, DataError
 
 # As the publisher's archives unpack; also to be found in other projects that check them.
 PUBLISHED = {
@@ -304,15 +308,65 @@ def test_a_cache_left_half_made_is_made_anew(mnist: DataConfig) -> None:
 
 
 def test_an_interrupted_preparation_leaves_nothing(mnist: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: Any, **kwargs: Any) -> None:
-        raise OSError("no space left on device")
+    """numpy's own words for a full disk are "7840 requested and 96 written"."""
+
+    def full(path: Path, *args: Any, **kwargs: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("7840 requested and 96 written")
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(ConfigError) as caught:
             load(mnist)
+    assert str(caught.value).startswith(f"data.dir: got {mnist.dir}, but the system says: {mnist.dir}/.mnist-")
+    assert str(caught.value).endswith("/train_images.npy: No space left on device; free some space, or choose another")
     assert os.listdir(mnist.dir) == [LOCK]
     assert len(load(mnist).test_images) == 10
+
+
+def test_a_real_limit_is_said(mnist: DataConfig) -> None:
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        with pytest.raises(ConfigError, match=r"^data\.dir: .* the system says: .*File too large; "):
+            load(mnist)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [p.name for p in Path(mnist.dir).iterdir()] == [".prepare.lock"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOMEM, errno.EMFILE])
+def test_good_data_that_cannot_be_opened_is_not_to_be_deleted(
+    number: int, mnist: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that may not be read; too many threads, each with a stack that is mapped, too."""
+
+    def refused(path: Path, *args: Any, **kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    load(mnist)
+    monkeypatch.setattr(np, "load", refused)
+    with pytest.raises(ConfigError, match=f"^data.dir: .*/train_images.npy: {os.strerror(number)}; ") as caught:
+        load(mnist)
+    assert "delete" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"sha256": 1}', "[" * 100_000, "\xff"])
+def test_damaged_meta_is_said(text: str, mnist: DataConfig) -> None:
+    load(mnist)
+    meta = Path(mnist.dir) / "mnist" / "meta.json"
+    meta.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=f"^data: {meta} cannot be read; delete {meta.parent} to prepare it anew$"):
+        load(mnist)
+
+
+def test_meta_without_a_class_is_said(mnist: DataConfig) -> None:
+    load(mnist)
+    meta = Path(mnist.dir) / "mnist" / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"classes": ["only one"]}))
+    with pytest.raises(DataError, match=r"names 1 classes, but there are more; delete .* to prepare it anew$"):
+        load(mnist)
 
 
 def test_two_that_need_it_at_once_prepare_it_once(mnist: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,7 +430,7 @@ def test_cifar_gets_its_bands_in_front(
     name: Any, torchvision_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = images(6, 32, 32, 3)
-    part = SimpleNamespace(data=pixels, targets=[3, 1, 0, 2, 99, 4], classes=["plane", "car"])
+    part = SimpleNamespace(data=pixels, targets=[3, 1, 0, 2, 99, 4], classes=list(map(str, range(100))))
     monkeypatch.setattr(datasets, torchvision_name, lambda root, train, download: part)
     data = load(DataConfig(name=name, dir=str(tmp_path)))
     for band in range(3):

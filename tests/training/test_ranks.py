@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from fc2conv.config.parsing import parse
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TensorBoardConfig, TrainerConfig
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError
+from fc2conv.record.folder import RANKS
 from fc2conv.record.result import Result
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.distributed import Processes, cores
@@ -203,7 +205,14 @@ def after_the_first_epoch(epoch: int, accuracy: float) -> bool:
     return epoch == 1
 
 
-def test_ranks_that_are_pruned_end_without_an_error(tmp_path: Path, data_dir: str) -> None:
+def test_ranks_that_are_pruned_end_without_an_error(
+    tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leave nothing where temporary files go, but for the cache that torch's compiler makes when it is imported."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is asked for again
     config = Config(
         model=MLPConfig(hidden=(8,)),
         data=DataConfig(dir=data_dir, train_size=300, val_size=101, batch_size=64),
@@ -214,6 +223,8 @@ def test_ranks_that_are_pruned_end_without_an_error(tmp_path: Path, data_dir: st
     )
     result = launch(Request(config, should_prune=after_the_first_epoch), 2)
     assert (result.status, result.epochs, result.world_size) == ("pruned", 1, 2)
+    assert [p.name for p in temporary.iterdir() if not p.name.startswith("torchinductor_")] == []
+    assert not (tmp_path / "run" / RANKS).exists()
 
 
 def test_a_batch_has_an_image_for_each_rank() -> None:

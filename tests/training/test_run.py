@@ -36,7 +36,7 @@ from fc2conv.config.schema import (
     plain,
 )
 from fc2conv.entry import merge_recorded
-from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned, explain
+from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned, explain
 from fc2conv.record.folder import reserve
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Result
@@ -216,15 +216,48 @@ def test_a_killed_run_goes_on_from_its_last_epoch(config: Config, monkeypatch: p
     assert whole.test == resumed.test
 
 
-def test_a_damaged_checkpoint_is_not_gone_on_with(config: Config) -> None:
-    run(config)
+def flip_a_bit(path: Path) -> None:
+    """Of a weight's mantissa, which torch.load takes as it comes."""
+    [weight] = [w for name, w in torch.load(path, weights_only=True)["state_dict"].items() if name.endswith("bias")][:1]
+    content = bytearray(path.read_bytes())
+    content[content.index(weight.numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_with(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor tested: the bit is flipped before the run's end, and is there when it should go on."""
+    save = Checkpoints.save
+
+    def save_and_flip(self: Checkpoints, trainer: Trainer, is_best: bool = False) -> None:
+        save(self, trainer, is_best)
+        flip_a_bit(self.folder / "checkpoints" / "best.ckpt")
+
+    config = replace(config, trainer=replace(config.trainer, max_epochs=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", save_and_flip)
+        with pytest.raises(DamagedCheckpoint, match=r"best.ckpt is damaged, or no checkpoint \(the CRC-32 of"):
+            run(config)
     folder = Path(config.runs_dir) / "run"
-    last = folder / "checkpoints" / "last.ckpt"
     record = (folder / "result.json").read_text()
-    last.write_bytes(last.read_bytes()[:5000])
-    with pytest.raises(ConfigError, match="cannot be read"):
-        run(config, folder=folder, resumed=True)
+    assert "best.ckpt is damaged" in record
+    assert Result.read(folder).status == "failed"
+    last, best = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    assert os.path.samefile(last, best)
+    flip_a_bit(last)  # it is well again
+    whole = last.read_bytes()
+    best.unlink()
+    for path, content in ((last, whole[:5000]), (best, b""), (last, b"PK" + bytes(100))):
+        last.write_bytes(whole)
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=f"^resume: {path} is damaged, or no checkpoint .*; start the run anew$"):
+            run(config, folder=folder, resumed=True)
+        best.unlink(missing_ok=True)
     assert (folder / "result.json").read_text() == record
+    last.write_bytes(whole)
+    best.write_bytes(whole)
+    resumed = run(config, folder=folder, resumed=True)
+    assert resumed is not None
+    assert resumed.status == "done"
 
 
 def test_a_signal_during_the_test_ends_the_run_at_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,6 +253,12 @@ class PoolLayer(Layer):
         size = _positions((height, width), (self.size, self.size), self.stride, misfit)
         return channels, *size
 
+    def kept(self, shape: Shape) -> int:
+        whole = prod(self.output(shape))
+        if self.kind == "blur":  # the maxima with stride 1, and the same with a border
+            return whole + 4 * prod(shape)
+        return 3 * whole if self.kind == "max" else whole  # each maximum's place takes eight bytes
+
     def window(self, shape: Shape) -> tuple[int, int]:
         return (self.size + 2 if self.kind == "blur" else self.size), self.stride
 
@@ -314,11 +320,17 @@ class ActivationLayer(Layer):
 class DropoutLayer(Layer):
     probability: float
 
+    def kept(self, shape: Shape) -> int:
+        return 2 * prod(shape)  # the mask
+
 
 @dataclass(frozen=True)
 class Flatten(Layer):
     def output(self, shape: Shape) -> Shape:
         return (prod(shape),)
+
+    def kept(self, shape: Shape) -> int:
+        return 0  # the same values under another shape
 
 
 @dataclass(frozen=True)
@@ -347,6 +359,9 @@ class Residual(Layer):
 
     def macs(self, shape: Shape) -> int:
         return sum(row.macs for row in self._rows(shape))
+
+    def kept(self, shape: Shape) -> int:
+        return sum(row.layer.kept(row.input) for row in self._rows(shape)) + prod(self.output(shape))
 
     def window(self, shape: Shape) -> tuple[int, int] | None:
         last = self._rows(shape)[-1]

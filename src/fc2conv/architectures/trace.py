@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING
 
 from fc2conv.errors import GeometryError
@@ -40,6 +41,10 @@ class Layer:
     def macs(self, shape: Shape) -> int:
         """Multiply-accumulates for one image of `shape`."""
         return 0
+
+    def kept(self, shape: Shape) -> int:
+        """Values of four bytes that one image of `shape` leaves for the backward pass, the output among them."""
+        return prod(self.output(shape))
 
     def window(self, shape: Shape) -> tuple[int, int] | None:
         """(extent, stride) of what an output unit sees of the layer's input, for the receptive field. None: unknown."""

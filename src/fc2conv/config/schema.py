@@ -147,6 +147,10 @@ class DataConfig:
         return self.train_size or left, n_val
 
 
+EVALUATED = 512 * 28 * 28
+"""Pixels, bands included, of a batch without gradients: small images are evaluated more at a time than trained."""
+
+
 # --- optimiser and schedule
 
 
@@ -252,7 +256,8 @@ class TrainerConfig:
         require(bool(duration), "trainer.max_time", self.max_time, "DD:HH:MM:SS, e.g. 00:00:30:00 for half an hour")
         self._check_limits()
         require(self.num_nodes >= 1, "trainer.num_nodes", self.num_nodes, "1 or more")
-        require(self.threads is None or self.threads >= 1, "trainer.threads", self.threads, "1 or more, or null")
+        few = self.threads is None or 1 <= self.threads <= 1024
+        require(few, "trainer.threads", self.threads, "from 1 to 1024 (more than there are cores help nobody), or null")
         require(
             self.gradient_clip is None or self.gradient_clip > 0,
             "trainer.gradient_clip",

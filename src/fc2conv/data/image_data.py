@@ -14,7 +14,7 @@ from torch import Tensor
 from fc2conv.architectures.trace import Shape
 from fc2conv.config.batches import count_batches, smallest_batch
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import DataConfig
+from fc2conv.config.schema import EVALUATED, DataConfig
 from fc2conv.data.residence import copy_selected
 from fc2conv.data.sources import Images, load, stratified_order
 from fc2conv.data.transforms import Transforms, mixed_seed
@@ -22,8 +22,6 @@ from fc2conv.errors import ConfigError
 from fc2conv.fields import signature_with_fields
 
 Split = Literal["train", "val", "test"]
-EVALUATED = 512 * 28 * 28
-"""Pixels, bands included, of a batch without gradients: small images are evaluated more at a time than trained."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ checked against its SHA-256 each time it is opened.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -27,7 +28,8 @@ from torch import Tensor
 from fc2conv.config.schema import DATASETS, DataConfig
 from fc2conv.data.decode import decode
 from fc2conv.data.folder import bands, cache_name, class_names, listing, test_images
-from fc2conv.errors import ConfigError, DataError, Interrupted
+from fc2conv.errors import DataError, Interrupted
+from fc2conv.fields import usable
 
 Array = npt.NDArray[np.uint8]
 LOCK = ".prepare.lock"
@@ -74,15 +76,16 @@ def load(config: DataConfig) -> Images:
     Raises:
         DataError: nothing found, or a file that is truncated or altered
     """
-    folder = _cache(config)
-    if not (folder / "meta.json").exists():
-        lock = _lock(folder.parent)
-        try:
-            if not (folder / "meta.json").exists():  # another process may have prepared it meanwhile
-                _prepare(config, folder)
-        finally:
-            lock.release()
-    return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
+    with usable("data.path", config.path):
+        folder = _cache(config)
+    with usable("data.dir", config.dir):
+        if not (folder / "meta.json").exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # one process at a time; the system frees the lock of one that dies
+            with FileLock(folder.parent / LOCK):
+                if not (folder / "meta.json").exists():  # another process may have prepared it meanwhile
+                    _prepare(config, folder)
+        return _open(folder, FASHION_MNIST_SHA256 if config.name == "fashion_mnist" else None)
 
 
 def is_prepared(config: DataConfig) -> bool:
@@ -95,11 +98,12 @@ def _cache(config: DataConfig) -> Path:
 
 
 def _open(folder: Path, expected: dict[str, str] | None) -> Images:
+    text = (folder / "meta.json").read_bytes()
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads(text)
         digests = {**meta["sha256"], **(expected or {})}
         classes = [str(c) for c in meta["classes"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{folder / 'meta.json'} cannot be read; delete {folder} to prepare it anew") from error
     tensors = {}
     for name in (*ARRAYS, "moments"):
@@ -107,13 +111,19 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
         try:
             # c: pages are shared with every process that maps the file, and never written back
             array = np.load(path, mmap_mode="c", allow_pickle=False)
-        except Interrupted:  # a signal, while the file was read
-            raise
+        except (PermissionError, MemoryError, Interrupted):
+            raise  # there is nothing wrong with the file
         except Exception as error:  # numpy raises whatever its parser meets in a damaged header
+            if isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO):
+                raise
             raise DataError(f"{path} cannot be read ({error}); delete {folder} to prepare it anew") from error
         if array.dtype.str[1:] not in IDX_TYPES or sha256(array) != digests.get(name):
             raise DataError(f"{path} is truncated or altered (its SHA-256 differs); delete {folder} to prepare it anew")
         tensors[name] = torch.from_numpy(array)
+    for split in ("train", "test"):
+        if int(tensors[f"{split}_labels"].max()) >= len(classes):
+            named = f"{folder / 'meta.json'} names {len(classes)} classes, but there are more"
+            raise DataError(f"{named}; delete {folder} to prepare it anew")
     return Images(**tensors, classes=classes, sha256={name: digests[name] for name in ARRAYS})
 
 
@@ -133,17 +143,6 @@ def sha256(array: npt.NDArray[np.generic]) -> str:
     return digest.hexdigest()
 
 
-def _lock(folder: Path) -> FileLock:
-    """One process at a time downloads and prepares datasets in `folder`; the system frees the lock of one that dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire()
-    except OSError as error:
-        raise ConfigError("data.dir", f"cannot write to {folder} ({error.strerror}); choose another") from error
-    return lock
-
-
 def _prepare(config: DataConfig, folder: Path) -> None:
     """Decode the source into `folder`: written aside, then renamed, so that a cache is whole or not there."""
     arrays, classes = (_read_folder if config.name == "folder" else _read_named)(config)
@@ -154,7 +153,7 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         moments = np.concatenate([np.stack([c.mean((2, 3)), np.square(c).mean((2, 3))], axis=1) for c in chunks])
         contents = {**arrays, "moments": moments}
         for name, array in contents.items():
-            np.save(aside / f"{name}.npy", array, allow_pickle=False)
+            _save(aside / f"{name}.npy", array)
         meta = {"classes": classes, "sha256": {name: sha256(array) for name, array in contents.items()}}
         (aside / "meta.json").write_text(json.dumps(meta, indent=1))
         aside.chmod(0o755)
@@ -163,6 +162,15 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         os.rename(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _save(path: Path, array: npt.NDArray[np.generic]) -> None:
+    try:
+        np.save(path, array, allow_pickle=False)
+    except OSError as error:
+        if error.errno is None:  # numpy says how many bytes it could not write, and not why
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
 
 
 # --- named datasets
@@ -185,6 +193,8 @@ def _read_named(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     try:
         splits = {split: makers[config.name](split == "train") for split in ("train", "test")}
     except (OSError, RuntimeError) as error:  # torchvision raises both for a mirror that does not answer
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
         raise DataError(_not_found(config, error)) from error
     arrays = {}
     for split, dataset in splits.items():

@@ -6,11 +6,13 @@ One process (rank 0) writes it; the Trainer's callback EpochRecorder (callbacks.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import logging
 import os
 import platform
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,39 +31,64 @@ import yaml
 from fc2conv.config.identity import FORMAT
 from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError, DamagedResult
-from fc2conv.record.lock import claim
+from fc2conv.fields import usable
+from fc2conv.record.lock import LOCK, claim, is_claimed
 from fc2conv.record.result import FILE, Result, Status, write_atomically
 
 log = logging.getLogger("fc2conv")
 log.addHandler(logging.NullHandler())  # after train.log is closed, messages go nowhere: they are on the screen already
-CHECKPOINTS, LOG, RUN_LOCK = "checkpoints", "train.log", ".run.lock"
-"""In a run's folder."""
+CHECKPOINTS, LOG, RUN_LOCK, RANKS = "checkpoints", "train.log", ".run.lock", ".ranks"
+"""In a run's folder. RANKS is there only while several processes train."""
 COLUMNS = ("epoch", "step", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "seconds")
 """Columns of metrics.csv; lr is that of the epoch's last step, seconds count from the start of training."""
 
 
+BEFORE_THE_RECORD = {CHECKPOINTS, LOG, LOCK, RUN_LOCK, RANKS, "config.yaml"}
+"""What a run's folder may hold before there is a result.json."""
+
+
 def check_writable(config: Config) -> None:
-    """Raise ConfigError if a run's folder cannot be made; leaves nothing behind."""
+    """Leaves nothing behind.
+
+    Raises:
+        ConfigError: a run's folder cannot be made, or `name` is taken
+    """
     parent = Path(config.runs_dir)
-    if config.name and (parent / config.name / FILE).exists():
-        raise ConfigError(
-            "name", f"{parent / config.name} holds a run already; take another name, or resume={config.name}"
-        )
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir():
-        raise ConfigError("runs_dir", f"got {config.runs_dir}, but {parent} is a file, not a folder")
-    try:  # asking is not enough: root may write anywhere, and still not into /proc or a read-only mount
+    try:
+        if config.name:
+            _check_free(parent / config.name)
+        while not parent.exists():
+            parent = parent.parent
+        if not parent.is_dir():
+            raise ConfigError("runs_dir", f"got {config.runs_dir}, but {parent} is a file, not a folder")
+        # asking is not enough: root may write anywhere, and still not into /proc or a read-only mount
         os.rmdir(tempfile.mkdtemp(prefix=".fc2conv-", dir=parent))
     except OSError as error:
-        raise ConfigError(
-            "runs_dir",
-            f"got {config.runs_dir}, but nothing can be written to {parent} ({error.strerror}); choose another",
-        ) from None
+        reason = f"nothing can be written to {parent} ({error.strerror})"
+        if error.errno == errno.ENAMETOOLONG:
+            reason = "this path, or a part of it, is longer than the system takes"
+        raise ConfigError("runs_dir", f"got {config.runs_dir}, but {reason}; choose another") from None
+
+
+def _check_free(folder: Path) -> None:
+    """Raise ConfigError if `folder` holds a run, or anything else but what a run left that ended before its record."""
+    if (folder / FILE).exists():
+        raise ConfigError("name", f"{folder} holds a run already; take another name, or resume={folder.name}")
+    if not folder.is_dir():
+        return
+    names = {path.name for path in folder.iterdir()}
+    others = sorted(n for n in names - BEFORE_THE_RECORD if not n.startswith((f".{FILE}-", ".config.yaml-")))
+    others += [CHECKPOINTS] if (folder / CHECKPOINTS).is_dir() and any((folder / CHECKPOINTS).iterdir()) else []
+    if others:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise ConfigError("name", f"{folder} holds no run, but {shown}; take another name, or delete the folder")
+    if is_claimed(folder, LOCK) or is_claimed(folder, RUN_LOCK):
+        raise ConfigError("name", f"{folder} belongs to a run that has just begun; take another name")
 
 
 def reserve(config: Config) -> Path:
-    """Make the run's folder, a new one in any case: two runs started in the same second get two.
+    """Make the run's folder, a new one in any case: two runs started in the same second get two. What a run left that
+    ended before it had a record (killed, or on a full disk) is taken over.
 
     Raises:
         ConfigError: it cannot be made, or `name` is taken
@@ -73,12 +100,12 @@ def reserve(config: Config) -> Path:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            if config.name and (folder / FILE).exists():
-                check_writable(config)
             if not config.name:
                 continue
-            if any(folder.iterdir()):
-                raise ConfigError("name", f"{folder} exists and is not empty; take another name") from None
+            check_writable(config)
+            for path in folder.iterdir():
+                if path.name not in (LOCK, RUN_LOCK):  # another process may be about to lock them
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         except OSError as error:
             raise ConfigError("runs_dir", f"cannot make {folder}: {error.strerror}") from error
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
@@ -93,9 +120,12 @@ def find_run(config: Config) -> Path:
     """
     assert config.resume is not None
     for folder in (Path(config.resume), Path(config.runs_dir) / config.resume):
-        if (folder / FILE).is_file() and (folder / "config.yaml").is_file():
+        with usable("resume", config.resume):
+            is_run = (folder / FILE).is_file() and (folder / "config.yaml").is_file()
+        if is_run:
             try:
-                found = Result.read(folder)
+                with usable("resume", config.resume):
+                    found = Result.read(folder)
             except DamagedResult as error:
                 raise ConfigError("resume", f"{error}; start a new run") from error
             if found.format != FORMAT:
@@ -122,6 +152,9 @@ class Record:
         self._held = ExitStack()  # the lock, as long as the run goes on; a sweep's job has one of its own on the folder
         if not self._held.enter_context(claim(folder, RUN_LOCK)):
             raise ConfigError("resume", f"{folder} is being trained by another process; let it end, or stop it")
+        if begun and (folder / FILE).exists():
+            self._held.close()
+            raise ConfigError("name", f"{folder} holds a run that began at the same time; take another name")
         self.result = replace(begun, **about_the_code()) if begun else Result.read(folder)
         self.result.status, self.result.error = "running", None
         self._before = self.result.seconds.get("total", 0.0)
@@ -129,13 +162,18 @@ class Record:
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._log)
         log.setLevel(logging.INFO)
-        if begun:
-            write_atomically(folder / "config.yaml", yaml.safe_dump(begun.config, sort_keys=False))
-        log.info("%s %s", "started:" if begun else "resumed:", " ".join(overrides) or "(defaults)")
-        self.rows = [] if begun else self._read_rows()
-        self._peak_before = self.result.peak_memory or 0
-        _forget_gpu_peak()
-        self.write()
+        try:
+            if begun:
+                write_atomically(folder / "config.yaml", yaml.safe_dump(begun.config, sort_keys=False))
+            log.info("%s %s", "started:" if begun else "resumed:", " ".join(overrides) or "(defaults)")
+            self.rows = [] if begun else self._read_rows()
+            self._peak_before = self.result.peak_memory or 0
+            _forget_gpu_peak()
+            self.write()
+        except BaseException:  # a full disk: there is no record to close
+            self._close_log()
+            self._held.close()
+            raise
 
     def write(self) -> None:
         """Bring result.json up to date."""
@@ -161,11 +199,14 @@ class Record:
         """How it ended."""
         self.result.status, self.result.error = status, error
         log.log(logging.ERROR if status == "failed" else logging.INFO, "%s%s", status, f": {error}" if error else "")
+        self._close_log()
+        with self._held:  # a full disk must not keep the lock
+            self.write()
+
+    def _close_log(self) -> None:
         log.removeHandler(self._log)
         with suppress(OSError):  # its last lines, on a full disk
             self._log.close()
-        with self._held:  # a full disk must not keep the lock
-            self.write()
 
 
 def peak_memory() -> int:

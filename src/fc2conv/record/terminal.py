@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,10 +53,10 @@ def spell(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 
-def layer_table(name: str, geometry: Geometry) -> FigureTable:
-    """Each layer's output shape, parameters, multiply-accumulates and receptive field, their totals, and remarks."""
+def layer_table(name: str, geometry: Geometry, notes: Sequence[str] = ()) -> FigureTable:
+    """Each layer's output shape, parameters, multiply-accumulates and receptive field, their totals, and `notes`."""
     table = FigureTable(title=f"{escape(name)} on {spell(geometry.input)}", title_justify="left", show_footer=True)
-    table.caption, table.caption_justify = escape("\n".join(geometry.remarks)) or None, "left"
+    table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"
     table.add_column("layer", footer="total")
     table.add_column("output", justify="right")
     for heading, total in (("parameters", geometry.params), ("MACs", geometry.macs)):

@@ -16,12 +16,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
+from fc2conv.compose import plan_of
 from fc2conv.errors import ConfigError, DamagedResult, Interrupted
 from fc2conv.record import outage
 from fc2conv.record.folder import LOG
 from fc2conv.record.lock import claim
 from fc2conv.record.result import DAMAGED, FILE, Result, Status
+from fc2conv.sweep.slots import uses_gpu
 from fc2conv.sweep.trials import FINISHED, Trial
+from fc2conv.training import memory
 from fc2conv.training.signals import Signals
 
 Outcome = Status | Literal["elsewhere"]
@@ -109,6 +112,8 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
 
     assert trial.config is not None
     try:
+        if trial.geometry and not uses_gpu(trial.config.trainer):
+            memory.check(trial.config, trial.geometry, plan_of)
         with outage.shared(trial.folder.parent):
             start(Request(trial.config, trial.overrides, trial.folder, resumed, should_prune(trial, file), trial.model))
     except BaseException as error:

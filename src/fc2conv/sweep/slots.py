@@ -34,6 +34,11 @@ class Slot:
         return replace(trial, config=replace(trial.config, trainer=replace(trainer, threads=threads)))
 
 
+def uses_gpu(trainer: TrainerConfig) -> bool:
+    """Whether a run may train on a GPU."""
+    return trainer.accelerator not in ("cpu", "mps") and bool(gpus())
+
+
 def memory() -> float:
     """GiB of this machine's memory; infinite where the system does not tell."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else float("inf")

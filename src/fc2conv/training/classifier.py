@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
@@ -23,6 +24,7 @@ from fc2conv.config.schema import OptimConfig, plain
 from fc2conv.data.transforms import mixed_seed
 from fc2conv.errors import ConfigError, NonFiniteLoss
 from fc2conv.nets.build import net_of
+from fc2conv.record.checkpoint import load_checkpoint, verify
 from fc2conv.training.classes import subclass
 from fc2conv.training.loss_watch import LossWatch
 from fc2conv.training.metrics import Confusion, Totals
@@ -134,8 +136,9 @@ class Classifier(LightningModule):
 
         Raises:
             ConfigError: it asks for code that is not allowed
+            DamagedCheckpoint: a bit is not what was written
         """
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = load_checkpoint(path, map_location)
         hyper = checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY]
         allowed = frozenset(allow)
         _load_plugins(hyper, allowed, path)
@@ -149,13 +152,16 @@ class Classifier(LightningModule):
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, allow: Iterable[str] = (), **kwargs: Any) -> Self:
-        """As Lightning's, with weights_only=True unless told otherwise, and `allow` as in `load`."""
+        """As Lightning's, with weights_only=True unless told otherwise, and `allow` as in `load`. A file is checked
+        first, and refused as in `load`."""
         kwargs.setdefault("weights_only", True)
         kwargs["_instantiator"] = None  # else Lightning imports what the checkpoint names
         allowed = frozenset(allow)
         if allowed:
-            checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+            checkpoint = load_checkpoint(checkpoint_path, mapped=True)
             _load_plugins(checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY], allowed, str(checkpoint_path))
+        elif isinstance(checkpoint_path, (str, os.PathLike)) and os.path.isfile(checkpoint_path):
+            verify(checkpoint_path)  # what else Lightning takes (addresses, open files) it checks as it does
         token = _allowed.set(allowed)
         try:
             return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)

@@ -22,6 +22,7 @@ from fc2conv.config.schema import DataConfig, ExportFormat
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import is_prepared
 from fc2conv.errors import ConfigError
+from fc2conv.record.checkpoint import load_checkpoint
 from fc2conv.training.classifier import Classifier
 
 INPUT, OUTPUT = "images", "logits"
@@ -107,7 +108,7 @@ def _load(checkpoint: Path, allowed: frozenset[str]) -> Classifier:
     if not checkpoint.is_file():
         raise ConfigError("--checkpoint", f"got {checkpoint}, but there is no such file")
     try:
-        hyper = torch.load(checkpoint, map_location="cpu", weights_only=True)[Classifier.CHECKPOINT_HYPER_PARAMS_KEY]
+        hyper = load_checkpoint(checkpoint)[Classifier.CHECKPOINT_HYPER_PARAMS_KEY]
         model, config = hyper["model"], hyper["extra"].get("config", {})
         load_installed()
         needed = [] if model["family"] in ARCHITECTURES else list(config.get("plugins", []))

@@ -10,19 +10,21 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from fc2conv.config.schema import TrainerConfig
 from fc2conv.errors import Interrupted, Pruned, RankFailed, guarded
-from fc2conv.record.folder import CHECKPOINTS, reserve
+from fc2conv.record.folder import RANKS, reserve
+from fc2conv.record.lock import claim
 from fc2conv.record.result import Result
 from fc2conv.training.distributed import Processes, check_devices, main_hidden, prepare_process, rank
 from fc2conv.training.run import Request, run
@@ -62,8 +64,16 @@ def launch(request: Request, devices: int) -> Result:
         ConfigError: the folder cannot be made
         RankFailed, Interrupted: as a rank ended; the record has it
     """
+    if request.folder is not None:
+        return _elastic(request, request.folder, devices)
+    folder = reserve(request.config)
+    with claim(folder):  # the ranks take seconds to begin, and until then nothing else says that it is taken
+        return _elastic(request, folder, devices)
+
+
+def _elastic(request: Request, folder: Path, devices: int) -> Result:
     reserved = request.folder is None
-    folder = request.folder or reserve(request.config)
+    logs = folder / RANKS
     newer: dict[str, Any] = {
         "shutdown_timeout": SHUTDOWN,  # since torch 2.12; before, 30 seconds
         "signals_to_handle": ",".join(s.name for s in stopping()),  # torch would not leave one ignored
@@ -77,6 +87,7 @@ def launch(request: Request, devices: int) -> Result:
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
         max_restarts=0,
+        logs_specs=DefaultLogsSpecs(str(logs)),  # else in a folder of its own in TMPDIR, which it leaves there
         **{k: v for k, v in newer.items() if k in {f.name for f in fields(LaunchConfig)}},
     )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
@@ -96,6 +107,8 @@ def launch(request: Request, devices: int) -> Result:
         )
         _close(folder, "interrupted" if code - 128 in stopping() else "failed", message, reserved)
         raise RankFailed(message, code) from None
+    finally:
+        shutil.rmtree(logs, ignore_errors=True)
     return Result.read(folder)
 
 
@@ -116,8 +129,7 @@ def _close(folder: Path, status: str, message: str, reserved: bool) -> None:
         result = Result.read(folder)
     except FileNotFoundError:
         if reserved:
-            folder.joinpath(CHECKPOINTS).rmdir()
-            folder.rmdir()
+            shutil.rmtree(folder)
         return
     if result.status == "running":
         result.status, result.error = status, message  # type: ignore[assignment]

@@ -26,8 +26,9 @@ from fc2conv.config.batches import check_batch_norm
 from fc2conv.config.parsing import suggest
 from fc2conv.config.schema import LIMITS, Config, LoggerConfig, TrainerConfig, plain
 from fc2conv.data.image_data import ImageData
-from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, Pruned
+from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned
 from fc2conv.record import terminal
+from fc2conv.record.checkpoint import load_checkpoint, verify
 from fc2conv.record.folder import CHECKPOINTS, Record, log, reserve
 from fc2conv.record.result import Result, Status, per_class
 from fc2conv.training.callbacks import (
@@ -41,6 +42,7 @@ from fc2conv.training.callbacks import (
     StopOnSignal,
     ValidateLast,
 )
+from fc2conv.training.checkpoint_io import CheckedFiles
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes, cores, optional_speed
 from fc2conv.training.optimizers import optimizer_for
@@ -157,16 +159,14 @@ def _prepared(config: Config, processes: Processes) -> tuple[ImageData, Classifi
 
 
 def check_resumable(folder: Path) -> None:
-    """Raise ConfigError if the folder's last.ckpt is there and cannot be read."""
-    last = folder / CHECKPOINTS / "last.ckpt"
-    if last.exists():
+    """Raise ConfigError unless the run's checkpoints, where it has some, are what was written."""
+    for path in (folder / CHECKPOINTS / name for name in ("last.ckpt", "best.ckpt")):
         try:
-            torch.load(last, map_location="cpu", weights_only=True)
-        except Interrupted:
-            raise
-        except Exception as error:
-            reason = f"{last} cannot be read ({type(error).__name__}); start the run anew"
-            raise ConfigError("resume", reason) from error
+            verify(path)
+        except FileNotFoundError:
+            continue
+        except DamagedCheckpoint as error:
+            raise ConfigError("resume", f"{error}; start the run anew") from error
 
 
 def _ending(error: BaseException) -> tuple[Status, int]:
@@ -179,7 +179,7 @@ def _ending(error: BaseException) -> tuple[Status, int]:
 
 
 def _brief(error: BaseException) -> str:
-    if isinstance(error, (Interrupted, Pruned, NonFiniteLoss)):
+    if isinstance(error, (Interrupted, Pruned, NonFiniteLoss, DamagedCheckpoint)):
         return str(error)
     log.error("traceback:", exc_info=error)
     return f"{type(error).__name__}: {error}"
@@ -291,6 +291,7 @@ def trainer_for(
         profiler=PROFILERS[config.profiler](folder, "profile") if config.profiler and profiled else None,
         deterministic=True if _on_cpu(config) else "warn",
         callbacks=callbacks,
+        plugins=[CheckedFiles()],
         logger=list(trackers),
         default_root_dir=folder,
         enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
@@ -349,7 +350,7 @@ def _fit_and_test(
 
     # there is no best epoch if a killed run went on when its time was up, before any validation
     kept = checkpoints.folder / CHECKPOINTS / ("best.ckpt" if best.epoch else "last.ckpt")
-    module.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True)["state_dict"])
+    module.load_state_dict(load_checkpoint(kept, mapped=True)["state_dict"])
     began = time.perf_counter()
     test, confusion = evaluate(trainer, module, data)
     if record:
@@ -446,12 +447,13 @@ def config_of(checkpoint: Path) -> dict[str, Any]:
     """The whole config that a checkpoint was trained with, as plain values.
 
     Raises:
-        ConfigError: the file is no checkpoint of this project
+        ConfigError: the file is damaged, or no checkpoint of this project
     """
     try:
-        values = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return dict(values["hyper_parameters"]["extra"]["config"])
-    except Exception as error:
+        return dict(load_checkpoint(checkpoint, mapped=True)["hyper_parameters"]["extra"]["config"])
+    except DamagedCheckpoint as error:
+        raise ConfigError("ckpt", f"{error}; give another, or train anew") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError("ckpt", f"{checkpoint} is no checkpoint of this project ({type(error).__name__})") from error
 
 
