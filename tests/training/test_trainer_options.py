@@ -366,7 +366,7 @@ def test_a_search_is_asked_where_there_is_a_validation_and_something_left_to_sto
 # --- the rest
 
 
-@pytest.mark.parametrize("profiler", ["simple", "advanced", pytest.param("pytorch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("profiler", ["simple", "advanced"])
 def test_a_profilers_reports_lie_in_the_runs_folder(profiler: Any, config: Config) -> None:
     run(under(config, max_epochs=1, profiler=profiler))
     for stage, action in (("fit", "optimizer_step"), ("test", "test_step")):
@@ -381,6 +381,7 @@ BACKENDS = ["aot_eager", pytest.param(True, marks=pytest.mark.slow)]
 def test_torch_compiles_in_place_of_the_kernels(backend: Any, config: Config) -> None:
     """The same network to the rounding of its operations; nobody who reads its checkpoint sees that it was compiled."""
     config = replace(config, model=replace(config.model, dropout=0.0))  # type: ignore[type-var]
+    config = under(config, max_epochs=1)
     plain = replace(under(config, kernels=False), name="plain")
     run(plain)
     torch._dynamo.utils.counters.clear()  # type: ignore[no-untyped-call]

@@ -236,8 +236,9 @@ class TrainerConfig:
     """On the CPU, let the compiled kernels of speed/ compute what they can; false: torch alone."""
     compile: bool | str = False
     """Have torch.compile compile the network, in place of the kernels: true, or the name of one of its backends."""
-    profiler: Literal["simple", "advanced", "pytorch"] | None = None
-    """One of Lightning's profilers. Its reports lie in the run's folder: fit-profile.txt, test-profile.txt."""
+    profiler: Literal["simple", "advanced"] | None = None
+    """simple: Lightning's, of the parts of a step; advanced: Python's, of all functions. The reports lie in the run's
+    folder: fit-profile.txt, test-profile.txt."""
     log_every_n_steps: int | None = None
     """Send the training loss of every n-th step to the loggers, as train/loss_step. null: none, and callbacks that
     log on their own do so every 50 steps."""

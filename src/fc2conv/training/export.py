@@ -21,7 +21,7 @@ from fc2conv.config.parsing import parse
 from fc2conv.config.schema import DataConfig, ExportFormat
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import is_prepared
-from fc2conv.errors import ConfigError
+from fc2conv.errors import ConfigError, DamagedCheckpoint
 from fc2conv.record.checkpoint import load_checkpoint
 from fc2conv.training.classifier import Classifier
 
@@ -113,6 +113,8 @@ def _load(checkpoint: Path, allowed: frozenset[str]) -> Classifier:
         load_installed()
         needed = [] if model["family"] in ARCHITECTURES else list(config.get("plugins", []))
         needed += [model["target"]] if model["family"] == "module" else []
+    except DamagedCheckpoint as error:
+        raise ConfigError("--checkpoint", str(error)) from error
     except Exception as error:
         what = f"{checkpoint} is no checkpoint of this project ({type(error).__name__})"
         raise ConfigError("--checkpoint", what) from error

@@ -20,7 +20,7 @@ BASE = 650 * 2**20
 """Bytes of a process that has loaded torch and Lightning, and holds neither weights nor images (690 with torch 2.14 for
 CUDA, less without)."""
 MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2}
-"""Values that an optimiser keeps of each weight; sgd without momentum keeps none, and those not named here 2 at a guess."""
+"""Values that an optimiser keeps of each weight; sgd without momentum keeps none, others count as two."""
 
 
 @dataclass(frozen=True)
