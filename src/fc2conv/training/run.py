@@ -17,14 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
-<<<<<<< HEAD
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
 from lightning.pytorch.loggers.logger import DummyLogger, Logger
-from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
-=======
-from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
->>>>>>> refs/heads/trainer
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv.config.batches import check_batch_norm
