@@ -62,7 +62,7 @@ WRONG = [
     ("data.seed=-1", "data.seed: got -1, expected a whole number from 0"),
     ("model=null", "got null for one of them, expected a choice"),
     (f"name={'x' * 300}", "expected at most 200 bytes"),
-    ("hydra.run.dir=/proc/nope", "hydra.run.dir: Hydra cannot make this folder"),
+    ("hydra.run.dir=/proc/nope", "hydra.run.dir: got /proc/nope, but a run lies in runs_dir"),
     (f"resume={'x' * 300}", "the system says: File name too long; choose a shorter one"),
     (f"data=folder data.path={'x' * 300}", "the system says: File name too long; choose a shorter one"),
     (f"task=test ckpt={'x' * 300}", "the system says: File name too long; choose a shorter one"),

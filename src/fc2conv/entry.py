@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -288,14 +287,7 @@ def main(entry: Callable[[], Any]) -> None:
         check_arguments(sys.argv[1:])
         load_plugins(sys.argv[1:])
         register_schema()
-        try:
-            entry()
-        except OSError as error:
-            callers = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-            if "run_job" not in callers or start.__name__ in callers:
-                raise
-            what = f"Hydra cannot make this folder ({error}); leave it out, a run's own folder is runs_dir/name"
-            raise ConfigError("hydra.run.dir", what) from error
+        entry()
 
     _guarded(composed)
 

@@ -133,7 +133,7 @@ def test_canvas_random(split: str) -> None:
     assert not torch.equal(transform(images, index, split, 0, 1), seen)
 
 
-@pytest.mark.parametrize("shift", [(2, -1), (-3, 0), (0, 5), (8, 0), (-20, 20)])
+@pytest.mark.parametrize("shift", [(2, -1), (-3, 0), (0, 5), (7, 0), (-6, 7)])
 def test_shift_moves_the_test_images_only(shift: tuple[int, int]) -> None:
     images, index = distinct(3, bands=3), torch.arange(3)
     transform = transforms(colour=True, shift=shift)

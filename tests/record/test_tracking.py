@@ -163,7 +163,8 @@ def open_and_close(config: Config, folder: Path) -> bool:
     """Whether the W&B run of `config` is offline."""
     folder.mkdir(parents=True)
     geometry = plan(config.model, (1, 28, 28), 10)
-    tracker = tracking.start(config, Result.of(config, geometry, folder.name), folder, False)
+    assert config.logger.wandb is not None
+    tracker = tracking.start(config.logger.wandb, Result.of(config, geometry, folder.name), folder, False)
     assert tracker is not None
     offline: bool = tracker.run.settings._offline
     tracker.run.finish()

@@ -24,7 +24,7 @@ import pytest
 import torch
 
 from fc2conv.architectures.mlp import MLPConfig
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig
+from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.errors import ConfigError, Interrupted
 from fc2conv.record import outage
 from fc2conv.record.lock import LOCK, claim, is_claimed
@@ -377,7 +377,7 @@ def test_what_cannot_go_on_starts_anew_and_says_so(
     assert [begins(t) for t in (cut, odd, good)] == [(1, 0), (1, 0), (1, 1)]
     notes = [line for line in capfd.readouterr().out.splitlines() if line.startswith("note")]
     assert len(notes) == 2
-    assert f"optim.lr=0.01  starts anew: {last} cannot be read" in notes[0]
+    assert f"optim.lr=0.01  starts anew: {last} is damaged, or no checkpoint" in notes[0]
     assert f"optim.lr=0.02  starts anew: {odd.folder / 'result.json'} is damaged (epochs: got three)" in notes[1]
     assert "starts anew" in log_of(cut)
     assert json.loads((odd.folder / "result.json.damaged").read_text())["epochs"] == "three"
@@ -654,7 +654,8 @@ def test_a_trial_is_its_identity(trial: Make, sweep: Path) -> None:
     assert len({trial().folder, trial(2).folder, trial(lr=0.02).folder}) == 3
     one = trial().config
     assert one is not None
-    again = Trial.of(replace(one, force=True, fail_fast=True, sweep="x", name="y"), sweep, ())
+    logger = LoggerConfig(wandb=WandbConfig())
+    again = Trial.of(replace(one, force=True, fail_fast=True, sweep="x", name="y", logger=logger), sweep, ())
     assert again.folder == trial().folder
     assert again.config is not None
     frozen = again.config

@@ -197,7 +197,7 @@ def test_a_plugin_that_is_not_allowed_is_not_imported(tmp_path: Path) -> None:
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "best.ckpt").write_bytes(b"PK no zip")
-    with pytest.raises(ConfigError, match=r"--checkpoint: .* is no checkpoint of this project"):
+    with pytest.raises(ConfigError, match=r"--checkpoint: .* is damaged, or no checkpoint"):
         export(tmp_path / "best.ckpt", tmp_path / "net.pt2", "pt2")
     with pytest.raises(ConfigError, match=r"--checkpoint: .*there is no such file"):
         export(tmp_path / "none.ckpt", tmp_path / "net.pt2", "pt2")

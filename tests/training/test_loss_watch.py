@@ -49,9 +49,9 @@ def test_the_bar_shows_a_loss_whose_copy_has_begun_before(monkeypatch: pytest.Mo
     bar = ShowProgress(cast(EpochProgress, progress))
     clock = iter(range(9))
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: float(next(clock)))
-    module = LeNet()
+    module, trainer = LeNet(), cast(Trainer, SimpleNamespace(accumulate_grad_batches=1))
     for step, loss in enumerate((2.25, 2.0, 1.5, 1.25)):
         if step == 2:
             module.metrics["val"] = {"loss": 1.0, "acc": 0.625, "n": 8}
-        bar.on_train_batch_end(cast(Trainer, None), module, {"loss": torch.tensor(loss)}, None, step)
+        bar.on_train_batch_end(trainer, module, {"loss": torch.tensor(loss)}, None, step)
     assert shown == ["loss 2.250", "loss 2.250", "loss 2.000  val acc 0.6250", "loss 1.500  val acc 0.6250"]

@@ -230,7 +230,7 @@ def test_ranks_that_are_pruned_end_without_an_error(
 def test_a_batch_has_an_image_for_each_rank() -> None:
     data = ImageData(DataConfig(batch_size=2))
     data.trainer = SimpleNamespace(world_size=3, global_rank=0, current_epoch=0, overfit_batches=0)  # type: ignore[assignment]
-    with pytest.raises(ConfigError, match="an image for each of the 3") as caught:
+    with pytest.raises(ConfigError, match="at least one image for each of the 3") as caught:
         next(iter(data.train_dataloader()))
     assert caught.value.key == "data.batch_size"
 

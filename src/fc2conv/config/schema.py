@@ -168,7 +168,7 @@ class OptimConfig:
     """Needs momentum."""
     weight_decay: float = 0.0
     """On weights of layers; never on biases and norms."""
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict, hash=False)
     """What else the optimiser takes, by torch's names: {alpha: 0.9, centered: true} for rmsprop."""
     schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
     """cosine: from lr to 0. onecycle: up for the `warmup` fraction of the steps, then down to 0 (Smith 2018)."""
@@ -398,7 +398,7 @@ class Config:
     optim: OptimConfig = OptimConfig()
     trainer: TrainerConfig = TrainerConfig()
     logger: LoggerConfig = LoggerConfig(wandb=WandbConfig())
-    callbacks: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict, hash=False)
     """Callbacks of Lightning by names of your own: `_target_` is the class (`my_code.Callback`, or `FILE.py:NAME`), the
     rest its arguments, which may have a `_target_` of their own. They are part of the run's identity, unless one says
     `_watches_: true`: it only looks on."""
