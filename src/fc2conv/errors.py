@@ -75,8 +75,11 @@ class Pruned(Exception):
     exit_code = 0
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """A signal asked the run to stop.
+
+    It is no Exception, as KeyboardInterrupt is none: it may come anywhere, and whoever expects the errors of a file or a
+    library there must not take it for one.
 
     Attributes:
         folder: the run's, once it has one
@@ -133,7 +136,7 @@ def guarded(
     """
     try:
         return action()
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
         code, message = explain(error)
         if show_traceback and not isinstance(error, (Interrupted, KeyboardInterrupt)):
             message = "".join(traceback.format_exception(error)).rstrip()

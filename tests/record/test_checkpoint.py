@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 from fc2conv import LeNet
-from fc2conv.errors import ConfigError, DamagedCheckpoint, explain
+from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, explain
 from fc2conv.record.checkpoint import load_checkpoint, save_checkpoint, verify
 from fc2conv.training.checkpoint_io import CheckedFiles
 from fc2conv.training.classifier import Classifier
@@ -146,3 +147,17 @@ def test_nothing_goes_through_the_folder_for_temporary_files(tmp_path: Path, mon
     CheckedFiles().save_checkpoint({"weight": torch.ones(3)}, tmp_path / "x.ckpt")
     assert torch.equal(load_checkpoint(tmp_path / "x.ckpt")["weight"], torch.ones(3))
     assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_a_signal_while_it_is_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    save_checkpoint({"a": 1}, path)
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    for owner, name in ((zipfile.ZipFile, "testzip"), (torch, "load")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, interrupted)
+            with pytest.raises(Interrupted):
+                load_checkpoint(path)

@@ -479,6 +479,7 @@ def interrupted_when(condition: Callable[[], object], until: Until, call: Callab
 # --- Hydra's own sweeper and launcher, W&B, several ranks
 
 
+@pytest.mark.slow
 def test_hydras_own_sweeper_with_our_launcher(
     train: Train, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

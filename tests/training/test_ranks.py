@@ -97,6 +97,7 @@ def test_ddp_learns_what_one_rank_learns(ranks: int, one_rank: Path, tmp_path: P
     assert done.stdout.count("epoch 2/2") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec")
 def test_what_is_validated_is_what_is_saved(tmp_path: Path, data_dir: str) -> None:
     """With batch norm, whose running statistics each rank has of its own images: those of the first count."""
@@ -112,7 +113,7 @@ def test_what_is_validated_is_what_is_saved(tmp_path: Path, data_dir: str) -> No
     assert found["loss"] == pytest.approx(expected["loss"], rel=1e-6)
 
 
-@pytest.mark.parametrize("ranks", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)), 3])
+@pytest.mark.parametrize("ranks", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])
 def test_the_test_metrics_are_exact_on_any_number_of_ranks(ranks: int, one_rank: Path, data_dir: str) -> None:
     """The same weights: accuracy to the last image, the loss to the last digit."""
     script = (
@@ -205,6 +206,7 @@ def after_the_first_epoch(epoch: int, accuracy: float) -> bool:
     return epoch == 1
 
 
+@pytest.mark.slow
 def test_ranks_that_are_pruned_end_without_an_error(
     tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -561,6 +561,7 @@ def test_the_kernels_can_be_left_out(config: Config, kernels: bool) -> None:
 def test_torch_is_as_before_afterwards(config: Config) -> None:
     """A notebook's own training must not become deterministic, slow or silent by a run."""
     torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(False)
     before = (list(warnings.filters), logging.getLogger("lightning.pytorch").level)
     run(replace(config, trainer=replace(config.trainer, max_epochs=1, threads=1)))
     assert torch.get_num_threads() == 2

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fc2conv.errors import ConfigError, DataError, Interrupted
+from fc2conv.errors import ConfigError, DataError
 from fc2conv.fields import Pair, pair, spelled, written
 
 if TYPE_CHECKING:
@@ -72,8 +72,6 @@ def _opened(path: Path) -> Image:
                 if image.mode[0] in "IF":
                     raise OSError("more than 8 bits a pixel; convert it first")
                 return ImageOps.exif_transpose(image)
-    except Interrupted:  # a signal, while the file was read
-        raise
     except Exception as error:  # Pillow raises whatever its decoders meet in a damaged file
         raise DataError(f"{path} is no readable image ({error})") from error
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from fc2conv.config.schema import DATASETS, DataConfig
 from fc2conv.data.decode import decode
 from fc2conv.data.folder import bands, cache_name, class_names, listing, test_images
-from fc2conv.errors import DataError, Interrupted
+from fc2conv.errors import DataError
 from fc2conv.fields import usable
 
 Array = npt.NDArray[np.uint8]
@@ -111,7 +111,7 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
         try:
             # c: pages are shared with every process that maps the file, and never written back
             array = np.load(path, mmap_mode="c", allow_pickle=False)
-        except (PermissionError, MemoryError, Interrupted):
+        except (PermissionError, MemoryError):
             raise  # there is nothing wrong with the file
         except Exception as error:  # numpy raises whatever its parser meets in a damaged header
             if isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO):

@@ -19,7 +19,6 @@ from wandb.errors import AuthenticationError
 from wandb.sdk.lib.wbauth import read_netrc_auth
 
 from fc2conv.config.schema import WandbConfig
-from fc2conv.errors import Interrupted
 from fc2conv.record import outage
 from fc2conv.record.mirror import Mirror, description, summary
 from fc2conv.record.mirror import near as _near
@@ -102,8 +101,6 @@ def start(config: WandbConfig, result: Result, folder: Path, resumed: bool) -> T
 
     try:
         run = init(mode)
-    except Interrupted:
-        raise
     except Exception as error:
         if mode == "offline":
             _say(f"W&B cannot start ({type(error).__name__}: {error}); the run goes on without it", error=True)

@@ -126,7 +126,7 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
                 trial.end("failed", f"{type(error).__name__}: {error}")
         else:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        if not isinstance(error, Exception):
+        if not isinstance(error, (Exception, Interrupted)):
             raise
     found = trial.result()
     assert found is not None
