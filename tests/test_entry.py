@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -73,17 +74,45 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[w[0][:60] for w in WRONG])
-def test_a_wrong_call_gets_one_message_and_exit_code_2_without_torch(
-    arguments: str, message: str, tmp_path: Path
-) -> None:
+FORKS = """
+import json, os, runpy, sys, tempfile
+import fc2conv.entry  # once for all calls
+answers = {}
+for arguments in json.load(sys.stdin):
+    with tempfile.TemporaryFile("w+") as told:
+        if not (child := os.fork()):
+            os.dup2(told.fileno(), 2)
+            sys.argv = ["train.py", *arguments.split()]
+            runpy.run_path("train.py", run_name="__main__")
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        told.seek(0)
+        answers[arguments] = code, told.read()
+print(json.dumps(answers))
+"""
+"""Each call in a process of its own, but for the imports."""
+
+
+def test_a_wrong_call_gets_one_message_and_exit_code_2_without_torch(tmp_path: Path) -> None:
     # a torch that cannot be imported: whoever tries gets a traceback and exit code 1
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
-    done = call(*arguments.split(), PYTHONPATH=str(tmp_path))
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "Traceback" not in done.stderr
+    calls = json.dumps([arguments for arguments, _ in WRONG])
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], cwd=ROOT, env=environment, input=calls, capture_output=True, text=True
+    )
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert len(answers) == len(WRONG)
+    wrong = {
+        arguments: answers[arguments]
+        for arguments, message in WRONG
+        if answers[arguments][0] != 2
+        or message not in answers[arguments][1]
+        or len(answers[arguments][1].splitlines()) != 1
+    }
+    assert not wrong
+    done = call(*WRONG[0][0].split())  # one of them as a user has it
+    assert (done.returncode, done.stderr) == tuple(answers[WRONG[0][0]])
 
 
 SILENT = [

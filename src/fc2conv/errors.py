@@ -78,8 +78,8 @@ class Pruned(Exception):
 class Interrupted(BaseException):
     """A signal asked the run to stop.
 
-    It is no Exception, as KeyboardInterrupt is none: it may come anywhere, and whoever expects the errors of a file or a
-    library there must not take it for one.
+    It is no Exception, as KeyboardInterrupt is none: it may come anywhere, and whoever expects the errors of a file or
+    of a library there must not take it for one.
 
     Attributes:
         folder: the run's, once it has one

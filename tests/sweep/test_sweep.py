@@ -80,6 +80,7 @@ def learned(folder: Path) -> tuple[list[dict[str, str]], dict[str, torch.Tensor]
 # --- one job fails, the others go on
 
 
+@pytest.mark.slow
 def test_a_crash_in_the_middle(shells: Any, train: Train, image_folder: Path, tmp_path: Path) -> None:
     runs, sweep = tmp_path / "runs", tmp_path / "runs" / "optim.lr"
     call = (*on_images(image_folder, runs), "optim.lr=0.01,1e30,0.02", "hydra.launcher.jobs=1")
@@ -205,6 +206,7 @@ def test_killed_and_interrupted_it_ends_with_the_same_table(
         assert all(torch.equal(weights[k], other[k]) for k in weights)
 
 
+@pytest.mark.slow
 def test_two_shells_share_the_work(shells: Any, image_folder: Path, tmp_path: Path) -> None:
     sweep = tmp_path / "runs" / "optim.lr"
     call = ("-m", *on_images(image_folder, sweep.parent, 5), "optim.lr=0.01,0.02", "seed=0,1")
@@ -388,6 +390,7 @@ parameters:
 """
 
 
+@pytest.mark.slow
 def test_a_search_prunes_and_goes_on_where_it_was_stopped(
     train: Train, until: Until, data_dir: str, tmp_path: Path, read_only: Callable[[Path], None]
 ) -> None:
