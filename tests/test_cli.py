@@ -343,7 +343,7 @@ def test_no_runs(tmp_path: Path, call: Call) -> None:
     assert call("runs", "--runs-dir", tmp_path) == (0, f"no runs in {tmp_path}/\n", "")
     assert call("runs", "--runs-dir", tmp_path, "--json")[1] == "[]\n"
     record(tmp_path / "a", Config())
-    assert call("runs", "--runs-dir", tmp_path, "--failed")[1] == f"no runs that are so in {tmp_path}/\n"
+    assert call("runs", "--runs-dir", tmp_path, "--failed")[1] == f"no such runs in {tmp_path}/\n"
 
 
 def test_names_are_no_markup(tmp_path: Path, call: Call) -> None:

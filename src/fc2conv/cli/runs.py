@@ -87,7 +87,7 @@ def runs(runs_dir: Path, **options: Any) -> None:
     elif len(selected):
         _print_table(selected, wanted)
     else:
-        screen.line(f"no runs{' that are so' if len(frame) else ''} in {runs_dir}/")
+        screen.line(f"no {'such ' if len(frame) else ''}runs in {runs_dir}/")
     if hidden:
         click.echo(f"{hidden} made with debug= left out; --all shows them", err=True)
     if found.unreadable:

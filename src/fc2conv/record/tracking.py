@@ -20,9 +20,7 @@ from wandb.sdk.lib.wbauth import read_netrc_auth
 
 from fc2conv.config.schema import WandbConfig
 from fc2conv.record import outage
-from fc2conv.record.mirror import Mirror, description, summary
-from fc2conv.record.mirror import near as _near
-from fc2conv.record.mirror import say as _say
+from fc2conv.record.mirror import Mirror, description, near, say, summary
 from fc2conv.record.result import Result
 
 INIT_TIMEOUT = 30.0
@@ -65,7 +63,7 @@ class Tracker(Mirror, WandbLogger):
         self.guarded("finish", lambda: self.run.finish(exit_code=exit_code))
         if offline or self.broken:
             state = "is offline" if offline else "has not got all of this run, but it is kept"
-            _say(f"W&B {state}; to upload this run: wandb sync {_near(Path(where))}")
+            say(f"W&B {state}; to upload this run: wandb sync {near(Path(where))}")
 
 
 def start(config: WandbConfig, result: Result, folder: Path, resumed: bool) -> Tracker | None:
@@ -103,13 +101,13 @@ def start(config: WandbConfig, result: Result, folder: Path, resumed: bool) -> T
         run = init(mode)
     except Exception as error:
         if mode == "offline":
-            _say(f"W&B cannot start ({type(error).__name__}: {error}); the run goes on without it", error=True)
+            say(f"W&B cannot start ({type(error).__name__}: {error}); the run goes on without it", error=True)
             return None
-        _say(f"{_reason(error)}; this run is kept offline", error=True)
+        say(f"{_reason(error)}; this run is kept offline", error=True)
         try:
             run = init("offline")
         except Exception as second:
-            _say(f"W&B cannot start ({type(second).__name__}: {second}); the run goes on without it", error=True)
+            say(f"W&B cannot start ({type(second).__name__}: {second}); the run goes on without it", error=True)
             return None
     result.wandb_id = run.id
     tracker = Tracker(run, folder)
@@ -122,7 +120,7 @@ def _mode(config: WandbConfig) -> str:
     """online, offline, or what else WANDB_MODE asks for; offline, and a word why, where online cannot be."""
     wanted = os.environ.get("WANDB_MODE") or None
     if wanted is not None and wanted not in MODES:
-        _say(f"WANDB_MODE: got {wanted}, expected one of {', '.join(MODES)}; this run is kept offline", error=True)
+        say(f"WANDB_MODE: got {wanted}, expected one of {', '.join(MODES)}; this run is kept offline", error=True)
         os.environ["WANDB_MODE"] = "offline"  # W&B's library would not start with it
         return "offline"
     mode = config.mode
@@ -131,12 +129,12 @@ def _mode(config: WandbConfig) -> str:
     if mode in ("offline", "dryrun", "disabled"):
         return mode
     if outage.noted():
-        _say("W&B is out of reach, as another run of this sweep has found; this run is kept offline", error=True)
+        say("W&B is out of reach, as another run of this sweep has found; this run is kept offline", error=True)
         return "offline"
     server = _server()
     if server and not answers(server):
         outage.note()
-        _say(f"W&B does not answer ({server}); this run is kept offline", error=True)
+        say(f"W&B does not answer ({server}); this run is kept offline", error=True)
         return "offline"
     return mode
 
