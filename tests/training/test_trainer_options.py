@@ -420,7 +420,7 @@ def test_the_loggers_hear_of_every_nth_step(config: Config, tmp_path: Path) -> N
         return loss
 
     module.training_step = watched  # type: ignore[method-assign]
-    with room._torch_prepared(settings, Processes()):
+    with room.torch_prepared(settings, Processes()):
         runner.fit(module, datamodule=data)
     with (Path(logger.log_dir) / "metrics.csv").open() as file:
         sent = {int(row["step"]): row["train/loss_step"] for row in csv.DictReader(file) if row["train/loss_step"]}

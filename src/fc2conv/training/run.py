@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import sys
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import DummyLogger, Logger
-from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
-from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from fc2conv.config.batches import check_batch_norm
-from fc2conv.config.parsing import suggest
-from fc2conv.config.schema import LIMITS, Config, LoggerConfig, TrainerConfig, plain
+from fc2conv.config.schema import Config, LoggerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned
 from fc2conv.record import terminal
@@ -42,18 +33,16 @@ from fc2conv.training.callbacks import (
     StopOnSignal,
     ValidateLast,
 )
-from fc2conv.training.checkpoint_io import CheckedFiles
 from fc2conv.training.classifier import Classifier, class_of
-from fc2conv.training.distributed import Processes, cores, optional_speed
+from fc2conv.training.distributed import Processes
 from fc2conv.training.optimizers import optimizer_for
 from fc2conv.training.schedule import MaxSteps
 from fc2conv.training.signals import Signals
+from fc2conv.training.trainer import accelerate, device_of, in_batches, leave, torch_prepared, trainer_for
 from fc2conv.training.user_callbacks import make_callbacks
 
 if TYPE_CHECKING:
     from fc2conv.record.mirror import Mirror
-
-PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
 
 
 @dataclass(frozen=True)
@@ -97,14 +86,14 @@ def run(request: Request) -> Result | None:
     """
     config, folder = request.config, request.folder
     processes = Processes.of_environment(config.trainer)
-    with Signals() as signals, _torch_prepared(config.trainer, processes):
+    with Signals() as signals, torch_prepared(config.trainer, processes):
         if request.resumed and folder:  # on every rank: one that failed alone would leave the others waiting
             check_resumable(folder)
         data, module, kernels = _prepared(config, processes)
         observers = _Observers(signals, make_callbacks(config))  # with the weights drawn, whatever random they use
         if not processes.is_first:
             _fit_and_test(request, processes, module, data, observers)
-            _leave(processes)
+            leave(processes)
             return None
         folder = folder or reserve(config)
         begun = Result.of(config, module.geometry, folder.name, request.model, request.overrides)
@@ -129,7 +118,7 @@ def run(request: Request) -> Result | None:
             for tracker in trackers:
                 tracker.close(record.result, code)
             raise
-        _leave(processes)
+        leave(processes)
         record.close("done")
         for tracker in trackers:
             tracker.close(record.result, 0)
@@ -151,7 +140,7 @@ def _prepared(config: Config, processes: Processes) -> tuple[ImageData, Classifi
     )
     check_batch_norm(module.geometry, len(data.train_indices), config.data.batch_size, processes.world_size)
     optimizer_for(config.optim, module.net)  # so that what it does not take is told before anything is written
-    return data, module, _accelerate(module, config.trainer)
+    return data, module, accelerate(module, config.trainer)
 
 
 def check_resumable(folder: Path) -> None:
@@ -179,133 +168,6 @@ def _brief(error: BaseException) -> str:
         return str(error)
     log.error("traceback:", exc_info=error)
     return f"{type(error).__name__}: {error}"
-
-
-@contextmanager
-def _torch_prepared(config: TrainerConfig, processes: Processes) -> Iterator[None]:
-    """torch's settings for a run; afterwards they are as before, for the program may be a notebook.
-
-    Raises:
-        ConfigError: torch has not what `config` asks for
-    """
-    if config.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("trainer.accelerator", "got gpu, but torch sees no GPU; use trainer=cpu")
-    if config.accelerator == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("trainer.accelerator", "got mps, but torch has no MPS here; use trainer=cpu")
-    if config.precision == "16-mixed" and _on_cpu(config):
-        raise ConfigError("trainer.precision", "got 16-mixed, which the CPU does not have; use bf16-mixed, or 32")
-    threads, fill = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    mode, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        with warnings.catch_warnings():
-            # what Lightning has to say of choices made on purpose
-            for logger in loggers:
-                logger.setLevel(logging.WARNING)
-            for message in (".*than the logging interval.*", ".*LeafSpec.*", ".*even kernel lengths.*"):
-                warnings.filterwarnings("ignore", message)
-            torch.set_num_threads(config.threads or max(1, cores() // processes.local_size))
-            # Deterministic mode also fills new tensors with NaN, to show reads of memory never written; we make none.
-            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-        torch.use_deterministic_algorithms(mode, warn_only=warns)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _on_cpu(config: TrainerConfig) -> bool:
-    return config.accelerator == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
-
-
-def _accelerate(module: Classifier, config: TrainerConfig) -> str | None:
-    """Have torch.compile compile the network, or the CPU's compiled kernels compute what they can of it.
-
-    Returns:
-        Which kernels do; None: torch alone
-
-    Raises:
-        ConfigError: torch cannot compile here
-    """
-    if config.compile:
-        backend = "inductor" if config.compile is True else config.compile
-        _check_backend(backend, config)
-        torch.compiler.reset()  # another network's code would count towards the limit of recompilations
-        module.net.compile(backend=backend)
-        return None
-    speed = optional_speed()
-    if speed is None or not (config.kernels and _on_cpu(config)):
-        return None
-    module.net = speed.accelerate(module.net)
-    kernels: str | None = speed.describe(module.net)
-    return kernels
-
-
-def _check_backend(backend: str, config: TrainerConfig) -> None:
-    known = torch.compiler.list_backends(exclude_tags=())
-    if backend not in known:
-        reason = f"got {backend}, expected true, false, or one of torch's backends{suggest(backend, known)}"
-        raise ConfigError("trainer.compile", reason)
-    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
-    if backend == "inductor" and _on_cpu(config) and shutil.which(compiler) is None:
-        raise ConfigError("trainer.compile", f"needs a C++ compiler on the CPU, and there is no {compiler}")
-
-
-def trainer_for(
-    config: TrainerConfig,
-    processes: Processes,
-    callbacks: list[Callback],
-    trackers: Sequence[Logger] = (),
-    folder: Path | None = None,
-) -> Trainer:
-    """Lightning's Trainer as all runs use it: it shows no bar of its own and starts no processes itself.
-
-    Args:
-        folder: for what callbacks may write, and where a profiler's report goes; None: here, and nothing is profiled
-    """
-    profiled = folder is not None and processes.is_first
-    strategy: str | Strategy = "auto"
-    if processes.world_size > 1 or config.strategy == "ddp":
-        strategy = DDPStrategy(cluster_environment=SLURMEnvironment(auto_requeue=False) if processes.slurm else None)
-    return Trainer(
-        max_epochs=config.max_epochs,
-        max_time=config.max_time,
-        accelerator=config.accelerator,
-        devices=processes.local_size,
-        num_nodes=processes.nodes,
-        strategy=strategy,
-        precision="32-true" if config.precision == "32" else config.precision,
-        gradient_clip_val=config.gradient_clip,
-        accumulate_grad_batches=config.accumulate_grad_batches,
-        check_val_every_n_epoch=config.check_val_every_n_epoch,
-        overfit_batches=config.overfit_batches or 0.0,
-        **{limit: getattr(config, limit) for limit in LIMITS if limit != "overfit_batches"},
-        log_every_n_steps=config.log_every_n_steps,
-        profiler=PROFILERS[config.profiler](folder, "profile") if config.profiler and profiled else None,
-        deterministic=True if _on_cpu(config) else "warn",
-        callbacks=callbacks,
-        plugins=[CheckedFiles()],
-        logger=list(trackers),
-        default_root_dir=folder,
-        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
-        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-    )
-
-
-def in_batches(config: TrainerConfig, data: ImageData) -> TrainerConfig:
-    """`config` with its limits as numbers of batches: of a fraction at least one is left."""
-    counts: dict[str, Any] = {
-        key: config.limited(key, len(data.batches(split)))  # type: ignore[arg-type]
-        for key, split in zip(LIMITS, ("train", "val", "test", "train"), strict=True)
-        if getattr(config, key) is not None
-    }
-    return replace(config, **counts)
 
 
 def _fit_and_test(
@@ -340,7 +202,7 @@ def _fit_and_test(
     trainer = trainer_for(settings, processes, callbacks, loggers, folder)
     last = folder / CHECKPOINTS / "last.ckpt"
     if record:
-        record.result.device = _device(trainer)
+        record.result.device = device_of(trainer)
     goes_on = request.resumed and last.exists()
     trainer.fit(module, datamodule=data, ckpt_path=last if goes_on else None, weights_only=True)
 
@@ -372,9 +234,9 @@ def test(config: Config) -> dict[str, float]:
     """The test metrics of `ckpt`: {loss, acc, n}. `config` is the checkpoint's own, as changed by the user."""
     assert config.ckpt is not None
     processes = Processes.of_environment(config.trainer)
-    with Signals(), _torch_prepared(config.trainer, processes):
+    with Signals(), torch_prepared(config.trainer, processes):
         module = Classifier.load(config.ckpt, allow=config.allow)
-        _accelerate(module, config.trainer)
+        accelerate(module, config.trainer)
         data = ImageData(config.data, config.seed)
         data.setup()
         if data.shape != module.geometry.input:
@@ -387,7 +249,7 @@ def test(config: Config) -> dict[str, float]:
         loggers = [DummyLogger()] if callbacks else []
         settings = in_batches(config.trainer, data)
         metrics, _ = evaluate(trainer_for(settings, processes, callbacks, loggers), module, data)
-        _leave(processes)
+        leave(processes)
         return metrics
 
 
@@ -405,7 +267,7 @@ def lr_find(request: Request) -> tuple[Result, Path]:
 
     config = request.config
     processes = Processes.of_environment(config.trainer)
-    with Signals(), _torch_prepared(config.trainer, processes):
+    with Signals(), torch_prepared(config.trainer, processes):
         data, module, kernels = _prepared(config, processes)
         folder = reserve(config)
         begun = Result.of(config, module.geometry, folder.name, request.model, request.overrides)
@@ -421,7 +283,7 @@ def lr_find(request: Request) -> tuple[Result, Path]:
                 check_val_every_n_epoch=room.STEPS + 1,
             )
             trainer = trainer_for(settings, processes, [], folder=folder)
-            record.result.device = _device(trainer)
+            record.result.device = device_of(trainer)
             curve = room.search(trainer, module, data)
             curve.write(folder)
             record.result.suggested_lr = curve.suggestion()
@@ -431,12 +293,6 @@ def lr_find(request: Request) -> tuple[Result, Path]:
             raise
         record.close("skipped")
         return record.result, folder
-
-
-def _leave(processes: Processes) -> None:
-    """Close the process group. Left open, gloo's threads can abort a process that exits."""
-    if processes.world_size > 1:
-        torch.distributed.destroy_process_group()
 
 
 def config_of(checkpoint: Path) -> dict[str, Any]:
@@ -451,8 +307,3 @@ def config_of(checkpoint: Path) -> dict[str, Any]:
         raise ConfigError("ckpt", f"{error}; give another, or train anew") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError("ckpt", f"{checkpoint} is no checkpoint of this project ({type(error).__name__})") from error
-
-
-def _device(trainer: Trainer) -> str:
-    device = trainer.strategy.root_device
-    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
