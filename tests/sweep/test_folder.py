@@ -55,7 +55,7 @@ def train(trial: Trial, accuracy: float = 0.5, status: Status = "done") -> Trial
         asked(lenet(3), "model.kernel_size=3", varied=()),  # one value only, of the key that varies there
         asked(lenet(3, optim=OptimConfig()), "optim.lr=0.01", "model.kernel_size=3"),  # the default
         asked(lenet(3, trainer=TrainerConfig(threads=4, progress=False)), "model.kernel_size=3"),
-        asked(lenet(3, data=DataConfig(dir="/shared"), logger=LoggerConfig("csv")), "model.kernel_size=3"),
+        asked(lenet(3, data=DataConfig(dir="/shared"), logger=LoggerConfig()), "model.kernel_size=3"),
     ],
     ids=["seed", "value", "one value", "a default spelt out", "threads", "data.dir and logger"],
 )
@@ -158,6 +158,19 @@ def test_a_folder_of_an_earlier_version(tmp_path: Path) -> None:
     assert (again.folder, again.finished()) == (done.folder, True)
     new = here.trial(lenet(3, seed=1), ("model.kernel_size=3", "seed=1"), "lenet")
     assert new.folder.name == f"kernel_size=3,seed=1-{hashed(identity_of(lenet(3, seed=1)))}"
+
+
+@pytest.mark.parametrize("name", ["wandb", "csv"])
+def test_a_record_that_names_its_logger_as_earlier_versions_did_is_read(name: str, tmp_path: Path) -> None:
+    old = tmp_path / "kernel_size"
+    done = train(Trial.of(lenet(3), old, ("model.kernel_size=3", "seed=0")))
+    result = Result.read(done.folder)
+    earlier = {"name": name, "project": "p", "entity": None, "group": None, "tags": [], "mode": "auto"}
+    replace(result, config=result.config | {"logger": earlier}).write(done.folder)
+    with pytest.raises(ConfigError, match="holds runs of another sweep"):
+        find(SHORT, tmp_path, "kernel_size", "")
+    (shown,) = SweepFolder(old, GRID.varied).recorded()
+    assert shown.config is not None
 
 
 # --- its trials

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fc2conv.config.identity import decides, hashed, identity_of
-from fc2conv.config.parsing import parse
+from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import Config, dotted, plain
 from fc2conv.config.unused import key_of
 from fc2conv.errors import ConfigError, DamagedResult
@@ -253,7 +253,7 @@ def _records(sweep: Path, without: Collection[Path] = ()) -> list[tuple[Path, Re
 def _config_of(result: Result) -> Config | None:
     """The config of a record; None if it has none that can be read here. Loads no plugin for it."""
     try:
-        config = parse(Config, {**result.config, "plugins": []}) if result.config else None
+        config = parse(Config, modernised(result.config) | {"plugins": []}) if result.config else None
         if config:
             identity_of(config)  # which looks for the sources of models that are not ours
         return config

@@ -94,7 +94,7 @@ def conduct(
     if not isinstance(launcher, Driver):
         check_launcher(launcher)
     else:
-        for trainer in trainers:
+        for trainer in dict.fromkeys(trainers):  # each asks the driver for its GPUs
             check_devices(trainer)
     if not base.force and not _is_writable(path) and (settled := _settled(here, trials, searches)):
         _report(settled, here, searches, writes=False)
