@@ -54,7 +54,7 @@ class Tracker(Mirror, WandbLogger):
         super().guarded(what, noted)
 
     def log_pictures(self, pictures: Mapping[str, Any]) -> None:
-        self.run.log({name: wandb.Image(picture) for name, picture in pictures.items()})
+        self.run.log({f"pictures/{name}": wandb.Image(picture) for name, picture in pictures.items()})
 
     def close(self, result: Result, exit_code: int) -> None:
         """Summary and state: finished for exit code 0, else failed."""
