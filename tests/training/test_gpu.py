@@ -82,6 +82,7 @@ def test_batches_are_those_of_the_cpu(
         assert (torch.cuda.memory_allocated() - before >= images) is resident
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_a_step_waits_for_nothing(data_dir: str) -> None:
     """Gathering, transforming and normalising make no copy that the host waits for."""
     data = ImageData(dir=data_dir, train_size=1000, val_size=500, batch_size=64, translate=2, flip=True)
