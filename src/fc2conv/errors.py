@@ -116,9 +116,20 @@ def explain(error: BaseException) -> Explanation:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename2 or error.filename})" if error.filename else ""
         return 1, f"the disk is full{where}; free some space, or choose another runs_dir"
+    if full := gpu_full(error):
+        return 1, full
     if isinstance(code := getattr(error, "exit_code", None), int):
         return code, str(error)
     return 1, "".join(traceback.format_exception(error)).rstrip()
+
+
+def gpu_full(error: BaseException) -> str | None:
+    """What to do, if `error` is torch's for a GPU whose memory is used up."""
+    kind = type(error)
+    if kind.__name__ != "OutOfMemoryError" or not kind.__module__.startswith("torch"):  # without importing torch
+        return None
+    said = str(error).partition(". GPU ")[0].rstrip(".")
+    return f"{said}: make data.batch_size or the network smaller, or let trainer.precision be bf16-mixed"
 
 
 def guarded(

@@ -296,6 +296,23 @@ def test_a_bug_is_recorded_and_raised(config: Config, monkeypatch: pytest.Monkey
     assert "Traceback" in (folder / "train.log").read_text()
 
 
+def test_a_full_gpu_is_told_with_what_to_do(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.18 GiB of which 3 are free"
+    )
+
+    def fit(*args: object, **kwargs: object) -> None:
+        raise torch.OutOfMemoryError(said)
+
+    monkeypatch.setattr(Trainer, "fit", fit)
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        run(config)
+    advice = "make data.batch_size or the network smaller, or let trainer.precision be bf16-mixed"
+    expected = f"CUDA out of memory. Tried to allocate 20.00 GiB: {advice}"
+    assert explain(raised.value) == (1, expected)
+    assert Result.read(Path(config.runs_dir) / "run").error == expected
+
+
 def test_a_full_disk_ends_the_run_with_a_record(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a checkpoint goes, so that there is room to say what happened; the log may fail, too."""
 

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers.logger import DummyLogger, Logger
 from fc2conv.config.batches import check_batch_norm
 from fc2conv.config.schema import Config, LoggerConfig, plain
 from fc2conv.data.image_data import ImageData
-from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned
+from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned, gpu_full
 from fc2conv.pictures import folder as pictures
 from fc2conv.record import terminal
 from fc2conv.record.arrays import Arrays
@@ -176,7 +176,7 @@ def _brief(error: BaseException) -> str:
     if isinstance(error, (Interrupted, Pruned, NonFiniteLoss, DamagedCheckpoint)):
         return str(error)
     log.error("traceback:", exc_info=error)
-    return f"{type(error).__name__}: {error}"
+    return gpu_full(error) or f"{type(error).__name__}: {error}"
 
 
 def _fit_and_test(
