@@ -115,7 +115,8 @@ def test_a_run_on_the_gpu(config: Config) -> None:
     # a checkpoint of the GPU is tested on the CPU, and the other way about
     for accelerator in ("cpu", "gpu"):
         trainer = replace(config.trainer, accelerator=accelerator)
-        again = run_test(replace(config, ckpt=Path(config.runs_dir) / "run/checkpoints/best.ckpt", trainer=trainer))
+        checkpoint = str(Path(config.runs_dir) / "run/checkpoints/best.ckpt")
+        again = run_test(replace(config, task="test", name=None, ckpt=checkpoint, trainer=trainer))
         assert again["acc"] == pytest.approx(result.test["acc"], abs=5e-4)
         assert again["loss"] == pytest.approx(result.test["loss"], rel=1e-3)
 
@@ -206,6 +207,7 @@ def test_a_gpu_whose_memory_is_used_up(config: Config) -> None:
     assert error.endswith("make data.batch_size or the network smaller, or let trainer.precision be bf16-mixed")
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec")  # within Lightning, with torch 2.11
 def test_any_trainer_and_any_loader(data_dir: str, tmp_path: Path) -> None:
     data = ImageData(dir=data_dir, train_size=1000, val_size=500)
     model = LeNet(activation="relu", pool="max")
