@@ -14,9 +14,9 @@ from fc2conv.pictures.style import MUTED, diverging, enlarged, limit_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-WIDTH = 1200
+WIDTH = 1000
 """About as wide the picture is."""
-LARGEST = 160
+LARGEST = 140
 """Pixels of a filter's side, at most; few filters would fill the width alone."""
 SMALLEST = 40
 GAP = 14
@@ -56,7 +56,7 @@ def _layout(filters: int, bands: int) -> tuple[int, int]:
     """(filters in a row, pixels of a filter's side). Few are as large as they may be, many lie in a rectangle."""
     columns = WIDTH // (LARGEST * bands + GAP)
     if filters > 2 * columns:
-        columns = round(math.sqrt(filters * bands * 1.6) / bands)
+        columns = round(math.sqrt(filters * bands) / bands)
     columns = max(1, min(filters, columns))
     edge = (WIDTH - columns * GAP) // (columns * bands)
     return columns, max(SMALLEST, min(LARGEST, edge))
