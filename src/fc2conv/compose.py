@@ -23,7 +23,17 @@ from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
 from fc2conv.config.parsing import parse, suggest, unknown
-from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, OF_CHECKPOINTS, TOP_LEVEL, Config, DataConfig, plain
+from fc2conv.config.schema import (
+    DATASETS,
+    GROUPS,
+    LISTS,
+    LOGGERS,
+    OF_CHECKPOINTS,
+    TOP_LEVEL,
+    Config,
+    DataConfig,
+    plain,
+)
 from fc2conv.config.unused import key_of
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair, usable

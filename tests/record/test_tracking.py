@@ -26,7 +26,7 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.errors import Interrupted, NonFiniteLoss
-from fc2conv.record import mirror, outage, pictures, tracking
+from fc2conv.record import outage, tracking
 from fc2conv.record.result import Result
 from fc2conv.training.callbacks import StopOnSignal
 from fc2conv.training.run import Request
@@ -352,35 +352,3 @@ def test_a_key_is_found_where_wandb_looks(
     monkeypatch.setenv("NETRC", str(netrc))
     assert (read_netrc_auth(host=wandb.setup().settings.base_url) is not None) == found
     assert tracking._key_configured() == found
-
-
-def test_the_first_filters_are_of_the_first_convolution() -> None:
-    one, five = torch.rand(6, 1, 1, 1), torch.rand(16, 6, 5, 5)
-    bias = torch.rand(6)
-    assert pictures.first_filters({"a": bias, "b": five, "c": one}) is five
-    assert pictures.first_filters({"a": one, "b": five}) is None
-    assert pictures.first_filters({"a": bias}) is None
-
-
-@pytest.mark.parametrize("classes", [3, 60, 2500])
-def test_the_confusion_matrix_is_a_picture_of_bounded_size(classes: int) -> None:
-    counts = torch.zeros(classes, classes)
-    counts[0, 1] = 7
-    picture = pictures.confusion_picture(counts, [f"class {i}" for i in range(classes)])
-    assert max(picture.size) <= 2610
-    cell = min(40, max(1, 2000 // classes))
-    assert picture.getpixel((110 + cell + cell // 2, min(cell // 2, 3))) == (0, 0, 255)  # row 0, column 1
-    assert picture.getpixel((110 + cell // 2, min(cell // 2, 3))) == (255, 255, 255)
-
-
-def test_a_picture_that_cannot_be_made_stops_nothing(
-    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(*args: object) -> None:
-        raise UnicodeEncodeError("latin-1", "日本", 0, 1, "ordinal not in range")
-
-    monkeypatch.setattr(mirror, "confusion_picture", fail)
-    result = run(replace(config, trainer=replace(config.trainer, max_epochs=1)))
-    assert result is not None
-    assert result.status == "done"
-    assert "W&B failed to log images (UnicodeEncodeError" in capsys.readouterr().out

@@ -50,4 +50,4 @@ def _differs(key: str, values: Sequence[dict[str, Any]]) -> bool:
 
 def _about_the_run(config: dict[str, Any]) -> dict[str, Any]:
     found = dotted(config)
-    return {k: v for k, v in found.items() if k not in ABOUT_THE_CALL and k.partition(".")[0] != "logger"}
+    return {k: v for k, v in found.items() if k.partition(".")[0] not in {*ABOUT_THE_CALL, "logger"}}
