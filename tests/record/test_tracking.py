@@ -65,6 +65,7 @@ def inspect(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.usefixtures("draws")
 def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(config)
     assert result is not None
@@ -79,7 +80,7 @@ def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) 
     assert seen["summary"]["val/acc"] == pytest.approx((result.val or {})["acc"])
     assert {"train/loss", "train/acc", "pictures/confusion", "pictures/filters"} <= set(seen["summary"])
     media = list((Path(config.runs_dir) / "run" / "wandb").rglob("media/images/**/*.png"))
-    assert len(media) == 2
+    assert len(media) == 6
     assert result.wandb_id is not None
     assert "wandb sync" in capsys.readouterr().out
 
@@ -245,6 +246,7 @@ def server(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
     wandb.teardown()
 
 
+@pytest.mark.usefixtures("draws")
 def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(config)
     assert result is not None
@@ -257,7 +259,7 @@ def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.Captu
     assert [r["epoch"] for r in rows if "val/acc" in r] == [int(line.split(",")[0]) for line in csv[1:]] == [1, 2]
     assert [r["test/acc"] for r in rows if "test/acc" in r] == [pytest.approx(result.test["acc"])]
     assert server.exit_codes() == [0]
-    assert len([path for path, _ in server.calls if path.endswith(".png")]) == 2
+    assert len([path for path, _ in server.calls if path.endswith(".png")]) == 6
     assert "offline" not in capsys.readouterr().out
     for path in Path(config.runs_dir).rglob("*"):
         if path.is_file():
