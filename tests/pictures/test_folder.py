@@ -37,9 +37,8 @@ def leave_arrays(run: Path) -> None:
     one = np.zeros((1, 1, 4, 4), np.uint8)
     numbers = np.zeros(1, np.int64)
     features = {"conv1": np.ones((1, 2, 3, 3), np.float16)}
-    Arrays(
-        np.ones((2, 1, 3, 3), np.float32), one, numbers, numbers, numbers + 1, numbers + 0.9, one, numbers, features
-    ).write(run)
+    mistakes = (one, numbers, numbers, numbers + 1, numbers + 0.9)
+    Arrays(np.ones((2, 1, 3, 3), np.float32), *mistakes, one, numbers, features).write(run)
 
 
 def drawn(run: Path) -> set[str]:
