@@ -74,10 +74,10 @@ def test_the_mistakes_are_the_surest_of_the_test_set(config: Config) -> None:
     assert found.examples.dtype == np.uint8
 
 
-@pytest.mark.parametrize(
-    "more",
-    [{}, {"compile": "eager"}, {"callbacks": {"ema": {"_target_": "fc2conv.training.averaging.EMA", "decay": 0.9}}}],
-)
+EMA = {"ema": {"_target_": "fc2conv.training.averaging.EMA", "decay": 0.9}}
+
+
+@pytest.mark.parametrize("more", [{}, {"compile": "eager"}, {"callbacks": EMA}])
 def test_filters_and_features_are_those_of_the_best_weights(config: Config, more: dict[str, Any]) -> None:
     """Also where kernels or torch.compile hide the layers, or weights are averaged."""
     trainer = replace(config.trainer, compile=more.get("compile", False))

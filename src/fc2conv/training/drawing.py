@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from fc2conv.data.image_data import ImageData
+from fc2conv.errors import Interrupted
 from fc2conv.pictures import folder as pictures
 from fc2conv.record import terminal
 from fc2conv.record.arrays import Arrays
@@ -49,7 +50,8 @@ class Drawing:
         return found
 
     def curves(self, result: Result) -> None:
-        with self._unless_it_fails():
+        """A signal ends it, and nothing else: the run is over."""
+        with suppress(Interrupted, KeyboardInterrupt), self._unless_it_fails():
             pictures.save_curves(self.run, result)
 
     @contextmanager

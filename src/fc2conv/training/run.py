@@ -122,17 +122,17 @@ def run(request: Request) -> Result | None:
                 error.folder = folder
             with suppress(OSError):  # a full disk has said so already
                 record.close(status, _brief(error))
-                if request.draw and status == "failed":
-                    drawing.curves(record.result)
             for tracker in trackers:
                 tracker.close(record.result, code)
+            if request.draw and status == "failed":  # one that was stopped may go on
+                drawing.curves(record.result)
             raise
         leave(processes)
         record.close("done")
-        if request.draw:
-            drawing.curves(record.result)
         for tracker in trackers:
             tracker.close(record.result, 0)
+        if request.draw:
+            drawing.curves(record.result)
         return record.result
 
 
