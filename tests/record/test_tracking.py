@@ -26,7 +26,7 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.errors import Interrupted, NonFiniteLoss
-from fc2conv.record import mirror, outage, pictures, tracking
+from fc2conv.record import outage, tracking
 from fc2conv.record.result import Result
 from fc2conv.training.callbacks import StopOnSignal
 from fc2conv.training.run import Request
@@ -65,6 +65,7 @@ def inspect(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.usefixtures("draws")
 def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(config)
     assert result is not None
@@ -79,7 +80,7 @@ def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) 
     assert seen["summary"]["val/acc"] == pytest.approx((result.val or {})["acc"])
     assert {"train/loss", "train/acc", "pictures/confusion", "pictures/filters"} <= set(seen["summary"])
     media = list((Path(config.runs_dir) / "run" / "wandb").rglob("media/images/**/*.png"))
-    assert len(media) == 2
+    assert len(media) == 6
     assert result.wandb_id is not None
     assert "wandb sync" in capsys.readouterr().out
 
@@ -245,6 +246,7 @@ def server(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
     wandb.teardown()
 
 
+@pytest.mark.usefixtures("draws")
 def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(config)
     assert result is not None
@@ -257,7 +259,7 @@ def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.Captu
     assert [r["epoch"] for r in rows if "val/acc" in r] == [int(line.split(",")[0]) for line in csv[1:]] == [1, 2]
     assert [r["test/acc"] for r in rows if "test/acc" in r] == [pytest.approx(result.test["acc"])]
     assert server.exit_codes() == [0]
-    assert len([path for path, _ in server.calls if path.endswith(".png")]) == 2
+    assert len([path for path, _ in server.calls if path.endswith(".png")]) == 6
     assert "offline" not in capsys.readouterr().out
     for path in Path(config.runs_dir).rglob("*"):
         if path.is_file():
@@ -352,35 +354,3 @@ def test_a_key_is_found_where_wandb_looks(
     monkeypatch.setenv("NETRC", str(netrc))
     assert (read_netrc_auth(host=wandb.setup().settings.base_url) is not None) == found
     assert tracking._key_configured() == found
-
-
-def test_the_first_filters_are_of_the_first_convolution() -> None:
-    one, five = torch.rand(6, 1, 1, 1), torch.rand(16, 6, 5, 5)
-    bias = torch.rand(6)
-    assert pictures.first_filters({"a": bias, "b": five, "c": one}) is five
-    assert pictures.first_filters({"a": one, "b": five}) is None
-    assert pictures.first_filters({"a": bias}) is None
-
-
-@pytest.mark.parametrize("classes", [3, 60, 2500])
-def test_the_confusion_matrix_is_a_picture_of_bounded_size(classes: int) -> None:
-    counts = torch.zeros(classes, classes)
-    counts[0, 1] = 7
-    picture = pictures.confusion_picture(counts, [f"class {i}" for i in range(classes)])
-    assert max(picture.size) <= 2610
-    cell = min(40, max(1, 2000 // classes))
-    assert picture.getpixel((110 + cell + cell // 2, min(cell // 2, 3))) == (0, 0, 255)  # row 0, column 1
-    assert picture.getpixel((110 + cell // 2, min(cell // 2, 3))) == (255, 255, 255)
-
-
-def test_a_picture_that_cannot_be_made_stops_nothing(
-    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(*args: object) -> None:
-        raise UnicodeEncodeError("latin-1", "日本", 0, 1, "ordinal not in range")
-
-    monkeypatch.setattr(mirror, "confusion_picture", fail)
-    result = run(replace(config, trainer=replace(config.trainer, max_epochs=1)))
-    assert result is not None
-    assert result.status == "done"
-    assert "W&B failed to log images (UnicodeEncodeError" in capsys.readouterr().out

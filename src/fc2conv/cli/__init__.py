@@ -1,4 +1,5 @@
-"""The command `fc2conv` (also `python -m fc2conv`): shows the recorded runs, compares, exports and removes them.
+"""The command `fc2conv` (also `python -m fc2conv`): shows and draws the recorded runs, compares, exports and removes
+them.
 
 One file a command. None imports torch at its top, so that help, tables and mistakes come at once.
 """
@@ -13,6 +14,7 @@ import click
 from fc2conv import __version__, errors
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
+from fc2conv.cli.plot import plot
 from fc2conv.cli.rm import rm
 from fc2conv.cli.runs import runs
 from fc2conv.cli.show import show
@@ -24,7 +26,7 @@ NAME = "fc2conv"
 @click.version_option(__version__, prog_name=NAME)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Look at the recorded runs, compare, export and remove them. (python train.py makes them.)
+    """Look at the recorded runs, compare, draw, export and remove them. (python train.py makes them.)
 
     RUN is a run's folder, or its name in --runs-dir, or enough of its beginning to be the only one.
     """
@@ -32,7 +34,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (diff, export, rm, runs, show):
+for each in (diff, export, plot, rm, runs, show):
     command.add_command(each)
 
 
