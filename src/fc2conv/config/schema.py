@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, cast
@@ -467,6 +467,14 @@ LISTS = ("logger", "callbacks")
 MOVED = {f"logger.{key}": f"logger.wandb.{key}" for key in ("project", "entity", "group", "tags", "mode")}
 MOVED |= {"logger.name": "logger=NAME or logger=[NAME,NAME]"}
 """Keys of earlier versions, and how the same is written today."""
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """Keys without their groups, where that leaves them different."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
+    ]
 
 
 def plain(config: Any) -> dict[str, Any]:
