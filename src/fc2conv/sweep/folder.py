@@ -21,7 +21,7 @@ from fc2conv.errors import ConfigError, DamagedResult
 from fc2conv.record.lock import claim
 from fc2conv.record.result import FILE as RESULT
 from fc2conv.record.result import Result, write_atomically
-from fc2conv.sweep.trials import Trial, label_of
+from fc2conv.sweep.trials import Trial, label_of, seeded
 
 FILE, LOCK = "sweep.json", ".sweep.lock"
 CHOICES = ("experiment", "model", "data", "optim")
@@ -215,9 +215,8 @@ class SweepFolder:
     def _name(self, identity: str, point: Sequence[str], seed: int | None = None) -> str:
         if self.varied is None:
             return self._names.get(identity, identity)
-        # with the seed in any case, so that two commands call a trial alike
-        seeded = [*(o for o in point if key_of(o) != "seed"), f"seed={seed}"] if seed is not None else point
-        return self._names.setdefault(identity, f"{label_of(seeded)}-{identity}")
+        named = point if seed is None else seeded(point, seed)
+        return self._names.setdefault(identity, f"{label_of(named)}-{identity}")
 
     def recorded(self, known: Iterable[Trial] = ()) -> list[Trial]:
         """The trials that lie there, but for those `known`, in the order of their values."""

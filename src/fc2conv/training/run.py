@@ -32,6 +32,7 @@ from fc2conv.training.callbacks import (
     StopEarly,
     StopOnSignal,
     ValidateLast,
+    WatchWeights,
 )
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes
@@ -188,7 +189,7 @@ def _fit_and_test(
     callbacks = [
         *observers.callbacks,  # first, so that what they keep of a step is in the checkpoint that a signal asks for
         *([ShowProgress(progress)] if progress.has_bar else []),
-        *([LogSteps(settings.log_every_n_steps)] if settings.log_every_n_steps else []),
+        *_step_loggers(config.logger, settings.log_every_n_steps),
         *([MaxSteps(settings.max_steps)] if settings.max_steps else []),
         ValidateLast(),
         StopOnSignal(observers.signals, checkpoints),
@@ -222,6 +223,14 @@ def _fit_and_test(
 
     for tracker in observers.trackers:
         tracker.images(first_filters(module.net.state_dict()), confusion, data.classes)
+
+
+def _step_loggers(config: LoggerConfig, n: int | None) -> list[Callback]:
+    """On every rank, since the loss is that of all."""
+    watch = config.wandb.watch if config.wandb else None
+    if n is None or config == LoggerConfig():
+        return []
+    return [LogSteps(n), *([WatchWeights(watch, n)] if watch else [])]
 
 
 def evaluate(trainer: Trainer, module: Classifier, data: ImageData) -> tuple[dict[str, float], torch.Tensor]:
