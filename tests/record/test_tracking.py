@@ -77,7 +77,7 @@ def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) 
     assert (seen["summary"]["epoch"], seen["summary"]["trainer/global_step"]) == (2, 10)
     assert seen["summary"]["test/acc"] == pytest.approx(result.test["acc"])
     assert seen["summary"]["val/acc"] == pytest.approx((result.val or {})["acc"])
-    assert {"train/loss", "train/acc", "test/confusion_matrix", "first_layer_filters"} <= set(seen["summary"])
+    assert {"train/loss", "train/acc", "pictures/confusion", "pictures/filters"} <= set(seen["summary"])
     media = list((Path(config.runs_dir) / "run" / "wandb").rglob("media/images/**/*.png"))
     assert len(media) == 2
     assert result.wandb_id is not None

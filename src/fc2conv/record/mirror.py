@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightning.pytorch.loggers import Logger
 
 from fc2conv.errors import Interrupted
+from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import log
-from fc2conv.record.pictures import confusion_picture, filter_picture
 from fc2conv.record.result import Result
 from fc2conv.record.terminal import console
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
 
@@ -56,16 +57,22 @@ class Mirror(Logger):
     def finalize(self, status: str = "success") -> None:
         """Fitting has ended, or testing; the run ends with `close`."""
 
-    def images(self, weight: Tensor | None, confusion: Tensor, classes: list[str]) -> None:
-        """The first layer's filters (O, C, H, W), if it has any, and the test's confusion matrix (true, predicted)."""
+    def images(
+        self,
+        arrays: Arrays,
+        pictures: Mapping[str, Image],
+        confusion: Sequence[Sequence[int]],
+        classes: Sequence[str],
+    ) -> None:
+        """What a run has left to look at, once it was tested. A tracker may show more of it than the pictures.
 
-        def send() -> None:
-            pictures = {"test/confusion_matrix": confusion_picture(confusion, classes)}
-            if weight is not None:
-                pictures["first_layer_filters"] = filter_picture(weight)
-            self.log_pictures(pictures)
-
-        self.guarded("log images", send)
+        Args:
+            arrays: what the pictures show, as numbers
+            pictures: by name: confusion, filters, misclassified, features_1, ...; fewer, if some cannot be drawn
+            confusion: test images of each true class (rows) by predicted class
+            classes: their names
+        """
+        self.guarded("log images", lambda: self.log_pictures(pictures))
 
     def epoch(self, result: Result, step: int) -> None:
         """An epoch has ended, and the record has its figures.
@@ -80,8 +87,8 @@ class Mirror(Logger):
     def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
         """Of gradients and weights, by name; only a tracker that was asked for them gets them."""
 
-    def log_pictures(self, pictures: Mapping[str, Any]) -> None:
-        """PIL images by name."""
+    def log_pictures(self, pictures: Mapping[str, Image]) -> None:
+        """Show them by their names, under pictures/."""
         raise NotImplementedError
 
     def close(self, result: Result, exit_code: int) -> None:

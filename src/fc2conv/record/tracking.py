@@ -26,10 +26,11 @@ from fc2conv.record.arrays import Arrays
 from fc2conv.record.flat import flat_config, identifying
 from fc2conv.record.folder import CHECKPOINTS
 from fc2conv.record.mirror import Mirror, near, say, summary
-from fc2conv.record.result import Result
+from fc2conv.record.result import Result, per_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
     from torch import Tensor
 
 INIT_TIMEOUT = 30.0
@@ -113,8 +114,27 @@ class Tracker(Mirror, _Stepped):
 
         self.guarded("log histograms", send)
 
-    def log_pictures(self, pictures: Mapping[str, Any]) -> None:
-        self._log({name: wandb.Image(picture) for name, picture in pictures.items()})
+    def images(
+        self,
+        arrays: Arrays,
+        pictures: Mapping[str, Image],
+        confusion: Sequence[Sequence[int]],
+        classes: Sequence[str],
+    ) -> None:
+        super().images(arrays, pictures, confusion, classes)
+
+        def send() -> None:
+            if confusion:
+                self._log(
+                    {CONFUSION: confusion_chart(confusion, classes), PER_CLASS: classes_chart(confusion, classes)}
+                )
+            if len(arrays.examples):
+                self._log({MISCLASSIFIED: examples_table(arrays, classes)})
+
+        self.guarded("log what the test has shown", send)
+
+    def log_pictures(self, pictures: Mapping[str, Image]) -> None:
+        self._log({f"pictures/{name}": wandb.Image(picture) for name, picture in pictures.items()})
 
     def _log(self, values: Mapping[str, Any]) -> None:
         self.run.log(dict(values), step=self.run.step)
@@ -150,9 +170,9 @@ def confusion_chart(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> 
     return wandb.plot_table(CONFUSION_CHART, table, fields, {"title": "Confusion of the test images"})
 
 
-def classes_chart(result: Result) -> CustomChart:
+def classes_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> CustomChart:
     """Test accuracy of each class that has test images, as bars."""
-    rows = [[name, accuracy] for name, accuracy in (result.per_class or {}).items() if accuracy is not None]
+    rows = [[name, accuracy] for name, accuracy in per_class(confusion, classes).items() if accuracy is not None]
     table = _table(CLASS_COLUMNS, rows)
     return wandb.plot.bar(table, *CLASS_COLUMNS, title="Test accuracy of each class")
 

@@ -219,10 +219,14 @@ def _fit_and_test(
         record.result.seconds["test"] = round(time.perf_counter() - began, 3)
         record.write()
     if observers.trackers:
-        from fc2conv.record.pictures import first_filters
+        from fc2conv.record.arrays import Arrays
+        from fc2conv.record.pictures import confusion_picture, filter_picture, first_filters
 
-    for tracker in observers.trackers:
-        tracker.images(first_filters(module.net.state_dict()), confusion, data.classes)
+        weight = first_filters(module.net.state_dict())
+        pictures = {"confusion": confusion_picture(confusion, data.classes)}
+        pictures |= {"filters": filter_picture(weight)} if weight is not None else {}
+        for tracker in observers.trackers:
+            tracker.images(Arrays(), pictures, confusion.tolist(), data.classes)
 
 
 def _step_loggers(config: LoggerConfig, n: int | None) -> list[Callback]:
