@@ -92,6 +92,7 @@ class Local(Launcher):
         from fc2conv.errors import SweepEnded
         from fc2conv.record.outage import forgotten
         from fc2conv.sweep.composer import Composer, Configs
+        from fc2conv.sweep.drawing import Drawn
         from fc2conv.sweep.folder import SweepFolder, check_free
         from fc2conv.sweep.launchers import folder_of
         from fc2conv.sweep.sweeper import Grid
@@ -107,8 +108,10 @@ class Local(Launcher):
                 trial.skip()
         if self.pool is None:
             self.warm(wandb=any(config.logger.wandb for config in possible), study=False)
-        with forgotten(folder_of(self.config)):
-            stopped = self.drive(Grid(trials), [config.trainer for config in possible], len(possible))
+        with forgotten(folder_of(self.config)), Drawn(Grid(trials)) as drawn:
+            stopped = self.drive(drawn, [config.trainer for config in possible], len(possible))
+            if not stopped:
+                drawn.finish()
         if stopped:
             name = signal.Signals(stopped).name
             raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)

@@ -22,6 +22,7 @@ from fc2conv.record.folder import LOG, check_writable
 from fc2conv.record.lock import is_claimed
 from fc2conv.sweep import folder, search_space, table
 from fc2conv.sweep.composer import Composer, Configs
+from fc2conv.sweep.drawing import Drawn
 from fc2conv.sweep.job import Options
 from fc2conv.sweep.launchers import check_launcher, drive
 from fc2conv.sweep.pool import Driver
@@ -113,11 +114,13 @@ def conduct(
         total = len(trainers)
 
     options = Options(file.path if file else None, base.force, base.fail_fast)
-    with outage.forgotten(path):
+    with outage.forgotten(path), Drawn(source) as drawn:
         if isinstance(launcher, Driver):
-            stopped = launcher.drive(source, trainers, total, options)
+            stopped = launcher.drive(drawn, trainers, total, options)
         else:
-            stopped = drive(launcher, source, options, draws.batch or (1 if searches else max(1, total)))
+            stopped = drive(launcher, drawn, options, draws.batch or (1 if searches else max(1, total)))
+        if not stopped:
+            drawn.finish()
     trials = source.trials()
     _report(trials, here, searches)
     _raise_for(trials, stopped, base.force)
