@@ -78,7 +78,7 @@ def configuration(result: Result) -> str:
         'lenet kernel_size=3'
     """
     said = {key_of(o): o.partition("=")[2] for o in result.overrides if "=" in o}
-    kept = {key: value for key, value in said.items() if decides(key) or key in CHOICES}
+    kept = {key: value for key, value in said.items() if key != "model" and (decides(key) or key in CHOICES)}
     return " ".join(
         [result.model, *(f"{name}={value}" for name, value in zip(headings(list(kept)), kept.values(), strict=True))]
     )

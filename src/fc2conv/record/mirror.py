@@ -26,8 +26,8 @@ class Mirror(Logger):
     """How its messages call it."""
     broken = False
 
-    def guarded(self, what: str, action: Callable[[], object]) -> None:
-        """Do `action`; if the tracker fails, say so and leave it alone from then on."""
+    def guarded(self, what: str, action: Callable[[], object], vital: bool = True) -> None:
+        """Do `action`; if the tracker fails, say so and, if that was `vital`, leave it alone from then on."""
         if self.broken:
             return
         try:
@@ -36,9 +36,10 @@ class Mirror(Logger):
             self.broken = True
             say(f"{error}: no longer waiting for {self.label}", error=True)
         except Exception as error:
-            self.broken = True
+            self.broken = vital
             reason = f"{type(error).__name__}: {error}"
-            say(f"{self.label} failed to {what} ({reason}); the run goes on without it", error=True)
+            without = "it" if vital else "that"
+            say(f"{self.label} failed to {what} ({reason}); the run goes on without {without}", error=True)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """An epoch's metrics get the numbers that metrics.csv has: Lightning counts epochs and steps from 0. How many

@@ -82,7 +82,7 @@ class Tracker(Mirror, _Stepped):
         self.run, self.folder, self._keeps_model = run, folder, log_model
         self._watched: set[str] = set()
 
-    def guarded(self, what: str, action: Callable[[], object]) -> None:
+    def guarded(self, what: str, action: Callable[[], object], vital: bool = True) -> None:
         """As Mirror's; the next runs of a sweep need not wait for a server that has not answered."""
 
         def noted() -> None:
@@ -92,7 +92,7 @@ class Tracker(Mirror, _Stepped):
                 outage.note()
                 raise
 
-        super().guarded(what, noted)
+        super().guarded(what, noted, vital)
 
     def define_metrics(self) -> None:
         """What each is drawn over. A name may have a pattern's axis, but not its summary."""
@@ -108,7 +108,7 @@ class Tracker(Mirror, _Stepped):
     def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
         def send() -> None:
             for name in values.keys() - self._watched:
-                self.run.define_metric(name, step_metric="trainer/global_step", summary="none")
+                self.run.define_metric(name, step_metric="trainer/global_step")
             self._watched |= values.keys()
             _Stepped.log_metrics(self, {name: _histogram(value) for name, value in values.items()}, step)  # type: ignore[misc]
 
@@ -124,6 +124,7 @@ class Tracker(Mirror, _Stepped):
         super().images(arrays, pictures, confusion, classes)
 
         def send() -> None:
+            self._check_reachable()
             if confusion:
                 self._log(
                     {CONFUSION: confusion_chart(confusion, classes), PER_CLASS: classes_chart(confusion, classes)}
@@ -131,7 +132,7 @@ class Tracker(Mirror, _Stepped):
             if len(arrays.examples):
                 self._log({MISCLASSIFIED: examples_table(arrays, classes)})
 
-        self.guarded("log what the test has shown", send)
+        self.guarded("log the charts of the test", send, vital=False)
 
     def log_pictures(self, pictures: Mapping[str, Image]) -> None:
         self._log({f"pictures/{name}": wandb.Image(picture) for name, picture in pictures.items()})
@@ -143,7 +144,7 @@ class Tracker(Mirror, _Stepped):
         """Summary and state: finished for exit code 0, else failed."""
         best = self.folder / CHECKPOINTS / "best.ckpt"
         if self._keeps_model and result.status in ("done", "pruned") and best.exists():
-            self.guarded("keep the model", lambda: self._keep(best))
+            self.guarded("keep the model", lambda: self._keep(best), vital=False)
         self.guarded("log", lambda: self.run.log({}, commit=True))  # or W&B would take the last row for the summary
         self.guarded("update the summary", lambda: self.run.summary.update(summary(result) | identifying(result)))
         offline, where = self.run.settings._offline, self.run.settings.sync_dir
@@ -153,7 +154,14 @@ class Tracker(Mirror, _Stepped):
             include = "" if offline else "--include-online "
             say(f"W&B {state}; to upload this run: wandb sync {include}{shlex.quote(str(near(Path(where))))}")
 
+    def _check_reachable(self) -> None:
+        """Tables and artifacts ask the server first, and would wait for one that is gone."""
+        server = None if self.run.settings._offline else _server()
+        if server and not answers(server):
+            raise TimeoutError(f"no answer from {server}")
+
     def _keep(self, best: Path) -> None:
+        self._check_reachable()
         artifact = wandb.Artifact(f"model-{self.run.id}", type="model")
         # a run that is done leaves the file as it is, so that it need not be copied, nor lie somewhere else
         artifact.add_file(str(best), policy="immutable", skip_cache=True)

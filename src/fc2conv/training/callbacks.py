@@ -313,10 +313,11 @@ class WatchWeights(Callback):
             return
         found: dict[str, Tensor] = {}
         for name, parameter in pl_module.net.named_parameters():
+            path = name.replace(".", "/")  # W&B reads a dot as a path into a value
             if self.gradients and parameter.grad is not None:
-                found[f"gradients/{name}"] = parameter.grad
+                found[f"gradients/{path}"] = parameter.grad
             if self.weights:
-                found[f"weights/{name}"] = parameter
+                found[f"weights/{path}"] = parameter
         for logger in trainer.loggers:
             if isinstance(logger, Mirror):
                 logger.histograms(found, step)
