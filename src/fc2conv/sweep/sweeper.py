@@ -20,6 +20,7 @@ from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record import outage, terminal
 from fc2conv.record.folder import LOG, check_writable
 from fc2conv.record.lock import is_claimed
+from fc2conv.record.uploads import upload_command
 from fc2conv.sweep import folder, search_space, table
 from fc2conv.sweep.composer import Composer, Configs
 from fc2conv.sweep.drawing import Drawn
@@ -192,6 +193,8 @@ def _report(trials: Sequence[Trial], here: folder.SweepFolder, searched: bool, w
     where = f"The sweep's folder: {here.path}"
     where += f"; the table: {path}" if writes else " (nothing can be written there, so what it holds is shown)"
     terminal.console.print(where, markup=False, soft_wrap=True)
+    if command := upload_command(here.path):
+        terminal.console.print(f"W&B was offline; to upload these runs: {command}", markup=False, soft_wrap=True)
     for trial in trials:
         result = trial.result()
         if result is None or result.status != "failed":
