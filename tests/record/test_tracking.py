@@ -31,7 +31,7 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.errors import Interrupted, NonFiniteLoss
-from fc2conv.record import outage, tracking
+from fc2conv.record import outage, shown, tracking
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.result import Result
 from fc2conv.training.callbacks import StopOnSignal
@@ -172,17 +172,17 @@ def test_the_charts_of_the_test_are_wandbs_own(seen: Seen) -> None:
     defined = {
         k.rpartition(".")[2]: v["panel_config"] for chart in charts for k, v in chart.items() if "visualize" in k
     }
-    assert defined.keys() == {tracking.CONFUSION, tracking.PER_CLASS}
-    assert defined[tracking.CONFUSION]["panelDefId"] == tracking.CONFUSION_CHART
-    assert defined[tracking.PER_CLASS]["panelDefId"] == tracking.CLASS_CHART
-    table = media_table(seen, f"{tracking.CONFUSION}_table")
+    assert defined.keys() == {shown.CONFUSION, shown.PER_CLASS}
+    assert defined[shown.CONFUSION]["panelDefId"] == shown.CONFUSION_CHART
+    assert defined[shown.PER_CLASS]["panelDefId"] == shown.CLASS_CHART
+    table = media_table(seen, f"{shown.CONFUSION}_table")
     assert table["columns"] == ["Actual", "Predicted", "nPredictions"]
     assert [n for *_, n in table["data"]] == [n for row in seen.result.confusion or [] for n in row]
-    classes = media_table(seen, f"{tracking.PER_CLASS}_table")
+    classes = media_table(seen, f"{shown.PER_CLASS}_table")
     assert dict(classes["data"]) == pytest.approx(seen.result.per_class)
     pictures = {"pictures/confusion", "pictures/filters", "pictures/misclassified", "pictures/features_1"}
     assert pictures <= set(seen.summary["summary"])
-    assert seen.summary["summary"][tracking.MISCLASSIFIED]["nrows"] == 20
+    assert seen.summary["summary"][shown.MISCLASSIFIED]["nrows"] == 20
 
 
 def media_table(seen: Seen, key: str) -> dict[str, Any]:
@@ -489,13 +489,13 @@ def test_a_key_is_found_where_wandb_looks(
     if server:
         monkeypatch.setenv("WANDB_BASE_URL", server)
     wandb.teardown()
-    assert not tracking._key_configured()
+    assert not tracking.key_configured()
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
     os.chmod(netrc, 0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     assert (read_netrc_auth(host=wandb.setup().settings.base_url) is not None) == found
-    assert tracking._key_configured() == found
+    assert tracking.key_configured() == found
 
 
 def test_a_picture_that_cannot_be_shown_stops_nothing(

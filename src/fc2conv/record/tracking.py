@@ -23,10 +23,22 @@ from wandb.sdk.lib.wbauth import read_netrc_auth
 from fc2conv.config.schema import WandbConfig
 from fc2conv.record import outage
 from fc2conv.record.arrays import Arrays
-from fc2conv.record.flat import flat_config, identifying
 from fc2conv.record.folder import CHECKPOINTS
 from fc2conv.record.mirror import Mirror, near, say, summary
 from fc2conv.record.result import Result, per_class
+from fc2conv.record.shown import (
+    CLASS_COLUMNS,
+    CONFUSION,
+    CONFUSION_CHART,
+    CONFUSION_COLUMNS,
+    EPOCHS,
+    MISCLASSIFIED,
+    PER_CLASS,
+    STEPS,
+    SUMMED_UP,
+    flat_config,
+    identifying,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,17 +56,6 @@ as long as it lasts."""
 
 LONGEST_NAME = 128
 """Characters of a run's name that W&B takes."""
-EPOCHS = ("train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc", "images_per_second")
-STEPS = ("train/loss_step", "lr")
-"""Metrics that are logged once an epoch (test: once), and those that go by the optimiser's steps."""
-SUMMED_UP = ("val/loss", "val/acc")
-"""Metrics whose summary is the best epoch's, not the last one's."""
-CONFUSION, PER_CLASS, MISCLASSIFIED = "test/confusion", "test/per_class", "test/misclassified"
-"""What the test leaves besides numbers: two charts and a table."""
-CONFUSION_CHART, CLASS_CHART = "wandb/confusion_matrix/v1", "wandb/bar/v0"
-"""What W&B calls the drawings of these charts."""
-CONFUSION_COLUMNS, CLASS_COLUMNS = ("Actual", "Predicted", "nPredictions"), ("class", "accuracy")
-"""Of the tables that they draw; the table of a chart is called like it, with _table behind it."""
 MOST_CELLS = 10_000
 """Of a confusion matrix, the largest first; the whole of up to 100 classes."""
 
@@ -285,7 +286,7 @@ def _mode(config: WandbConfig) -> str:
         return "offline"
     mode = config.mode
     if mode == "auto":
-        mode = wanted or ("online" if _key_configured() else "offline")  # type: ignore[assignment]
+        mode = wanted or ("online" if key_configured() else "offline")  # type: ignore[assignment]
     if mode in ("offline", "dryrun", "disabled"):
         return mode
     if outage.noted():
@@ -335,7 +336,7 @@ def _reason(error: Exception) -> str:
     return f"W&B does not take the run ({type(error).__name__}: {text})"
 
 
-def _key_configured() -> bool:
+def key_configured() -> bool:
     """Whether W&B finds credentials in the environment, in netrc or in its settings. Asks nobody, checks nothing."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True

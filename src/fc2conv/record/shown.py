@@ -1,5 +1,5 @@
-"""What trackers show of a run, by names without groups and dots: kernel_size for model.kernel_size. W&B's tools read a
-dot as a path."""
+"""What W&B shows of a run, and by which names. Those of a config's keys are without groups and dots, kernel_size for
+model.kernel_size: its tools read a dot as a path."""
 
 from __future__ import annotations
 
@@ -13,20 +13,30 @@ from fc2conv.config.unused import key_of
 from fc2conv.fields import written
 from fc2conv.record.result import Result
 
+EPOCHS = ("train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc", "images_per_second")
+STEPS = ("train/loss_step", "lr")
+"""Metrics that are logged once an epoch (test: once), and those that go by the optimiser's steps."""
+SUMMED_UP = ("val/loss", "val/acc")
+"""Metrics whose summary is the best epoch's, not the last one's."""
+CONFUSION, PER_CLASS, MISCLASSIFIED = "test/confusion", "test/per_class", "test/misclassified"
+"""What the test leaves besides numbers: two charts and a table."""
+CONFUSION_CHART, CLASS_CHART = "wandb/confusion_matrix/v1", "wandb/bar/v0"
+"""What W&B calls the drawings of these charts."""
+CONFUSION_COLUMNS, CLASS_COLUMNS = ("Actual", "Predicted", "nPredictions"), ("class", "accuracy")
+"""Of the tables that they draw; the table of a chart is called like it, with _table behind it."""
+
+# --- a run's config
+
 CHOICES = ("data", "optim", "experiment")
 """Groups whose choice is shown where an override makes one."""
-SHARED = {
-    name
-    for name, n in Counter([*TOP_LEVEL, *(f.name for group in GROUPS.values() for f in fields(group))]).items()
-    if n > 1
-}
-"""Names of keys in several groups: these keep their group."""
+COUNTS = Counter([*TOP_LEVEL, *(f.name for group in GROUPS.values() for f in fields(group))])
+"""How many groups, a model's left out, have a key of this name."""
 LEFT_OUT = ("logger", *(set(TOP_LEVEL) - {"seed", "debug"}))
 """Where the run lies and what was to be done with it."""
 
 
 def flat_name(key: str) -> str:
-    """A dotted key as trackers show it.
+    """A dotted key as W&B shows it.
 
     Example:
         >>> [flat_name(key) for key in ("model.kernel_size", "optim.lr", "optim.name", "seed", "model.arguments.width")]
@@ -35,10 +45,9 @@ def flat_name(key: str) -> str:
     group, _, rest = key.partition(".")
     if not rest:
         return group
-    taken = rest in SHARED or rest.split(".")[0] == "arguments" or group not in ("model", *GROUPS)
-    known = {*TOP_LEVEL, *(f.name for g in GROUPS.values() for f in fields(g))}
-    taken |= group == "model" and rest in known  # a model of the user's own
-    return (f"{group}_{rest}" if taken else rest).replace(".", "_")
+    # arguments are of the optimiser and of a torch module; a model of the user's own may have any name
+    alone = COUNTS[rest] <= (group != "model") and group in ("model", *GROUPS) and not rest.startswith("arguments")
+    return (rest if alone else key).replace(".", "_")
 
 
 def flat_config(result: Result) -> dict[str, Any]:
