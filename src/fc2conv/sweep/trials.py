@@ -74,6 +74,7 @@ class Trial:
             sweep=None,
             force=False,
             fail_fast=False,
+            report=True,
             logger=config.logger.in_group(sweep.name),
             trainer=replace(config.trainer, progress=False),
         )
