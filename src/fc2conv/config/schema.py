@@ -438,6 +438,8 @@ class Config:
     """With -m: retrain trials that are done."""
     fail_fast: bool = False
     """With -m: stop at the first failure."""
+    report: bool = True
+    """With -m: write the sweep's page, tables and figures into reports/, beside runs_dir, at its end."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 4294967295")
@@ -467,10 +469,10 @@ class Config:
 
 TOP_LEVEL = (
     *("plugins", "seed", "task", "debug", "ckpt", "allow", "resume", "name", "runs_dir"),
-    *("sweep", "force", "fail_fast"),
+    *("sweep", "force", "fail_fast", "report"),
 )
-ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast")
-"""Without meaning for a single run."""
+ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast", "report")
+"""Without meaning for a single run, which has them at their defaults."""
 ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")
 """With -m: they say what to do with the trials, and make none of them."""
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig}

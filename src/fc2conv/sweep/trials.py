@@ -75,6 +75,7 @@ class Trial:
             sweep=None,
             force=False,
             fail_fast=False,
+            report=True,
             logger=config.logger.in_sweep(sweep.name, readable(seeded(point, config.seed))),
             trainer=replace(config.trainer, progress=False),
         )
