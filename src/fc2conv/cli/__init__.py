@@ -13,6 +13,7 @@ import click
 from fc2conv import __version__, errors
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
+from fc2conv.cli.publish import publish
 from fc2conv.cli.report import report
 from fc2conv.cli.rm import rm
 from fc2conv.cli.runs import runs
@@ -33,7 +34,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (diff, export, report, rm, runs, show):
+for each in (diff, export, publish, report, rm, runs, show):
     command.add_command(each)
 
 

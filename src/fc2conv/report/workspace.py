@@ -14,6 +14,7 @@ import wandb_workspaces.reports.v2 as reports
 import wandb_workspaces.workspaces as workspaces
 from wandb_workspaces import expr
 from wandb_workspaces.reports.v2 import Config, Layout, SummaryMetric
+from wandb_workspaces.reports.v2.interface import Panel
 
 from fc2conv.config.identity import decides
 from fc2conv.config.unused import key_of
@@ -81,26 +82,28 @@ def group_of(run: Result) -> str | None:
 
 # --- the panels
 
+Make = Callable[[Sweep, str], Panel]
+"""(sweep, title) -> the panel."""
+
 
 @dataclass(frozen=True)
-class Panel:
+class Spec:
     """A panel of each sweep."""
 
     title: str
-    make: Callable[[Sweep, str], reports.Panel]
-    """Of the sweep and the panel's title."""
+    make: Make
     size: tuple[int, int]
     """In a report's grid: (columns, rows)"""
     applies: Callable[[Sweep], bool] = lambda sweep: True
 
 
-def _against(key: str) -> Callable[[Sweep, str], reports.Panel]:
+def _against(key: str) -> Make:
     return lambda sweep, title: reports.ScatterPlot(
         title=title, x=Config(key), y=SummaryMetric(ACCURACY), log_x=True, font_size="small"
     )
 
 
-def _curve(metric: str, axis: str = "epoch") -> Callable[[Sweep, str], reports.Panel]:
+def _curve(metric: str, axis: str = "epoch") -> Make:
     """The mean over seeds with its standard deviation, a line for each configuration."""
     return lambda sweep, title: reports.LinePlot(
         title=title,
@@ -114,14 +117,14 @@ def _curve(metric: str, axis: str = "epoch") -> Callable[[Sweep, str], reports.P
     )
 
 
-def _parallel(sweep: Sweep, title: str) -> reports.Panel:
+def _parallel(sweep: Sweep, title: str) -> Panel:
     columns = [reports.ParallelCoordinatesPlotColumn(Config(key)) for key in sweep.varied()]
     columns.append(reports.ParallelCoordinatesPlotColumn(Config("parameters"), log=True))
     columns.append(reports.ParallelCoordinatesPlotColumn(SummaryMetric(ACCURACY)))
     return reports.ParallelCoordinatesPlot(title=title, columns=columns)
 
 
-def _chart(drawing: str, table: str, fields: Mapping[str, str]) -> Callable[[Sweep, str], reports.Panel]:
+def _chart(drawing: str, table: str, fields: Mapping[str, str]) -> Make:
     """A chart that the runs have logged the table of."""
     query = {"id": None, "name": None, "_defaultColorIndex": None, "summaryTable": {"tableKey": f"{table}_table"}}
     return lambda sweep, title: reports.CustomChart(
@@ -130,29 +133,31 @@ def _chart(drawing: str, table: str, fields: Mapping[str, str]) -> Callable[[Swe
 
 
 PANELS = (
-    Panel("Parameters and accuracy", _against("parameters"), (12, 8)),
-    Panel("MACs and accuracy", _against("macs"), (12, 8)),
-    Panel("Configurations and accuracy", _parallel, (16, 8), lambda sweep: bool(sweep.varied())),
-    Panel(
+    Spec("Parameters and accuracy", _against("parameters"), (12, 8)),
+    Spec("MACs and accuracy", _against("macs"), (12, 8)),
+    Spec("Configurations and accuracy", _parallel, (16, 8), lambda sweep: bool(sweep.varied())),
+    Spec(
         "What decides the accuracy",
         lambda sweep, title: reports.ParameterImportancePlot(with_respect_to=ACCURACY),
         (8, 8),
     ),
-    Panel("Validation accuracy", _curve("val/acc"), (8, 8)),
-    Panel("Training loss", _curve("train/loss"), (8, 8)),
-    Panel("Images per second", _curve("images_per_second"), (8, 8)),
-    Panel("Confusion of the test images", _chart(CONFUSION_CHART, CONFUSION, {c: c for c in CONFUSION_COLUMNS}), (12, 10)),
-    Panel(
+    Spec("Validation accuracy", _curve("val/acc"), (8, 8)),
+    Spec("Training loss", _curve("train/loss"), (8, 8)),
+    Spec("Images per second", _curve("images_per_second"), (8, 8)),
+    Spec(
+        "Confusion of the test images", _chart(CONFUSION_CHART, CONFUSION, {c: c for c in CONFUSION_COLUMNS}), (12, 10)
+    ),
+    Spec(
         "Test accuracy of each class",
         _chart(CLASS_CHART, PER_CLASS, dict(zip(("label", "value"), CLASS_COLUMNS, strict=True))),
         (12, 10),
     ),
-    Panel(
+    Spec(
         "Filters, feature maps, mistakes",
         lambda sweep, title: reports.MediaBrowser(title=title, media_keys=list(PICTURES), num_columns=3),
         (WIDTH, 10),
     ),
-    Panel(
+    Spec(
         "Misclassified test images",
         lambda sweep, title: reports.WeavePanelSummaryTable(table_name=MISCLASSIFIED),
         (WIDTH, 12),
@@ -161,10 +166,10 @@ PANELS = (
 """What each sweep's section shows, from its top."""
 
 
-def panels(sweep: Sweep) -> list[reports.Panel]:
+def panels(sweep: Sweep) -> list[Panel]:
     """Those of a section, placed row by row. Their ids stay the same, so that what a reader has changed in one stays
     with it."""
-    found: list[reports.Panel] = []
+    found: list[Panel] = []
     x = y = height = 0
     for each in PANELS:
         if not each.applies(sweep):
