@@ -21,6 +21,7 @@ import wandb_workspaces.reports.v2 as reports
 import wandb_workspaces.workspaces as workspaces
 
 from fc2conv.errors import ConfigError
+from fc2conv.record import outage
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Result, write_atomically
 from fc2conv.record.uploads import is_synced, offline_parts
@@ -147,6 +148,7 @@ def publish(plan: Plan, say: Callable[[str], None]) -> None:
     with claim(plan.runs_dir, LOCK) as ours:
         if not ours:
             raise ConfigError("--runs-dir", f"{plan.runs_dir} is being published by another process; let it end")
+        outage.keep_quiet()
         wandb.setup(wandb.Settings(silent=True))
         _check_access()
         try:

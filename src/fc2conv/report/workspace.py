@@ -14,7 +14,7 @@ import wandb_workspaces.reports.v2 as reports
 import wandb_workspaces.workspaces as workspaces
 from wandb_workspaces import expr
 from wandb_workspaces.reports.v2 import Config, Layout, SummaryMetric
-from wandb_workspaces.reports.v2.interface import Panel
+from wandb_workspaces.reports.v2.interface import PanelTypes
 
 from fc2conv.config.identity import decides
 from fc2conv.config.unused import key_of
@@ -82,7 +82,7 @@ def group_of(run: Result) -> str | None:
 
 # --- the panels
 
-Make = Callable[[Sweep, str], Panel]
+Make = Callable[[Sweep, str], PanelTypes]
 """(sweep, title) -> the panel."""
 
 
@@ -117,7 +117,7 @@ def _curve(metric: str, axis: str = "epoch") -> Make:
     )
 
 
-def _parallel(sweep: Sweep, title: str) -> Panel:
+def _parallel(sweep: Sweep, title: str) -> PanelTypes:
     columns = [reports.ParallelCoordinatesPlotColumn(Config(key)) for key in sweep.varied()]
     columns.append(reports.ParallelCoordinatesPlotColumn(Config("parameters"), log=True))
     columns.append(reports.ParallelCoordinatesPlotColumn(SummaryMetric(ACCURACY)))
@@ -166,15 +166,16 @@ PANELS = (
 """What each sweep's section shows, from its top."""
 
 
-def panels(sweep: Sweep) -> list[Panel]:
+def panels(sweep: Sweep) -> list[PanelTypes]:
     """Those of a section, placed row by row. Their ids stay the same, so that what a reader has changed in one stays
     with it."""
-    found: list[Panel] = []
+    found: list[PanelTypes] = []
     x = y = height = 0
     for each in PANELS:
         if not each.applies(sweep):
             continue
-        panel, (w, h) = each.make(sweep, each.title), each.size
+        panel: Any = each.make(sweep, each.title)
+        w, h = each.size
         if x + w > WIDTH:
             x, y, height = 0, y + height, 0
         panel.layout = Layout(x, y, w, h)
@@ -262,9 +263,11 @@ def _filter(holder: Any, groups: Iterable[str | None]) -> None:
     through that text, and one with a quote does not come through."""
     key = expr.Key(section="run", name="group")
     chosen = list(groups)
-    conditions = [expr.Filters(op="IN", key=key, value=[g for g in chosen if g is not None])]
+    conditions = []
+    if named := [group for group in chosen if group is not None]:
+        conditions.append(expr.Filters(op="IN", key=key, value=named, disabled=False))
     if None in chosen:
-        conditions.append(expr.Filters(op="=", key=key, value=None))
-    tree = expr.Filters(op="OR", filters=[expr.Filters(op="AND", filters=[c]) for c in conditions if c.value != []])
+        conditions.append(expr.Filters(op="=", key=key, value=None, disabled=False))
+    tree = expr.Filters(op="OR", filters=[expr.Filters(op="AND", filters=[each]) for each in conditions])
     holder._stashed_filters_v2 = expr.filters_tree_to_v2(tree)
     holder._stashed_filter_string = ""  # of the text that the JSON stands for
