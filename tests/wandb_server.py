@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 
-
 TIME = "2026-01-01T00:00:00"
 
 

@@ -31,7 +31,7 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.errors import Interrupted, NonFiniteLoss
-from fc2conv.record import outage, shown, tracking
+from fc2conv.record import access, outage, shown, tracking
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.result import Result
 from fc2conv.training.callbacks import StopOnSignal
@@ -489,13 +489,13 @@ def test_a_key_is_found_where_wandb_looks(
     if server:
         monkeypatch.setenv("WANDB_BASE_URL", server)
     wandb.teardown()
-    assert not tracking.key_configured()
+    assert not access.key_configured()
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
     os.chmod(netrc, 0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     assert (read_netrc_auth(host=wandb.setup().settings.base_url) is not None) == found
-    assert tracking.key_configured() == found
+    assert access.key_configured() == found
 
 
 def test_a_picture_that_cannot_be_shown_stops_nothing(

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
-import ssl
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.error import HTTPError, URLError
-from urllib.request import Request as HttpRequest
-from urllib.request import urlopen
 
 import numpy as np
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from wandb.errors import AuthenticationError
 from wandb.plot.custom_chart import CustomChart
-from wandb.sdk.lib.wbauth import read_netrc_auth
 
 from fc2conv.config.schema import WandbConfig
 from fc2conv.record import outage
+from fc2conv.record.access import TIMEOUT, answers, key_configured, server_address
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import CHECKPOINTS
 from fc2conv.record.mirror import Mirror, near, say, summary
@@ -45,7 +40,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-INIT_TIMEOUT = 30.0
+INIT_TIMEOUT = TIMEOUT
 """Seconds to wait for the server at the start, before going on offline."""
 MODES = get_args(wandb.Settings.model_fields["mode"].annotation)
 """What WANDB_MODE may be."""
@@ -157,7 +152,7 @@ class Tracker(Mirror, _Stepped):
 
     def _check_reachable(self) -> None:
         """Tables and artifacts ask the server first, and would wait for one that is gone."""
-        server = None if self.run.settings._offline else _server()
+        server = None if self.run.settings._offline else server_address()
         if server and not answers(server):
             raise TimeoutError(f"no answer from {server}")
 
@@ -292,37 +287,12 @@ def _mode(config: WandbConfig) -> str:
     if outage.noted():
         say("W&B is out of reach, as another run of this sweep has found; this run is kept offline", error=True)
         return "offline"
-    server = _server()
+    server = server_address()
     if server and not answers(server):
         outage.note()
         say(f"W&B does not answer ({server}); this run is kept offline", error=True)
         return "offline"
     return mode
-
-
-def _server() -> str | None:
-    """W&B's address; None where its library would refuse it, or reaches it in a way of its own."""
-    try:
-        settings = wandb.setup().settings
-    except (ValueError, wandb.Error):
-        return None
-    return None if settings.http_proxy or settings.https_proxy else settings.base_url
-
-
-def answers(server: str) -> bool:
-    """Whether anything comes back from the web server at the address `server`, were it an error, within INIT_TIMEOUT.
-
-    W&B's own wait cannot be broken off: its service would go on with it when the process ends.
-    """
-    try:
-        with urlopen(HttpRequest(server, method="HEAD"), timeout=INIT_TIMEOUT):
-            return True
-    except HTTPError:
-        return True
-    except URLError as error:
-        return isinstance(error.reason, ssl.SSLError)  # W&B may know other certificates
-    except (OSError, HTTPException):
-        return False
 
 
 def _reason(error: Exception) -> str:
@@ -334,14 +304,3 @@ def _reason(error: Exception) -> str:
         outage.note()
         return f"W&B does not answer ({text})"
     return f"W&B does not take the run ({type(error).__name__}: {text})"
-
-
-def key_configured() -> bool:
-    """Whether W&B finds credentials in the environment, in netrc or in its settings. Asks nobody, checks nothing."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    try:
-        settings = wandb.setup().settings
-        return bool(settings.api_key or read_netrc_auth(host=settings.base_url))
-    except (ValueError, wandb.Error):  # settings or a key that W&B refuses; `start` will say so
-        return False

@@ -22,6 +22,7 @@ import wandb_workspaces.workspaces as workspaces
 
 from fc2conv.errors import ConfigError
 from fc2conv.record import outage
+from fc2conv.record.access import answers, key_configured
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Result, write_atomically
 from fc2conv.record.uploads import is_synced, offline_parts
@@ -149,7 +150,6 @@ def publish(plan: Plan, say: Callable[[str], None]) -> None:
         if not ours:
             raise ConfigError("--runs-dir", f"{plan.runs_dir} is being published by another process; let it end")
         outage.keep_quiet()
-        wandb.setup(wandb.Settings(silent=True))
         _check_access()
         try:
             _upload(plan, say)
@@ -168,7 +168,12 @@ def publish(plan: Plan, say: Callable[[str], None]) -> None:
 
 def _key(target: Target) -> str:
     """What it is remembered by: the same project may be on several servers."""
-    return f"{wandb.setup().settings.base_url}/{target}"
+    return f"{_settings().base_url}/{target}"
+
+
+def _settings() -> wandb.Settings:
+    """Its library's, which says nothing of its own from here on."""
+    return wandb.setup(wandb.Settings(silent=True)).settings
 
 
 def _memories(runs_dir: Path) -> dict[str, Memory]:
@@ -193,9 +198,7 @@ def _remember(plan: Plan) -> None:
 
 def _check_access() -> None:
     """Raise ConfigError unless W&B takes our key, NotPublished if it does not answer."""
-    from fc2conv.record.tracking import answers, key_configured
-
-    server = wandb.setup().settings.base_url
+    server = _settings().base_url
     if not key_configured():
         raise ConfigError(
             "ENTITY/PROJECT",
