@@ -237,8 +237,8 @@ def renew_report(known: reports.Report, sweeps: Sequence[Sweep]) -> None:
 
 def _section(sweep: Sweep) -> list[Any]:
     keys = sweep.varied()
-    seeds = len({run.seed for run in sweep.runs})
-    text = f"{len(sweep.runs)} runs, {seeds} {'seed' if seeds == 1 else 'seeds'}. "
+    runs, seeds = len(sweep.runs), len({run.seed for run in sweep.runs})
+    text = f"{runs} run{'s' * (runs != 1)}, {seeds} seed{'s' * (seeds != 1)}. "
     text += f"What varies: {', '.join(keys)}." if keys else "Nothing but the seed varies."
     runset = reports.Runset(
         name=sweep.name,
