@@ -36,9 +36,7 @@ def with_costs(*costs: tuple[int | None, float | None]) -> Report:
 
 def test_the_pareto_front() -> None:
     """Position 1 is dominated by 0, 3 by 2; 4 and 5 are equal; 6 has no accuracy, 7 no count."""
-    report = with_costs(
-        (100, 0.5), (200, 0.4), (200, 0.6), (300, 0.6), (400, 0.7), (400, 0.7), (50, None), (None, 0.9)
-    )
+    report = with_costs((100, 0.5), (200, 0.4), (200, 0.6), (300, 0.6), (400, 0.7), (400, 0.7), (50, None), (None, 0.9))
     assert report.front("params") == {0, 2, 4, 5}
 
 
@@ -46,7 +44,11 @@ def test_the_best_for_each_budget() -> None:
     """1k admits nobody; 3k and 10k the same two; 100k one more, who is worse; 300k one who is better."""
     report = with_costs((1001, 0.5), (2000, 0.6), (50_000, 0.55), (250_000, 0.7))
     found = [(b["params"], b["configuration"], b["params_of_it"], b["val"], b["test"], b["n"]) for b in budgets(report)]
-    assert found == [(3000, 1, 2000, 0.6, None, 1), (100_000, 1, 2000, 0.6, None, 1), (300_000, 3, 250_000, 0.7, None, 1)]
+    assert found == [
+        (3000, 1, 2000, 0.6, None, 1),
+        (100_000, 1, 2000, 0.6, None, 1),
+        (300_000, 3, 250_000, 0.7, None, 1),
+    ]
 
 
 def test_the_payload_is_plain_json_of_what_was_recorded(sweep: Path, runs_dir: Path) -> None:
@@ -69,7 +71,10 @@ def test_the_payload_is_plain_json_of_what_was_recorded(sweep: Path, runs_dir: P
     assert seven["val"]["mean"] == pytest.approx(0.5)
     assert seven["val"]["std"] == pytest.approx(0.02**0.5)
     # std / sqrt(2) is .1
-    assert (seven["val"]["low"], seven["val"]["high"]) == (pytest.approx(0.5 - 1.27062, abs=1e-4), pytest.approx(1.77062, abs=1e-4))
+    assert (seven["val"]["low"], seven["val"]["high"]) == (
+        pytest.approx(0.5 - 1.27062, abs=1e-4),
+        pytest.approx(1.77062, abs=1e-4),
+    )
     run = found["runs"][0]
     assert (run["seed"], run["val"], run["test"], run["configuration"], run["counted"]) == (0, 0.7, 0.6, 0, True)
     assert run["command"] == "python train.py model=lenet model.kernel_size=3 model.padding=same seed=0"

@@ -78,5 +78,5 @@ def test_what_comes_from_runs_is_text(add: Add, runs_dir: Path) -> None:
 def test_a_baseline_that_is_none_is_told(sweep: Path, runs_dir: Path) -> None:
     report = report_of(runs_dir)
     assert tables.find_baseline(report, "lenet kernel_size=5") == 1
-    with pytest.raises(ConfigError, match="--baseline: got kernel_size=5, .*; did you mean 'lenet kernel_size=5'"):
+    with pytest.raises(ConfigError, match=r"--baseline: got kernel_size=5, .*; did you mean 'lenet kernel_size=5'"):
         tables.find_baseline(report, "kernel_size=5")

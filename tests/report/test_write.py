@@ -88,7 +88,9 @@ def test_what_somebody_added_is_not_deleted(sweep: Path, runs_dir: Path, foreign
     (request.folder / foreign).parent.mkdir(parents=True, exist_ok=True)
     (request.folder / foreign).write_text("mine")
     before = contents(request.folder)
-    with pytest.raises(ConfigError, match=rf"--name: {request.folder} holds {foreign.rpartition('/')[0].split('/')[0]}"):
+    with pytest.raises(
+        ConfigError, match=rf"--name: {request.folder} holds {foreign.rpartition('/')[0].split('/')[0]}"
+    ):
         write.write(build(request), request.folder)
     assert contents(request.folder) == before
 
@@ -134,7 +136,7 @@ def test_names_and_the_command_that_makes_it_again() -> None:
 
 def test_nothing_to_report_is_told(runs_dir: Path) -> None:
     (runs_dir / "photos").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="no run in .* to report; left out: 1 that cannot be read"):
+    with pytest.raises(ConfigError, match=r"no run in .* to report; left out: 1 that cannot be read"):
         build(Request(runs_dir=runs_dir))
 
 
