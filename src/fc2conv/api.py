@@ -30,8 +30,9 @@ def run(*overrides: str, **values: Any) -> Result | None:
 
     Returns:
         The run's record, which is also in its folder `<runs_dir>/<name>`. task="test": the test metrics of `ckpt`.
-        task="plan": only the counts, and the status is skipped; so it is with task="lr_find", and `suggested_lr` is a
-        rate to try. Under torchrun or srun, None on all ranks but the first.
+        task="plan": only the counts, and the status is skipped; so it is with task="inspect", which has drawn its
+        pictures, and with task="lr_find", and `suggested_lr` is a rate to try. Under torchrun or srun, None on all
+        ranks but the first.
 
     Raises:
         ConfigError: a wrong key or value, before anything is written

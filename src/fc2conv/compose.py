@@ -23,7 +23,18 @@ from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
 from fc2conv.config.parsing import parse, suggest, unknown
-from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, TOP_LEVEL, Config, DataConfig, plain
+from fc2conv.config.schema import (
+    DATASETS,
+    GROUPS,
+    KEYS,
+    LISTS,
+    LOGGERS,
+    OF_CHECKPOINTS,
+    TOP_LEVEL,
+    Config,
+    DataConfig,
+    plain,
+)
 from fc2conv.config.unused import key_of
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair, usable
@@ -132,7 +143,7 @@ def _keys(indent: int) -> str:
     """Every key of every architecture and group, a paragraph for each, wrapped for --help."""
     margin = " " * indent
     of = {f"model={family}": [k for k in plain(a.config()) if k != "family"] for family, a in ARCHITECTURES.items()}
-    of |= {group: list(plain(cls())) for group, cls in GROUPS.items()}
+    of |= {group: list(plain(cls())) for group, cls in KEYS.items()}
     paragraphs = [
         textwrap.fill(", ".join(keys), 120, initial_indent=f"{margin}{name:<14} ", subsequent_indent=margin + " " * 15)
         for name, keys in of.items()
@@ -185,7 +196,7 @@ def plan_of(config: Config) -> Geometry:
         ConfigError: it cannot be trained on its batches
     """
     geometry = plan(config.model, *shape_of(config.data))
-    if config.task != "test" and has_single_valued_norm(geometry):
+    if config.task not in OF_CHECKPOINTS and has_single_valued_norm(geometry):
         data, devices = config.data, config.trainer.devices
         images, _ = data.split(training_images(data) if data.name == "folder" else DATASETS[data.name].train)
         check_batch_norm(geometry, images, data.batch_size, 1 if devices == "auto" else devices)
@@ -408,4 +419,4 @@ def _known(group: str) -> list[str]:
         return list(plain(LOGGERS[group.removeprefix("logger.")]()))
     if group == "model":
         return sorted({name for a in ARCHITECTURES.values() for name in plain(a.config())})
-    return list(plain(GROUPS[group]())) if group in GROUPS else [*GROUPS, "model", *LISTS]
+    return list(plain(KEYS[group]())) if group in KEYS else [*GROUPS, "model", *LISTS]

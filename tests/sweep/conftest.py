@@ -59,6 +59,17 @@ def until() -> Callable[..., None]:
     return wait_until
 
 
+@pytest.fixture(autouse=True)
+def _draws_nothing_beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in tests/conftest.py: no process that draws."""
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError("not in this test")
+
+    if "draws" not in request.fixturenames:
+        monkeypatch.setattr("fc2conv.sweep.drawing.Popen", refuse)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
     """Jobs of this process are forked from a server that is ready for all of them and ends with the module."""
