@@ -1,5 +1,5 @@
-"""The command `fc2conv` (also `python -m fc2conv`): shows and draws the recorded runs, compares, exports and removes
-them.
+"""The command `fc2conv` (also `python -m fc2conv`): shows, draws and reports the recorded runs, compares, exports,
+publishes and removes them.
 
 One file a command. None imports torch at its top, so that help, tables and mistakes come at once.
 """
@@ -15,6 +15,8 @@ from fc2conv import __version__, errors
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
 from fc2conv.cli.plot import plot
+from fc2conv.cli.publish import publish
+from fc2conv.cli.report import report
 from fc2conv.cli.rm import rm
 from fc2conv.cli.runs import runs
 from fc2conv.cli.show import show
@@ -34,7 +36,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (diff, export, plot, rm, runs, show):
+for each in (diff, export, plot, publish, report, rm, runs, show):
     command.add_command(each)
 
 

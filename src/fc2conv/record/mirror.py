@@ -16,6 +16,7 @@ from fc2conv.record.terminal import console
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 
 class Mirror(Logger):
@@ -25,8 +26,8 @@ class Mirror(Logger):
     """How its messages call it."""
     broken = False
 
-    def guarded(self, what: str, action: Callable[[], object]) -> None:
-        """Do `action`; if the tracker fails, say so and leave it alone from then on."""
+    def guarded(self, what: str, action: Callable[[], object], vital: bool = True) -> None:
+        """Do `action`; if the tracker fails, say so and, if that was `vital`, leave it alone from then on."""
         if self.broken:
             return
         try:
@@ -35,12 +36,15 @@ class Mirror(Logger):
             self.broken = True
             say(f"{error}: no longer waiting for {self.label}", error=True)
         except Exception as error:
-            self.broken = True
+            self.broken = vital
             reason = f"{type(error).__name__}: {error}"
-            say(f"{self.label} failed to {what} ({reason}); the run goes on without it", error=True)
+            without = "it" if vital else "that"
+            say(f"{self.label} failed to {what} ({reason}); the run goes on without {without}", error=True)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """An epoch's metrics get the numbers that metrics.csv has: Lightning counts epochs and steps from 0."""
+        """An epoch's metrics get the numbers that metrics.csv has: Lightning counts epochs and steps from 0. How many
+        images were counted is no metric to look at."""
+        metrics = {name: value for name, value in metrics.items() if not name.endswith("/n")}
         if step is not None and "epoch" in metrics and not any(name.startswith("test/") for name in metrics):
             metrics, step = {**metrics, "epoch": metrics["epoch"] + 1}, step + 1
         self.guarded("log", lambda: super(Mirror, self).log_metrics(dict(metrics), step))  # type: ignore[safe-super]
@@ -71,6 +75,19 @@ class Mirror(Logger):
         """
         self.guarded("log images", lambda: self.log_pictures(pictures))
 
+    def epoch(self, result: Result, step: int) -> None:
+        """An epoch has ended, and the record has its figures.
+
+        Args:
+            step: steps of the optimiser so far
+        """
+        if result.images_per_second is not None:
+            figures = {"images_per_second": result.images_per_second}
+            self.guarded("log", lambda: super(Mirror, self).log_metrics(figures, step))  # type: ignore[safe-super]
+
+    def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
+        """Of gradients and weights, by name; only a tracker that was asked for them gets them."""
+
     def log_pictures(self, pictures: Mapping[str, Image]) -> None:
         """Show them by their names, under pictures/."""
         raise NotImplementedError
@@ -82,7 +99,9 @@ class Mirror(Logger):
 
 def summary(result: Result) -> dict[str, Any]:
     """What came of a run, by the names that trackers show."""
-    found = {f"{split}/{k}": v for split in ("val", "test") for k, v in (getattr(result, split) or {}).items()}
+    found = {
+        f"{split}/{k}": v for split in ("val", "test") for k, v in (getattr(result, split) or {}).items() if k != "n"
+    }
     return found | {"status": result.status, "best_epoch": result.best_epoch, "seconds": result.seconds.get("total")}
 
 

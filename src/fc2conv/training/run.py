@@ -33,6 +33,7 @@ from fc2conv.training.callbacks import (
     StopEarly,
     StopOnSignal,
     ValidateLast,
+    WatchWeights,
 )
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes
@@ -199,7 +200,7 @@ def _fit_and_test(
     callbacks = [
         *observers.callbacks,  # first, so that what they keep of a step is in the checkpoint that a signal asks for
         *([ShowProgress(progress)] if progress.has_bar else []),
-        *([LogSteps(settings.log_every_n_steps)] if settings.log_every_n_steps else []),
+        *_step_loggers(config.logger, settings.log_every_n_steps),
         *([MaxSteps(settings.max_steps)] if settings.max_steps else []),
         ValidateLast(),
         StopOnSignal(observers.signals, checkpoints),
@@ -242,6 +243,14 @@ def _show(request: Request, observers: _Observers, module: Classifier, data: Ima
         images = observers.drawing.images(arrays, confusion, classes)
         for tracker in observers.trackers:
             tracker.images(arrays, images, confusion, classes)
+
+
+def _step_loggers(config: LoggerConfig, n: int | None) -> list[Callback]:
+    """On every rank, since the loss is that of all."""
+    watch = config.wandb.watch if config.wandb else None
+    if n is None or config == LoggerConfig():
+        return []
+    return [LogSteps(n), *([WatchWeights(watch, n)] if watch else [])]
 
 
 def evaluate(trainer: Trainer, module: Classifier, data: ImageData) -> tuple[dict[str, float], torch.Tensor]:
