@@ -26,8 +26,8 @@ def payload(kernels: tuple[int, ...] = (1, 3, 5, 7), seeds: int = 3, widths: tup
                 point = {"model": model, "model.kernel_size": kernel, "model.channels": f"[6,{width}]"}
                 found = _configuration(point, kernel, width, len(configurations), runs, seeds, rng)
                 configurations.append(found)
-    vals = [(c["params"], c["val"]["mean"], i) for i, c in enumerate(configurations)]
-    best = max(vals, key=lambda v: v[1])[2]
+    ranked = sorted(range(len(configurations)), key=lambda i: -configurations[i]["val"]["mean"])
+
     return {
         "name": "kernel_size",
         "created": "2026-11-26T17:00:00",
@@ -52,6 +52,7 @@ def payload(kernels: tuple[int, ...] = (1, 3, 5, 7), seeds: int = 3, widths: tup
                     "test": configurations[best]["test"]["mean"],
                     "n": seeds,
                 }
+                for best in ranked[:1]
             ],
         },
         "keys": [

@@ -200,7 +200,7 @@ function drawing(geometry, shape) {
 
 const changes = (row) => row.input.join() !== row.output.join() || row.params > 0;
 
-const BOX = 84;
+const BOX = 76;
 
 function picture(shape, largest) {
   const sheets = shape.length === 3 ? Math.min(6, 1 + Math.floor(Math.log2(shape[0]))) : 1;

@@ -8,6 +8,7 @@ import * as pins from "report/pins.js";
 
 const CURVES = 5; // without pins: that many of the best
 const MANY = 1500; // marks, from which on a canvas is quicker than SVG
+const NARROW = 600; // CSS pixels of a chart without room for a legend beside it
 
 let drawn = [];
 
@@ -57,7 +58,7 @@ class Chart {
     const options = {
       ast: true, // no eval: the page's policy forbids it
       actions: false,
-      config: colours(),
+      config: config(this.holder.clientWidth < NARROW),
       renderer: marks > MANY ? "canvas" : "svg",
       tooltip: { theme: "custom" },
     };
@@ -125,8 +126,8 @@ function configurations(report) {
   }));
 }
 
-/** Vega's config in the theme's colours. */
-function colours() {
+/** Vega's config: the theme's colours; legends below where there is no room beside. */
+function config(narrow) {
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map(colour);
   const font = getComputedStyle(document.body).fontFamily;
   return {
@@ -145,7 +146,14 @@ function colours() {
       titlePadding: 10,
       labelPadding: 5,
     },
-    legend: { labelColor: ink, titleColor: soft, labelFontSize: 13, titleFontSize: 12, labelLimit: 320 },
+    legend: {
+      ...(narrow ? { orient: "bottom", columns: 1 } : {}),
+      labelColor: ink,
+      titleColor: soft,
+      labelFontSize: 13,
+      titleFontSize: 12,
+      labelLimit: 320,
+    },
     header: { labelColor: ink, titleColor: soft, labelFontSize: 13 },
     text: { color: ink },
     rule: { color: soft },

@@ -4,7 +4,7 @@ import { el } from "pages/dom.js";
 import { count, duration, spread } from "pages/format.js";
 import * as pins from "report/pins.js";
 
-const CELL = 26; // CSS pixels of a filter's edge, at least
+const EDGE = 42; // pixels of a filter's edge, about
 const TILES = 64; // most filters drawn of a configuration
 
 // From blue over white to orange, told apart by colour-blind readers, too; as fc2conv's pictures have it.
@@ -78,8 +78,8 @@ function decoded(packed) {
 function filters({ label }, { shape, values }, limit) {
   const [outputs, inputs, height, width] = shape;
   const shown = Math.min(outputs * inputs, TILES);
-  const edge = Math.max(1, Math.round(CELL / Math.max(height, width)));
-  const columns = Math.min(shown, inputs > 1 && inputs <= 8 ? inputs * Math.max(1, Math.floor(8 / inputs)) : 8);
+  const edge = Math.max(1, Math.round(EDGE / Math.max(height, width)));
+  const columns = Math.min(shown, inputs > 1 && inputs <= 8 ? inputs * Math.max(1, Math.floor(6 / inputs)) : 6);
   const lines = Math.ceil(shown / columns);
   const canvas = el("canvas", {
     role: "img",

@@ -33,11 +33,11 @@ export function confusion(report) {
 /** Rows are true classes; the last column is the accuracy of each. */
 export function matrix({ confusion: counts, classes, label, n }) {
   const all = counts.flat().reduce((a, b) => a + b, 0);
-  const caption = `${plural(all, "test image")}, over ${plural(n, "seed")}; each row is a true class, in percent of it`;
+  const caption = `${plural(all, "test image")}, over ${plural(n, "seed")}; each row is a true class, by predicted class, in percent`;
   const head = el(
     "tr",
     {},
-    el("th", { scope: "col" }, "true \\ predicted"),
+    el("th", { scope: "col" }, "true"),
     ...classes.map((name) => el("th", { scope: "col", class: "turned" }, el("span", {}, name))),
   );
   const body = counts.map((row, i) => {
@@ -45,10 +45,22 @@ export function matrix({ confusion: counts, classes, label, n }) {
     const cells = row.map((n, j) => cell(n, total, i === j, `${classes[i]} taken for ${classes[j]}`));
     return el("tr", {}, el("th", { scope: "row" }, classes[i]), ...cells);
   });
+  const region = { class: "scroll", tabindex: "0", role: "region", "aria-label": `Confusion matrix of ${label}` };
   return el(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": `Confusion matrix of ${label}` },
-    el("table", { class: "confusion" }, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, ...body)),
+    {},
+    el("p", { class: "soft caption" }, caption),
+    el(
+      "div",
+      region,
+      el(
+        "table",
+        { class: "confusion" },
+        el("caption", { class: "hidden" }, region["aria-label"]),
+        el("thead", {}, head),
+        el("tbody", {}, ...body),
+      ),
+    ),
   );
 }
 

@@ -67,7 +67,7 @@ const shown = (value) => (typeof value === "string" ? value : JSON.stringify(val
 /** Put the table of runs into `holder`. */
 export function runsTable(report, holder) {
   const element = el("table", { class: "display compact", "aria-label": "Runs" });
-  holder.replaceChildren(el("div", { class: "scroll" }, element));
+  holder.replaceChildren(element);
   const text = (data, title) => ({
     data,
     title,
@@ -84,7 +84,7 @@ export function runsTable(report, holder) {
   const runs = new DataTable(element, {
     data: report.runs,
     columns: [
-      text("name", "run"),
+      { ...text("name", "run"), className: "name" },
       text("status", "status"),
       number("seed", "seed", (v) => v),
       number("val", "validation", accuracy),

@@ -29,7 +29,7 @@ const SECTIONS = {
   table: [
     "Table",
     "Mean ± standard deviation over seeds. A difference is the mean over paired seeds, with its 95 % interval; it is a tie where the interval holds 0.",
-    (holder) => configurationTable(report, holder),
+    (holder) => configurationTable(report, holder.appendChild(el("div", { class: "card" }))),
   ],
   effects: ["Effects of the keys", "", (holder) => holder.append(grid(charts("effects")))],
   curves: [

@@ -22,7 +22,7 @@ export function configurationTable(report, holder) {
   const element = el("table", { class: "display compact", "aria-label": "Configurations" });
   holder.replaceChildren(
     controls(report, () => compare()),
-    el("div", { class: "scroll" }, element),
+    el("div", {}, element),
   );
 
   const shown = view.get("columns");
