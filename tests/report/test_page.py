@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from synthetic_report import MODELS, payload
 from fc2conv.report.page import render
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
     Open = Callable[..., Page]
 
@@ -43,7 +44,7 @@ def written(report: dict[str, Any], folder: Path) -> Path:
 
 def column(page: Page, title: str, table: str = "Configurations") -> list[str]:
     """The cells under a heading, as they are read."""
-    return page.evaluate(
+    cells: list[str] = page.evaluate(
         """([table, title]) => {
             const element = document.querySelector(`table[aria-label="${table}"]`)
             const heads = [...element.querySelectorAll("thead th")].map(th => th.innerText.trim())
@@ -52,6 +53,7 @@ def column(page: Page, title: str, table: str = "Configurations") -> list[str]:
         }""",
         [table, title],
     )
+    return cells
 
 
 def label(model: str, kernel: int) -> str:
@@ -98,19 +100,21 @@ def test_nothing_is_wider_than_the_window_in_either_theme(file: Path, open_page:
 
 def test_needs_nothing_from_outside(report: dict[str, Any]) -> None:
     text = render(report)
-    assert "default-src 'none'" in text
-    assert "connect-src 'none'" in text
+    policy = unescape(text)
+    assert "default-src 'none'" in policy
+    assert "connect-src 'none'" in policy
     assert not re.findall(r"<(?:script|img|iframe)[^>]+src=", text.split("<script")[0])
-    assert "connect-src 'self'" in render(report | {"live": True})
+    assert "connect-src 'self'" in unescape(render(report | {"live": True}))
 
 
 def test_the_same_report_is_the_same_file(report: dict[str, Any]) -> None:
     assert render(report) == render(payload())
 
 
-def test_no_script_can_come_in(file: Path, open_page: Open) -> None:
+def test_no_script_can_come_in(file: Path, chromium: Browser) -> None:
     """Not even where an element is made of text: the policy wants a nonce."""
-    page = open_page(file)
+    page = chromium.new_page(offline=True)
+    page.goto(file.as_uri())
     page.evaluate(
         """document.body.insertAdjacentHTML("beforeend", "<p onclick='window.hacked = 1' id=bait>bait</p>")"""
     )
@@ -136,13 +140,13 @@ def test_names_of_runs_are_text(name: str, tmp_path: Path, open_page: Open) -> N
         run |= {"name": name, "command": name, "device": name, "status": name, "error": name}
     page = open_page(written(report, tmp_path))
     to_the_end(page)
-    assert page.locator("h1").inner_text() == name.replace("\u2028", "\u2028")
-    assert column(page, name)[0].split() == name.split()
+    assert page.locator("h1").text_content() == name
+    assert name in page.locator("table[aria-label=Configurations] th").nth(3).text_content()
+    assert page.locator("table[aria-label=Configurations] tbody td").nth(3).text_content() == name
     pin(page, f"{name} 0")
     page.locator("#chart-params .mark-symbol path").first.hover()
     page.wait_for_selector("#vg-tooltip-element.visible")
     page.get_by_role("button", name="Filter").click()
-    page.locator(".dtsb-add").click()
     page.locator("select.dtsb-data").select_option(index=3)
     page.locator("select.dtsb-condition").select_option("=")
     assert page.evaluate("window.hacked") is None
@@ -174,19 +178,19 @@ def test_the_summary_counts(file: Path, report: dict[str, Any], open_page: Open)
 
 def test_differences_are_those_of_paired_seeds(report: dict[str, Any], tmp_path: Path, open_page: Open) -> None:
     """By hand, for three pairs: d = .01, .02, .03 has mean .02 and s = .01, and t(2) s / sqrt(3) = .02484; and for
-    .01, .02, none: 12.706 * .00707 / sqrt(2) = .06353."""
+    -.06, -.07, none: 12.706 * .00707 / sqrt(2) = .06353."""
     report = payload(kernels=(3, 5, 7))
     base, other, third = (report["configurations"][i] for i in range(3))
     for k, d in enumerate((0.01, 0.02, 0.03)):
         report["runs"][base["runs"][k]]["val"] = 0.9
         report["runs"][other["runs"][k]]["val"] = 0.9 + d
-        report["runs"][third["runs"][k]]["val"] = 0.9 - 0.05 - d / 100
+        report["runs"][third["runs"][k]]["val"] = 0.9 - 0.05 - d
     report["runs"][third["runs"][2]] |= {"counted": False}
     page = open_page(written(report, tmp_path), hash="#sort=" + quote(json.dumps([["kernel_size", "asc"]])))
     cells = dict(zip(zip(column(page, "model"), column(page, "kernel_size")), column(page, "Δ validation")))
     assert cells["lenet", "3"] == "baseline"
     assert cells["lenet", "5"].split("\n") == ["+0.0200 tie", "[−0.0048, +0.0448] n=3"]
-    assert cells["lenet", "7"].split("\n") == ["−0.0501 worse", "[−0.0508, −0.0495] n=2"]
+    assert cells["lenet", "7"].split("\n") == ["−0.0650 worse", "[−0.1285, −0.0015] n=2"]
     page.get_by_label("Differences are to").select_option(label("lenet", 5))
     cells = dict(zip(zip(column(page, "model"), column(page, "kernel_size")), column(page, "Δ validation")))
     assert cells["lenet", "5"] == "baseline"
@@ -213,7 +217,6 @@ def test_sorting(file: Path, report: dict[str, Any], open_page: Open) -> None:
 def test_filtering_by_a_key(file: Path, open_page: Open) -> None:
     page = open_page(file)
     page.get_by_role("button", name="Filter").click()
-    page.locator(".dtsb-add").click()
     page.locator("select.dtsb-data").select_option("kernel_size")
     page.locator("select.dtsb-condition").select_option(">")
     page.locator("input.dtsb-value").fill("4")
@@ -270,9 +273,7 @@ def test_pinned_side_by_side(file: Path, report: dict[str, Any], open_page: Open
         assert facts["parameters"] == f"{c['params']:,}"
         assert facts["validation"] == f"{c['val']['mean']:.4f} ± {c['val']['std']:.4f}"
     drawn(page, "curves")
-    legend = page.locator("#chart-curves .role-legend-label")
     page.wait_for_function("document.querySelectorAll('#chart-curves .role-legend-label text').length === 2")
-    assert legend.count() == 1
 
 
 def test_filters_are_drawn_on_one_signed_scale(tmp_path: Path, open_page: Open) -> None:
@@ -284,8 +285,10 @@ def test_filters_are_drawn_on_one_signed_scale(tmp_path: Path, open_page: Open) 
     page = open_page(written(report, tmp_path), hash="#pins=" + quote(json.dumps(names)))
     colours = page.evaluate(
         """[...document.querySelectorAll("#pinned canvas")].map(canvas => [0, 1, 2].map(i => {
+            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true})
+            copy.drawImage(canvas, 0, 0)
             const x = i * (canvas.width + 3) / 3 + 5
-            return [...canvas.getContext("2d").getImageData(x, 5, 1, 1).data].slice(0, 3)
+            return [...copy.getImageData(x, 5, 1, 1).data].slice(0, 3)
         }))"""
     )
     white = [247, 247, 247]
@@ -315,8 +318,8 @@ def test_the_calculator_answers(file: Path, report: dict[str, Any], open_page: O
     page = open_page(file)
     totals = page.locator("#calculator .totals")
     assert totals.inner_text().split() == "61,706 parameters 416,520 MACs 16 px receptive field".split()
-    page.get_by_label("kernel_size").fill("3")
-    page.get_by_label("padding", exact=False).first.fill("same")
+    page.locator("#calculator-kernel_size").fill("3")
+    page.locator("#calculator-padding").fill("same")
     same = next(c for c in report["configurations"] if c["point"]["model.kernel_size"] == 3)
     assert totals.inner_text().split()[:3] == [f"{same['params']:,}", "parameters", f"{same['macs']:,}"]
     nearest = page.locator("#calculator-nearest tbody tr").first
@@ -326,13 +329,13 @@ def test_the_calculator_answers(file: Path, report: dict[str, Any], open_page: O
 
 def test_the_calculator_refuses_in_the_suites_words(file: Path, open_page: Open) -> None:
     page = open_page(file)
-    page.get_by_label("kernel_size").fill("40")
+    page.locator("#calculator-kernel_size").fill("40")
     assert page.locator("#calculator .error").inner_text() == (
         "model.kernel_size: conv1: kernel 40 does not fit the 28x28 input it gets (padded to 32x32); "
         "use padding or a smaller kernel"
     )
-    assert page.get_by_label("kernel_size").get_attribute("aria-invalid") == "true"
-    page.get_by_label("kernel_size").fill("x")
+    assert page.locator("#calculator-kernel_size").get_attribute("aria-invalid") == "true"
+    page.locator("#calculator-kernel_size").fill("x")
     assert "model.kernel_size: got x, expected a whole number" in page.locator("#calculator .error").inner_text()
     page.get_by_role("button", name="Back to LeNet").click()
     assert page.locator("#calculator .totals").inner_text().startswith("61,706")
@@ -343,7 +346,6 @@ def test_the_address_restores_the_view(file: Path, open_page: Open) -> None:
     sort_by(page, "MACs")
     page.get_by_label("Search").first.fill("modern")
     page.get_by_role("button", name="Filter").click()
-    page.locator(".dtsb-add").click()
     page.locator("select.dtsb-data").select_option("kernel_size")
     page.locator("select.dtsb-condition").select_option(">")
     page.locator("input.dtsb-value").fill("2")
@@ -354,7 +356,7 @@ def test_the_address_restores_the_view(file: Path, open_page: Open) -> None:
     page.keyboard.press("Escape")
     page.get_by_label("Differences are to").select_option(label("lenet", 5))
     pin(page, label("lenet_modern", 5))
-    page.get_by_label("kernel_size").fill("3")
+    page.locator("#calculator-kernel_size").fill("3")
     page.locator("#theme").click()
 
     def shown(page: Page) -> list[Any]:

@@ -17,6 +17,7 @@ export const escaped = (text) => el("span", {}, String(text)).innerHTML;
 export function configurationTable(report, holder) {
   const columns = columnsOf(report);
   const names = columns.map((column) => column.name);
+  const choosable = names.flatMap((name, i) => (name === "pin" ? [] : [i]));
   const baseline = baselineOf(report);
   const rows = report.configurations.map((c, i) => row(report, c, i, baseline));
   const element = el("table", { class: "display compact", "aria-label": "Configurations" });
@@ -43,8 +44,8 @@ export function configurationTable(report, holder) {
     layout: {
       topStart: {
         buttons: [
-          { extend: "searchBuilder", text: "Filter", config: { columns: names.map((_, i) => i).slice(1) } },
-          { extend: "colvis", text: "Columns", columns: names.map((_, i) => i).slice(1) },
+          { extend: "searchBuilder", background: false, config: { columns: choosable, depthLimit: 1 } },
+          { extend: "colvis", background: false, text: "Columns", columns: choosable },
         ],
       },
       topEnd: { search: { placeholder: "in any column" } },
@@ -53,7 +54,14 @@ export function configurationTable(report, holder) {
     },
     language: {
       search: "Search",
-      searchBuilder: { button: { 0: "Filter", _: "Filter (%d)" }, title: { 0: "Filter", _: "Filter (%d)" } },
+      searchBuilder: {
+        button: { 0: "Filter", _: "Filter (%d)" },
+        title: { 0: "Show what fulfils", _: "Show what fulfils" },
+        add: "Add a condition",
+        clearAll: "Clear",
+        data: "Column",
+        delete: "×",
+      },
       info: "_START_ to _END_ of _TOTAL_ configurations",
       infoEmpty: "no configuration",
       infoFiltered: "(out of _MAX_)",
