@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -41,11 +42,16 @@ class Sweep(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from fc2conv.sweep.sweeper import Draws, conduct
 
+        def write_report(sweep: Path) -> Path:
+            from fc2conv.report.write import of_sweep
+
+            return of_sweep(sweep)
+
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
         draws = Draws(self.seed, self.batch, self.max_trials)
-        return conduct(self.hydra_context, self.config, self.launcher, arguments, draws)
+        return conduct(self.hydra_context, self.config, self.launcher, arguments, draws, write_report)
 
 
 class Local(Launcher):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, cast
@@ -428,6 +428,8 @@ class Config:
     """With -m: retrain trials that are done."""
     fail_fast: bool = False
     """With -m: stop at the first failure."""
+    report: bool = True
+    """With -m: write the sweep's page, tables and figures into reports/, beside runs_dir, at its end."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 4294967295")
@@ -454,10 +456,10 @@ class Config:
 
 TOP_LEVEL = (
     *("plugins", "seed", "task", "debug", "ckpt", "allow", "resume", "name", "runs_dir"),
-    *("sweep", "force", "fail_fast"),
+    *("sweep", "force", "fail_fast", "report"),
 )
-ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast")
-"""Without meaning for a single run."""
+ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast", "report")
+"""Without meaning for a single run, which has them at their defaults."""
 ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")
 """With -m: they say what to do with the trials, and make none of them."""
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig}
@@ -467,6 +469,14 @@ LISTS = ("logger", "callbacks")
 MOVED = {f"logger.{key}": f"logger.wandb.{key}" for key in ("project", "entity", "group", "tags", "mode")}
 MOVED |= {"logger.name": "logger=NAME or logger=[NAME,NAME]"}
 """Keys of earlier versions, and how the same is written today."""
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """Keys without their groups, where that leaves them different."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
+    ]
 
 
 def plain(config: Any) -> dict[str, Any]:

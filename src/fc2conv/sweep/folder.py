@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from fc2conv.config.identity import decides, hashed, identity_of
-from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import Config, dotted, plain
 from fc2conv.config.unused import key_of
 from fc2conv.errors import ConfigError, DamagedResult
@@ -101,7 +100,7 @@ class Asked:
         known = Identity.read(folder)
         if known is None:  # an earlier version's, or made by another of Hydra's sweepers
             ours = shared(self.config, self.overrides, self.varied)
-            found = [(_config_of(result), result.overrides) for _, result in _records(folder)]
+            found = [(result.typed(), result.overrides) for _, result in _records(folder)]
             fits = all(shared(config, overrides, self.varied) == ours for config, overrides in found if config)
             return None if fits else "holds runs of another sweep"
         different = self.difference(known)
@@ -227,7 +226,7 @@ class SweepFolder:
             point = self.point_of(result.overrides)
             if {key_of(o) for o in point} >= set(self.varied or ()):  # else it is no trial of this sweep
                 reason = result.error if result.status == "skipped" else None
-                config = _config_of(result)
+                config = result.typed()
                 found.append(Trial(tuple(result.overrides), point, folder, config, result.model, None, reason))
         return sorted(found, key=lambda trial: [_order(o.partition("=")[2]) for o in trial.point])
 
@@ -248,14 +247,3 @@ def _records(sweep: Path, without: Collection[Path] = ()) -> list[tuple[Path, Re
             with suppress(DamagedResult, OSError):
                 found.append((folder, Result.read(folder)))
     return found
-
-
-def _config_of(result: Result) -> Config | None:
-    """The config of a record; None if it has none that can be read here. Loads no plugin for it."""
-    try:
-        config = parse(Config, modernised(result.config) | {"plugins": []}) if result.config else None
-        if config:
-            identity_of(config)  # which looks for the sources of models that are not ours
-        return config
-    except (ConfigError, OSError):
-        return None

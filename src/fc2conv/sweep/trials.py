@@ -15,8 +15,8 @@ from pathlib import Path
 
 from fc2conv.architectures.trace import Geometry
 from fc2conv.compose import plan_of
-from fc2conv.config.identity import hashed, identity_of
-from fc2conv.config.schema import Config
+from fc2conv.config.identity import configuration_of, hashed, identity_of
+from fc2conv.config.schema import Config, headings
 from fc2conv.errors import DamagedResult, GeometryError
 from fc2conv.record.folder import CHECKPOINTS, LOG, RUN_LOCK
 from fc2conv.record.lock import LOCK
@@ -74,6 +74,7 @@ class Trial:
             sweep=None,
             force=False,
             fail_fast=False,
+            report=True,
             logger=config.logger.in_group(sweep.name),
             trainer=replace(config.trainer, progress=False),
         )
@@ -88,7 +89,7 @@ class Trial:
         """What trials that differ in their seed only have in common."""
         if self.config is None:
             return hashed({"overrides": [o for o in self.overrides if not o.startswith("seed=")]})
-        return hashed({k: v for k, v in identity_of(self.config).items() if k != "seed"})
+        return configuration_of(self.config)
 
     def result(self) -> Result | None:
         """Its record, if there is one that can be read."""
@@ -145,14 +146,6 @@ class Trial:
 
 
 # --- names
-
-
-def headings(names: Sequence[str]) -> list[str]:
-    """Keys without their groups, where that leaves them different."""
-    last = [name.rpartition(".")[2] for name in names]
-    return [
-        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
-    ]
 
 
 def label_of(point: Sequence[str]) -> str:
