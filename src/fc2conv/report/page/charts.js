@@ -54,6 +54,7 @@ class Chart {
     if (!concatenated) spec.autosize = { type: "fit-x", contains: "padding" };
     const data = this.rows();
     if (data) spec.datasets = { ...spec.datasets, [this.entry.data]: data };
+    fitLegends(spec, this.holder.clientWidth, data);
     const marks = this.report.configurations.length;
     const options = {
       ast: true, // no eval: the page's policy forbids it
@@ -124,6 +125,18 @@ function configurations(report) {
     test_high: c.test?.high,
     ...Object.fromEntries(report.keys.map(({ key, label }) => [label, c.point[key]])),
   }));
+}
+
+/** As many columns in the legends below a chart as its width has room for. */
+function fitLegends(spec, width, rows) {
+  const { color, shape } = spec.encoding ?? {};
+  for (const channel of [color, shape]) {
+    if (channel?.legend?.orient !== "bottom" || !channel.field) continue;
+    const texts = channel.scale?.domain ?? (rows ?? []).map((row) => row[channel.field]);
+    const longest = Math.max(0, ...texts.map((text) => String(text).length));
+    channel.legend.columns = Math.max(1, Math.floor((width - 60) / (7.5 * longest + 30)));
+  }
+  for (const layer of spec.layer ?? []) fitLegends(layer, width, rows);
 }
 
 /** Vega's config: the theme's colours; legends below where there is no room beside. */

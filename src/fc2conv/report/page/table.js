@@ -32,6 +32,7 @@ export function configurationTable(report, holder) {
     columns: columns.map((c) => ({
       ...c,
       title: escaped(c.title),
+      orderSequence: ["asc", "desc"],
       visible: shown ? shown.includes(c.name) || c.name === "pin" : !isHidden(c.name, report),
       searchBuilder: { orthogonal: { display: "filter", search: "filter" } },
     })),
