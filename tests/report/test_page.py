@@ -7,8 +7,10 @@ import re
 import statistics
 from collections.abc import Callable
 from html import unescape
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import pytest
@@ -478,6 +480,44 @@ def test_charts_wait_until_they_are_seen(file: Path, open_page: Open) -> None:
     page = open_page(file, height=500)
     assert page.locator("#chart-curves svg").count() == 0
     drawn(page, "curves")
+
+
+class Watching(SimpleHTTPRequestHandler):
+    """Serves a page and news of it, as `fc2conv report --watch` does."""
+
+    payload: ClassVar[dict[str, Any]] = {}
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.payload) if self.path == "/data.json" else render(self.payload)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json" if self.path == "/data.json" else "text/html")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_page_that_is_watched_gets_the_news_and_keeps_the_view(chromium: Browser) -> None:
+    """The baseline and the pins are other positions afterwards."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Watching)
+    Thread(target=server.serve_forever, daemon=True).start()
+    Watching.payload = payload(kernels=(5, 7)) | {"live": True}
+    page = chromium.new_page()
+    try:
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.get_by_label("Differences are to").select_option(label("lenet_modern", 5))
+        pin(page, label("lenet_modern", 7))
+        sort_by(page, "kernel_size")
+        Watching.payload = payload(kernels=(1, 3, 5, 7)) | {"live": True, "created": "2026-11-26T17:00:09"}
+        expect(page.locator("table[aria-label=Configurations] tbody tr")).to_have_count(8)
+        assert column(page, "kernel_size") == sorted(column(page, "kernel_size"))
+        assert page.locator("#pinned h3").all_inner_texts() == [label("lenet_modern", 7)]
+        assert differences(page)["lenet_modern", "5"] == "baseline"
+    finally:
+        page.close()
+        server.shutdown()
+        server.server_close()
 
 
 def test_failures_and_what_was_left_out_are_told(tmp_path: Path, open_page: Open) -> None:

@@ -53,7 +53,6 @@ export function calculator(report) {
   }
   const reset = el("button", { type: "button", onclick: () => back() }, "Back to LeNet");
   form.append(reset);
-  // announced when typing pauses, as a whole
   const total = el("div", { role: "status", class: "totals" });
 
   function change() {
@@ -222,7 +221,7 @@ function picture(shape, largest) {
 }
 
 /** Configurations of the same family, nearest by logarithms of parameters and of MACs. */
-export function nearestOf(report, { params, macs }) {
+function nearestOf(report, { params, macs }) {
   const far = (c) => Math.hypot(Math.log10(c.params / params), Math.log10(c.macs / macs));
   const known = report.configurations.filter((c) => c.family === "lenet" && c.params && c.macs && c.val);
   return known.sort((a, b) => far(a) - far(b)).slice(0, NEAREST);

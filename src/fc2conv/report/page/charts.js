@@ -43,10 +43,15 @@ export function chart(entry, report) {
 
 class Chart {
   constructor(entry, report, holder) {
-    Object.assign(this, { entry, report, holder, vega: null });
+    Object.assign(this, { entry, report, holder, vega: null, drawing: Promise.resolve() });
   }
 
-  async draw() {
+  /** One drawing after the other: a pin may come while another is on its way. */
+  draw() {
+    this.drawing = this.drawing.then(() => this.embed());
+  }
+
+  async embed() {
     const { embed } = await import("vega");
     const spec = structuredClone(this.entry.spec);
     const concatenated = ["facet", "hconcat", "vconcat", "concat", "repeat"].some((key) => key in spec);
@@ -102,15 +107,24 @@ class Chart {
 function curves(report) {
   const chosen = pins.pinned(report);
   const shown = chosen.length ? chosen : report.ranked.slice(0, CURVES);
-  return shown.flatMap((c) => {
-    const { label, curve } = report.configurations[c];
+  const labels = shortened(shown.map((c) => report.configurations[c].label));
+  return shown.flatMap((c, n) => {
+    const { curve } = report.configurations[c];
     const columns = Object.keys(curve);
     return curve.epoch.map((_, i) => ({
       configuration: c,
-      label,
+      label: labels[n],
       ...Object.fromEntries(columns.map((name) => [name, curve[name][i]])),
     }));
   });
+}
+
+/** Labels without the words that all of them share, so that a legend shows what tells them apart. */
+function shortened(labels) {
+  const words = labels.map((label) => label.split(" "));
+  const shared = new Set(words[0]?.filter((word) => words.every((other) => other.includes(word))));
+  const short = words.map((own) => own.filter((word) => !shared.has(word)).join(" "));
+  return short.every((label) => label !== "") ? short : labels;
 }
 
 function configurations(report) {

@@ -3,7 +3,7 @@
 
 import DataTable from "datatables";
 import { el } from "pages/dom.js";
-import { accuracy, count, duration, NONE, signed, spread } from "pages/format.js";
+import { count, duration, NONE, signed, spread } from "pages/format.js";
 import * as pins from "report/pins.js";
 import * as view from "report/view.js";
 
@@ -250,6 +250,3 @@ function mark(table) {
     tr?.querySelector("button.pin")?.setAttribute("aria-pressed", String(pressed));
   }
 }
-
-/** The mean accuracy as a reader hears or reads it. */
-export const told = (c) => `${accuracy(c.val?.mean)} validation, ${accuracy(c.test?.mean)} test`;
