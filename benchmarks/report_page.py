@@ -7,11 +7,10 @@ python benchmarks/report_page.py reports/kernel_size/index.html [--repeats 5]
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import statistics
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 SORTED = """heading => new Promise(done => {
     const began = performance.now()
@@ -28,12 +27,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
 
-    from browser import ARGUMENTS, executable
     from playwright.sync_api import sync_playwright
 
+    chromium = os.environ.get("FC2CONV_CHROMIUM") or shutil.which("chromium")
     ready, sorting = [], []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for _ in range(arguments.repeats):
             page = browser.new_page(offline=True)
             page.goto(arguments.page.resolve().as_uri())

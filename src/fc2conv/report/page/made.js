@@ -15,7 +15,7 @@ export function made(report) {
     el("div", { class: "card wide" }, el("h3", {}, "This report again"), command(m.command)),
     el(
       "div",
-      { class: "grid" },
+      { class: "grid small" },
       group("Versions", m.versions),
       group("Commit", m.git),
       group("Data (SHA-256)", m.data_sha256),
@@ -109,7 +109,7 @@ export function runsTable(report, holder) {
   });
   element.addEventListener("click", (event) => {
     const button = event.target.closest("button.copy");
-    if (button) copy(runs.row(button.closest("tr")).data().command, button.previousElementSibling, button);
+    if (button) copy(runs.row(button.closest("tr")).data().command, button.nextElementSibling, button);
   });
 }
 
@@ -117,5 +117,5 @@ function commandHtml(value, type) {
   if (type !== "display") return value ?? "";
   if (!value) return NONE;
   const button = el("button", { type: "button", class: "copy" }, "Copy");
-  return el("span", { class: "command-cell" }, el("code", { title: value }, value), button).outerHTML;
+  return el("span", { class: "command-cell" }, button, el("code", { title: value }, value)).outerHTML;
 }
