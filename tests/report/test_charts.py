@@ -76,7 +76,7 @@ def test_runs_without_accuracies_have_no_charts(add: Add, runs_dir: Path, status
 def test_an_effect_joins_slices_and_ends_intervals_at_the_bounds(sweep: Path, runs_dir: Path) -> None:
     """Kernel 7 has .5 -/+ 1.27."""
     report = report_of(runs_dir)
-    drawn = effect(report, effects.effect(report.keys[0], report.keys, report.configurations))
+    drawn = effect(report, effects.effect(report.keys[0], report.configurations))
     assert drawn is not None
     assert [(row["value"], row["slice"]) for row in drawn.rows["points"]] == [(3, 0), (5, 0), (7, 0)]
     level = drawn.rows["levels"][2]
@@ -120,3 +120,24 @@ def test_ticks_are_few_and_round() -> None:
 
 def test_a_dotted_label_is_a_name_and_no_path() -> None:
     assert path("model.dropout") == "model\\.dropout"
+
+
+def test_times_of_one_device_are_compared(sweep: Path, add: Add, runs_dir: Path) -> None:
+    result = add(9, 0)
+    result.device = "NVIDIA H100"
+    result.write(runs_dir / "sweep" / "kernel_size=9,seed=0")
+    report = report_of(runs_dir)
+    found = {chart["id"]: chart for chart in charts(report)}
+    assert found["time"]["caption"].endswith("On cpu (3 of 4 configurations).")
+    assert "indexof([0, 1, 2], datum.configuration) >= 0" in str(found["time"]["spec"])
+    assert "[0, 1, 2]" not in str(found["params"]["spec"])
+
+
+def test_categories_are_not_joined(add: Add, runs_dir: Path) -> None:
+    for model in ("a", "b"):
+        for seed in range(2):
+            add(seed=seed, val=0.5 + 0.1 * seed, model=model, folder=f"{model}{seed}")
+    report = report_of(runs_dir)
+    drawn = effect(report, effects.effect(report.keys[0], report.configurations))
+    assert drawn is not None
+    assert marks(drawn.chart.to_dict()) == ["point", "rule", "point"]

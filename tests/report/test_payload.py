@@ -29,7 +29,7 @@ def made(runs_dir: Path) -> dict[str, Any]:
 
 def with_costs(*costs: tuple[int | None, float | None]) -> Report:
     """Configurations of so many parameters and such validation accuracies."""
-    blank = Configuration("", "lenet", "lenet", {}, (), {}, None, None, None, {}, {})
+    blank = Configuration("", "lenet", "lenet", {}, {}, ())
     found = [replace(blank, label=str(n), params=n, val={} if acc is None else {0: acc}) for n, acc in costs]
     return Report("name", Path("runs"), records.Records(), [], found, None)
 
