@@ -48,7 +48,12 @@ class Chart {
 
   /** One drawing after the other: a pin may come while another is on its way. */
   draw() {
-    this.drawing = this.drawing.then(() => this.embed());
+    this.drawing = this.drawing
+      .then(() => this.embed())
+      .catch((error) => {
+        this.holder.textContent = `This chart cannot be drawn: ${error.message}`;
+        announce(this.holder.textContent);
+      });
   }
 
   async embed() {
@@ -64,24 +69,19 @@ class Chart {
     const options = {
       ast: true, // no eval: the page's policy forbids it
       actions: false,
-      config: config(this.holder.clientWidth < NARROW),
+      config: config(this.holder.clientWidth),
       renderer: marks > MANY ? "canvas" : "svg",
       tooltip: { theme: "custom" },
     };
-    try {
-      const { view } = await embed(this.holder, spec, options);
-      this.vega?.finalize();
-      this.vega = view;
-      view.addEventListener("click", (_, item) => {
-        const label = this.report.configurations[item?.datum?.configuration]?.label;
-        if (label !== undefined) pins.toggle(label);
-      });
-      this.mark();
-      this.holder.dataset.drawn = "";
-    } catch (error) {
-      this.holder.textContent = `This chart cannot be drawn: ${error.message}`;
-      announce(this.holder.textContent);
-    }
+    const { view } = await embed(this.holder, spec, options);
+    this.vega?.finalize();
+    this.vega = view;
+    view.addEventListener("click", (_, item) => {
+      const label = this.report.configurations[item?.datum?.configuration]?.label;
+      if (label !== undefined) pins.toggle(label);
+    });
+    this.mark();
+    this.holder.dataset.drawn = "";
   }
 
   /** Rows for the data that the chart leaves to the page. */
@@ -148,13 +148,14 @@ function fitLegends(spec, width, rows) {
     if (channel?.legend?.orient !== "bottom" || !channel.field) continue;
     const texts = channel.scale?.domain ?? (rows ?? []).map((row) => row[channel.field]);
     const longest = Math.max(0, ...texts.map((text) => String(text).length));
+    delete channel.legend.labelLimit;
     channel.legend.columns = Math.max(1, Math.floor((width - 60) / (7.5 * longest + 30)));
   }
   for (const layer of spec.layer ?? []) fitLegends(layer, width, rows);
 }
 
 /** Vega's config: the theme's colours; legends below where there is no room beside. */
-function config(narrow) {
+function config(width) {
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map(colour);
   const font = getComputedStyle(document.body).fontFamily;
   return {
@@ -174,12 +175,12 @@ function config(narrow) {
       labelPadding: 5,
     },
     legend: {
-      ...(narrow ? { orient: "bottom", columns: 1 } : {}),
+      ...(width < NARROW ? { orient: "bottom", columns: 1 } : {}),
       labelColor: ink,
       titleColor: soft,
       labelFontSize: 13,
       titleFontSize: 12,
-      labelLimit: 320,
+      labelLimit: Math.max(160, width - 90),
     },
     header: { labelColor: ink, titleColor: soft, labelFontSize: 13 },
     text: { color: ink },

@@ -220,8 +220,10 @@ function differences(report, position, baseline) {
 
 /** The difference with its interval, and whether it is a tie, in words. */
 function differenceHtml(pair, is_baseline) {
-  if (is_baseline) return el("span", { class: "soft" }, "baseline").outerHTML;
-  if (!pair) return el("span", { class: "soft" }, NONE).outerHTML;
+  // a second line, so that all rows are equally high
+  const alone = (text) => el("span", { class: "difference soft" }, text, el("small", {}, "\u00a0")).outerHTML;
+  if (is_baseline) return alone("baseline");
+  if (!pair) return alone(NONE);
   const kind = pair.tie === null ? "soft" : pair.tie ? "tie" : pair.mean > 0 ? "better" : "worse";
   const range = pair.low === null ? "one pair" : `[${signed(pair.low)}, ${signed(pair.high)}]`;
   const pairs = pair.n === 1 ? "one pair of seeds: no interval" : `${pair.n} pairs of seeds; 95 % interval`;
