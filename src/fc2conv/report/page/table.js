@@ -148,7 +148,7 @@ const text = (name, title) => ({
   data: (row) => row[name],
   type: "string",
   searchBuilderType: "string",
-  render: (value, type) => (type === "display" ? escaped(value) : value),
+  render: (value, type) => (type === "display" ? escaped(value === "" ? NONE : value) : value),
 });
 
 function columnsOf(report) {
@@ -169,14 +169,14 @@ function columnsOf(report) {
     pin,
     text("label", "configuration"),
     ...keys,
-    number("params", "parameters", count),
-    number("macs", "MACs", count),
-    number("receptive_field", "receptive field", count),
-    number("n", "seeds", count),
     number("val", "validation", (_, row) => spread(row.estimates.val)),
     number("test", "test", (_, row) => spread(row.estimates.test)),
     number("val_difference", "Δ validation", (_, row) => differenceHtml(row.pairs.val, row.is_baseline)),
     number("test_difference", "Δ test", (_, row) => differenceHtml(row.pairs.test, row.is_baseline)),
+    number("params", "parameters", count),
+    number("macs", "MACs", count),
+    number("receptive_field", "receptive field", count),
+    number("n", "seeds", count),
     number("seconds", "time", duration),
     number("images_per_second", "images/s", count),
     text("status", "runs"),
@@ -220,8 +220,7 @@ function differences(report, position, baseline) {
 
 /** The difference with its interval, and whether it is a tie, in words. */
 function differenceHtml(pair, is_baseline) {
-  // a second line, so that all rows are equally high
-  const alone = (text) => el("span", { class: "difference soft" }, text, el("small", {}, "\u00a0")).outerHTML;
+  const alone = (text) => el("span", { class: "soft" }, text).outerHTML;
   if (is_baseline) return alone("baseline");
   if (!pair) return alone(NONE);
   const kind = pair.tie === null ? "soft" : pair.tie ? "tie" : pair.mean > 0 ? "better" : "worse";
