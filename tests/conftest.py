@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytest_plugins = ["browser"]
+
 ROOT = Path(__file__).parent.parent
 
 
