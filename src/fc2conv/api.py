@@ -44,9 +44,8 @@ def run(*overrides: str, **values: Any) -> Result | None:
         ...
         >>> planned.params["total"]
         106154
-
-        result = fc2conv.run(model="lenet", seed=1, **{"data.train_size": 1000, "trainer.max_epochs": 2})
-        result.test["acc"]
+        >>> result = fc2conv.run(model="lenet", **{"data.train_size": 1000, "trainer.max_epochs": 2})  # doctest: +SKIP
+        >>> result.test["acc"]  # doctest: +SKIP
     """
     from fc2conv.compose import compose_config, overrides_of
     from fc2conv.entry import execute
@@ -70,10 +69,9 @@ def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
         SweepEnded: when it is over and not all went well. The others' records are in the sweep's folder, for `results`.
 
     Example:
-        frame = fc2conv.sweep(model=["mlp", "lenet"], seed=range(3), **{"trainer.max_epochs": 2})
-        frame.groupby("model")["test.acc"].agg(["mean", "std", "count"])
-
-        fc2conv.sweep("sweep=kernel_size", name="kernels")
+        >>> frame = fc2conv.sweep(model=["mlp", "lenet"], seed=range(3), name="two")  # doctest: +SKIP
+        >>> frame.groupby("model")["test.acc"].agg(["mean", "std", "count"])  # doctest: +SKIP
+        >>> fc2conv.sweep("sweep=kernel_size", name="kernels")  # doctest: +SKIP
     """
     from fc2conv.compose import our_hydra, overrides_of
     from fc2conv.entry import start
@@ -101,8 +99,8 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
         UserWarning: once, with the names of the folders that hold no run, or a damaged one
 
     Example:
-        frame = fc2conv.results("runs")
-        frame[frame.status == "done"].groupby("model.kernel_size")["test.acc"].mean()
+        >>> frame = fc2conv.results("runs")  # doctest: +SKIP
+        >>> frame[frame.status == "done"].groupby("model.kernel_size")["test.acc"].mean()  # doctest: +SKIP
     """
     top = Path(folder)
     if not top.is_dir():
