@@ -17,6 +17,8 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
 html_show_copyright = False
+smartquotes_action = "D"  # dashes, and no curly quotes: "model=lenet" is code
+toc_object_entries_show_parents = "hide"
 html_show_search_summary = False  # fetches the pages it found, which a browser refuses to a page from disk
 
 extensions = [
@@ -35,7 +37,6 @@ extensions = [
 exclude_patterns = ["_build", "extensions"]
 default_role = "literal"  # docstrings have code in single backticks
 
-myst_enable_extensions = ["colon_fence", "smartquotes"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

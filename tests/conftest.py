@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from fc2conv.architectures import ARCHITECTURES
+from fc2conv.architectures.files import PREFIX
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,6 +37,18 @@ def image_folder(tmp_path: Path) -> Path:
             pixels = generator.integers(0, 60, (8, 10)) + (0, 190, 95)[label]
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i:02}.png")
     return tmp_path / "images"
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers goes with it."""
+    before, modules = dict(ARCHITECTURES), set(sys.modules)
+    yield
+    ARCHITECTURES.clear()
+    ARCHITECTURES.update(before)
+    for name in set(sys.modules) - modules:
+        if name.startswith(PREFIX):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

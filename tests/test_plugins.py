@@ -10,7 +10,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,17 +40,7 @@ COMMANDS = [
     for line in re.findall(r"^(python train\.py (?:.*\\\n)*.*)$", block, re.M)
 ]
 
-
-@pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
-    """What a test registers goes with it."""
-    before, modules = dict(ARCHITECTURES), set(sys.modules)
-    yield
-    ARCHITECTURES.clear()
-    ARCHITECTURES.update(before)
-    for name in set(sys.modules) - modules:
-        if name.startswith(PREFIX):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("registry")
 
 
 @pytest.fixture

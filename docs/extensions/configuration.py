@@ -28,6 +28,8 @@ from sphinx.util.docutils import SphinxDirective
 from fc2conv.fields import written
 
 logger = logging.getLogger(__name__)
+CLOSED = "````"
+"""A fence around others."""
 HIDDEN = ("family",)
 """What is chosen, and not set: model=lenet."""
 
@@ -101,12 +103,12 @@ class Fields(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         config = imported(self.arguments[0])
-        text, hints = class_of(self.arguments[0], config), typing.get_type_hints(config)
+        text, hints = class_of(self.arguments[0], config)[:-2], typing.get_type_hints(config)
         for field, doc in described(config, self.get_location()):
             hint = hints[field.name]
             hint = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-            text += ["```{py:attribute} " + f"{self.arguments[0]}.{field.name}", f":type: {json.dumps(hint)}"]
-            text += ["", *doc.splitlines(), "```", ""]
+            text += ["", "```{py:attribute} " + field.name, f":type: {json.dumps(hint)}", "", *doc.splitlines(), "```"]
+        text += [CLOSED]
         return self.parse_text_to_nodes("\n".join(text))
 
 
@@ -116,7 +118,7 @@ def imported(path: str) -> type[Any]:
 
 
 def class_of(path: str, config: type[Any]) -> list[str]:
-    return ["```{py:class} " + path, "", *(getdoc(config) or "").splitlines(), "```", ""]
+    return [CLOSED + "{py:class} " + path, "", *(getdoc(config) or "").splitlines(), CLOSED, ""]
 
 
 def described(config: type[Any], location: Any) -> list[tuple[Field[Any], str]]:

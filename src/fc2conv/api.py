@@ -29,9 +29,9 @@ def run(*overrides: str, **values: Any) -> Result | None:
         values: the same as keyword arguments; a dotted key goes in a dictionary
 
     Returns:
-        The run's record, which is also in its folder `<runs_dir>/<name>`. task="test": the test metrics of `ckpt`.
-        task="plan": only the counts, and the status is skipped; so it is with task="lr_find", and `suggested_lr` is a
-        rate to try. Under torchrun or srun, None on all ranks but the first.
+        The run's record, which is also in its folder `<runs_dir>/<name>`. With task="test" it has the test metrics of
+        `ckpt`; with task="plan" only the counts, and the status skipped; with task="lr_find" the same status, and
+        `suggested_lr`, a rate to try. Under torchrun or srun, None on all ranks but the first.
 
     Raises:
         ConfigError: a wrong key or value, before anything is written
@@ -39,7 +39,7 @@ def run(*overrides: str, **values: Any) -> Result | None:
 
     Example:
         >>> import fc2conv
-        >>> planned = fc2conv.run(model="lenet", task="plan", **{"model.kernel_size": 3, "model.padding": "same"})
+        >>> planned = fc2conv.run("model.kernel_size=3", "model.padding=same", model="lenet", task="plan")
         lenet on 1x28x28
         ...
         >>> planned.params["total"]
@@ -86,7 +86,7 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
     """The records of all runs in `folder`, those of its sweeps included.
 
     Returns:
-        One row a run. Columns: every key of its config, dotted (model.kernel_size, data.train_size); name, folder,
+        One row a run. The columns are every key of its config, dotted (model.kernel_size, data.train_size); name, folder,
         status, error, model, family, seed, identity, format; debug, which is None for a run that is to be compared;
         train.acc, val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch, seconds
         (total), seconds.fit, images_per_second, peak_memory, per_class. Lists are tuples, so that they can be grouped
