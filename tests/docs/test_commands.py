@@ -36,14 +36,17 @@ OTHERS = ("source", "tensorboard", "optuna-dashboard")
 """Programs that are not ours, and take none of our keys."""
 
 
-def missing(text: str) -> str | None:
-    """What a command needs and this machine has not."""
-    for name, package in (
-        ("ray", "hydra_plugins.hydra_ray_launcher"),
-        ("slurm", "hydra_plugins.hydra_submitit_launcher"),
-    ):
-        if f"hydra/launcher={name}" in text and find_spec(package) is None:
+LAUNCHERS = {"ray": "hydra_plugins.hydra_ray_launcher", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+COMING = ("plot", "report")
+
+
+def missing(command: Command) -> str | None:
+    """What a command needs and is not there."""
+    for name, package in LAUNCHERS.items():
+        if f"hydra/launcher={name}" in command.text and find_spec(package) is None:
             return f"the {name} extra is not installed"
+    if command.words[0] == "fc2conv" and command.words[1] in set(COMING) - set(cli.command.commands):
+        return "it is being written"
     return None
 
 
@@ -79,7 +82,7 @@ FENCELESS = re.compile(r"^```.*?^```$", re.M | re.S)
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.output is None], ids=str)
 def test_a_command_is_one(command: Command, folder: Path, request: pytest.FixtureRequest) -> None:
-    if reason := missing(command.text):
+    if reason := missing(command):
         pytest.skip(reason)
     write_files(command.page, folder)
     if "data.path=images" in command.text:
@@ -178,6 +181,8 @@ REFUSED = {"python train.py resume=first": "there is nothing left to train"}
 def not_run(command: Command) -> str | None:
     """Why the slow test leaves a command out."""
     text = command.text
+    if reason := missing(command):
+        return reason
     if command.words[0] in NOT_RUN:
         return NOT_RUN[command.words[0]]
     if "hydra/launcher=" in text:
