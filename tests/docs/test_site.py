@@ -1,4 +1,4 @@
-"""What makes and checks the site: docs/extensions/, each on pages made for the test. `make docs` builds the real ones."""
+"""What makes and checks the site: docs/extensions/, on pages made for the test. `make docs` builds the real ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-
 from docs.example import Example
-from fc2conv import cli
 from test_imports import ARROWS
+
+from fc2conv import cli
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "extensions"))
@@ -22,7 +22,6 @@ import configuration  # noqa: E402
 import offline  # noqa: E402
 import public_names  # noqa: E402
 import rooms  # noqa: E402
-
 
 # --- the reference of keys
 
