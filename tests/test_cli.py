@@ -29,7 +29,6 @@ from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.cli import command, main
 from fc2conv.cli.rm import remove
 from fc2conv.cli.runs import Wanted, select
-from fc2conv.cli.show import again
 from fc2conv.compose import compose_config, parse_composed
 from fc2conv.config.identity import hashed, identity_of
 from fc2conv.config.schema import Config, DataConfig, OptimConfig
@@ -585,7 +584,7 @@ def test_a_real_run_is_shown(trained: Path, call: Call) -> None:
 def test_the_command_repeats_the_run(trained: Path) -> None:
     """Composed as the command line is: the same identity, and no name that is taken."""
     result = Result.read(trained)
-    start, script, *overrides = shlex.split(again(result))
+    start, script, *overrides = shlex.split(result.again())
     assert (start, script) == ("python", "train.py")
     config = parse_composed(compose_config(overrides)[0])
     assert (hashed(identity_of(config)), config.name) == (result.identity, None)

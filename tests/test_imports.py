@@ -46,6 +46,7 @@ TORCH_FREE = ("errors", "fields", "architectures", "config", "record", "compose"
 TORCH_FREE += ("pictures", "pages", "report", "claims")
 """Rooms whose files import no torch at their top, and nothing that does; a function may."""
 USES_TORCH = {"record.loggers", "record.mirror", "record.tracking", "sweep.journal", "sweep.warm"}
+USES_TORCH |= {"record.access", "report.publish"}
 """Files in these rooms that need it, or another of HEAVY; they are imported where they are used."""
 HEAVY = {"torch", "torchvision", "torchmetrics", "lightning", "wandb", "optuna", "pandas", "altair", "vl_convert"}
 HYDRA_PLUGINS = {f"hydra_plugins.{p.stem}": p for p in (ROOT.parent / "hydra_plugins").glob("*.py")}
@@ -148,7 +149,7 @@ def test_what_is_taken_from_the_package_is_a_module(name: str) -> None:
     [
         ("hydra", {"entry", "compose", "sweep"}),
         ("omegaconf", {"entry", "compose", "sweep"}),
-        ("wandb", {"record.tracking", "report", "sweep.pool"}),
+        ("wandb", {"record.access", "record.tracking", "report", "sweep.pool"}),
         ("fc2conv.speed", {"speed", "training.distributed"}),
         ("optuna", {"sweep", "report"}),
         ("pandas", {"api", "report", "cli"}),

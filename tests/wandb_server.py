@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 import yaml
 
+TIME = "2026-01-01T00:00:00"
+
 
 class WandbServer:
     """A server that can go away at any moment.
@@ -19,6 +22,7 @@ class WandbServer:
     Attributes:
         calls: (operation or path, what came with it), in their order
         knows_key: whether it takes the API key of who asks
+        views: the saved workspaces and reports, by their ids
         trials: the parameters of the runs that its sweep still has to give to agents
     """
 
@@ -27,6 +31,7 @@ class WandbServer:
         self.knows_key = True
         self.trials: list[dict[str, Any]] = []
         self.sweep: str | None = None
+        self.views: dict[str, dict[str, Any]] = {}
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread: Thread | None = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
@@ -63,6 +68,21 @@ class WandbServer:
             case "CreateRunFiles":
                 files = [{"name": name, "uploadUrl": f"{self.url}/{name}"} for name in v["files"]]
                 return {"createRunFiles": {"runID": "3", "uploadHeaders": [], "files": files}}
+            case "ArtifactType":  # of the name that an artifact is to get
+                return {"project": None}
+            case "CreateArtifact":  # its content is known already, so that nothing more is sent
+                made = {"id": "6", "state": "COMMITTED", "artifactSequence": {"id": "7", "latestArtifact": None}}
+                return {"createArtifact": {"artifact": made}}
+            case "GetProjects":
+                page = {"endCursor": None, "hasNextPage": False}
+                return {"models": {"edges": [], "pageInfo": page}}
+            case "UpsertView2" | "upsertView":
+                return {"upsertView": self._keep(v)}
+            case "View":
+                known = [view for view in self.views.values() if view["name"] == v["viewName"]]
+                return {"project": {"allViews": {"edges": [{"node": view} for view in known]}}}
+            case "SpecificReport":
+                return {"view": self.views.get(v["reportId"])}
             case "UpsertSweep":
                 self.sweep = v["config"]
                 project = {"id": "1", "name": v["projectName"], "entity": {"id": "2", "name": "tester"}}
@@ -75,6 +95,15 @@ class WandbServer:
             case "Heartbeat":
                 return {"agentHeartbeat": {"agent": {"id": "5"}, "commands": json.dumps(self._next(v))}}
         return {}
+
+    def _keep(self, v: dict[str, Any]) -> dict[str, Any]:
+        """Store a workspace or a report: over the one with its id, else as a new one."""
+        project = {"id": "1", "name": v["projectName"], "entityName": v["entityName"]}
+        known = self.views.get(v.get("id") or "")
+        id = known["id"] if known else base64.b64encode(f"View:{len(self.views)}".encode()).decode()
+        shown = {k: v[k] for k in ("type", "name", "displayName", "description", "spec")}
+        self.views[id] = {"id": id, **shown, "project": project, "createdAt": TIME, "updatedAt": TIME}
+        return {"view": self.views[id], "inserted": known is None}
 
     def _next(self, heartbeat: dict[str, Any]) -> list[dict[str, Any]]:
         """What an agent does next: nothing while a run of its is under way."""

@@ -131,7 +131,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     """
     config, folder = parse_composed(composed), None
     for key in ABOUT_SWEEPS_ONLY:
-        if getattr(config, key):
+        if getattr(config, key) != getattr(Config, key):
             raise ConfigError(key, f"got {getattr(config, key)}, which is about sweeps; add -m: python train.py -m ...")
     values = plain(config)
     if config.task == "test":

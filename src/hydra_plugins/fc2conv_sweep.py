@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -41,11 +42,16 @@ class Sweep(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from fc2conv.sweep.sweeper import Draws, conduct
 
+        def write_report(sweep: Path) -> Path:
+            from fc2conv.report.write import of_sweep
+
+            return of_sweep(sweep)
+
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
         draws = Draws(self.seed, self.batch, self.max_trials)
-        return conduct(self.hydra_context, self.config, self.launcher, arguments, draws)
+        return conduct(self.hydra_context, self.config, self.launcher, arguments, draws, write_report)
 
 
 class Local(Launcher):
@@ -92,6 +98,7 @@ class Local(Launcher):
         from fc2conv.errors import SweepEnded
         from fc2conv.record.outage import forgotten
         from fc2conv.sweep.composer import Composer, Configs
+        from fc2conv.sweep.drawing import Drawn
         from fc2conv.sweep.folder import SweepFolder, check_free
         from fc2conv.sweep.launchers import folder_of
         from fc2conv.sweep.sweeper import Grid
@@ -107,8 +114,10 @@ class Local(Launcher):
                 trial.skip()
         if self.pool is None:
             self.warm(wandb=any(config.logger.wandb for config in possible), study=False)
-        with forgotten(folder_of(self.config)):
-            stopped = self.drive(Grid(trials), [config.trainer for config in possible], len(possible))
+        with forgotten(folder_of(self.config)), Drawn(Grid(trials)) as drawn:
+            stopped = self.drive(drawn, [config.trainer for config in possible], len(possible))
+            if not stopped:
+                drawn.finish()
         if stopped:
             name = signal.Signals(stopped).name
             raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)

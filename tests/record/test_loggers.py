@@ -96,7 +96,7 @@ def test_tensorboard_has_the_numbers_of_metrics_csv(config: Config) -> None:
     assert {(6, 1), (12, 2)} <= {(e.step, e.value) for e in events.Scalars("epoch")}
     assert result.test is not None
     assert events.Scalars("test/acc")[-1].value == pytest.approx(result.test["acc"])
-    assert {"test/confusion_matrix", "first_layer_filters"} <= set(events.Tags()["images"])
+    assert {"pictures/confusion", "pictures/filters"} <= set(events.Tags()["images"])
     hparams = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     values = HParamsPluginData.FromString(hparams).session_start_info.hparams
     assert values["model/activation"].string_value == "relu"
@@ -189,4 +189,4 @@ def test_mlflows_own_database_lies_in_the_runs_folder(config: Config, client: An
     store = client(f"sqlite:///{folder_of(config)}/mlflow.db")
     assert store.get_run(result.mlflow_id).info.status == "FINISHED"
     pictures = {path.name for path in (folder_of(config) / "mlflow").rglob("*.png")}
-    assert pictures == {"confusion_matrix.png", "first_layer_filters.png"}
+    assert pictures == {"confusion.png", "filters.png"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,16 +10,20 @@ import socket
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, replace
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import wandb
 from wandb.sdk.lib.wbauth import read_netrc_auth
+from wandb_files import history, inspect, records
 from wandb_server import WandbServer, wandb_server
 
 from fc2conv.architectures import plan
@@ -26,7 +31,8 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, WandbConfig
 from fc2conv.errors import Interrupted, NonFiniteLoss
-from fc2conv.record import mirror, outage, pictures, tracking
+from fc2conv.record import access, outage, shown, tracking
+from fc2conv.record.arrays import Arrays
 from fc2conv.record.result import Result
 from fc2conv.training.callbacks import StopOnSignal
 from fc2conv.training.run import Request
@@ -41,9 +47,14 @@ def run(config: Config, **more: Any) -> Result | None:
 
 @pytest.fixture
 def config(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    return offline(monkeypatch, tmp_path, data_dir)
+
+
+def offline(patch: pytest.MonkeyPatch, top: Path, data_dir: str) -> Config:
+    """A small run, in a place without an API key."""
+    patch.delenv("WANDB_API_KEY", raising=False)
+    patch.delenv("WANDB_MODE", raising=False)
+    patch.setenv("NETRC", str(top / "no-netrc"))
     wandb.teardown()  # it reads its environment once in a process
     return Config(
         model=LeNetConfig(activation="relu"),
@@ -51,37 +62,169 @@ def config(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> Co
         optim=OptimConfig(name="adam", lr=0.003),
         trainer=TrainerConfig(max_epochs=2, accelerator="cpu", threads=1, progress=False),
         logger=LoggerConfig(wandb=WandbConfig(group="tests")),
-        runs_dir=str(tmp_path / "runs"),
+        runs_dir=str(top / "runs"),
         name="run",
     )
 
 
-def inspect(folder: Path) -> list[dict[str, Any]]:
-    """What the W&B files in a run's folder say, oldest first."""
-    runs = sorted((folder / "wandb").glob("offline-run-*/"))
-    read = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json"]
-    return [
-        json.loads(subprocess.run([*read, str(r)], capture_output=True, text=True, check=True).stdout) for r in runs
-    ]
+NAME, NOTES = "it's <b>\n7 × 7</b> 🙂", 'two\nlines, "quoted", 日本'
 
 
-def test_a_run_that_is_done(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(config)
-    assert result is not None
-    assert result.test is not None
-    (seen,) = inspect(Path(config.runs_dir) / "run")
-    assert (seen["state"], seen["exit_code"]) == ("finished", 0)
-    assert seen["config"]["parameters"] == 61706
-    assert (seen["config"]["macs"], seen["config"]["receptive_field"]) == (416520, 16)
-    assert seen["config"]["model"]["kernel_size"] == 5
-    assert (seen["summary"]["epoch"], seen["summary"]["trainer/global_step"]) == (2, 10)
-    assert seen["summary"]["test/acc"] == pytest.approx(result.test["acc"])
-    assert seen["summary"]["val/acc"] == pytest.approx((result.val or {})["acc"])
-    assert {"train/loss", "train/acc", "test/confusion_matrix", "first_layer_filters"} <= set(seen["summary"])
-    media = list((Path(config.runs_dir) / "run" / "wandb").rglob("media/images/**/*.png"))
-    assert len(media) == 2
-    assert result.wandb_id is not None
-    assert "wandb sync" in capsys.readouterr().out
+@dataclass(frozen=True)
+class Seen:
+    """A run read back."""
+
+    result: Result
+    folder: Path
+    summary: dict[str, Any]
+    records: list[dict[str, Any]]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Iterator[Seen]:
+    """A run that uses all that W&B offers, of 5 steps an epoch, whose last epoch is not its best."""
+    top = tmp_path_factory.mktemp("wandb")
+    asked = WandbConfig(group="tests", name=NAME, notes=NOTES, job_type="try", log_model=True, watch="all", tags=("a",))
+    with pytest.MonkeyPatch.context() as patch:
+        config = offline(patch, top, data_dir)
+        config = replace(
+            config,
+            optim=replace(config.optim, schedule="constant", lr=0.02),
+            trainer=replace(config.trainer, log_every_n_steps=2),
+            logger=LoggerConfig(wandb=asked),
+        )
+        out = io.StringIO()
+        with redirect_stdout(out):
+            result = run(
+                config, overrides=["model=lenet_modern", "model.activation=relu", "seed=0"], model="lenet_modern"
+            )
+        assert result is not None
+        folder = top / "runs" / "run"
+        yield Seen(result, folder, inspect(folder)[0], records(folder), out.getvalue())
+    wandb.teardown()
+
+
+def test_a_run_that_is_done(seen: Seen) -> None:
+    summary = seen.summary
+    assert (summary["state"], summary["exit_code"], summary["tags"]) == ("finished", 0, ["a"])
+    assert (summary["name"], summary["notes"]) == (NAME, NOTES)
+    (begun,) = (r["run"] for r in seen.records if r["type"] == "run")
+    assert (begun["run_group"], begun["job_type"]) == ("tests", "try")
+    assert seen.result.wandb_id == summary["run_id"]
+    assert f"wandb sync {seen.folder}/wandb/offline-run-" in seen.said
+
+
+def test_config_and_summary_say_which_model_it_is(seen: Seen) -> None:
+    counts = {"parameters": 61706, "macs": 416520, "receptive_field": 16}
+    for where in ("config", "summary"):
+        assert seen.summary[where].items() >= (counts | {"model": "lenet_modern", "family": "lenet"}).items()
+    config = seen.summary["config"]
+    assert (config["kernel_size"], config["lr"], config["optim_name"], config["seed"]) == (5, 0.02, "adam", 0)
+    assert (config["channels"], config["configuration"]) == ("[6,16]", "lenet_modern activation=relu")
+    assert not [key for key, value in config.items() if "." in key or (isinstance(value, dict) and key != "_wandb")]
+
+
+def test_the_best_epoch_is_the_summary_not_the_last(seen: Seen) -> None:
+    rows = [row for row in history(seen.records) if "val/acc" in row]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    best = max(rows, key=lambda row: row["val/acc"])
+    assert best["epoch"] == 1
+    summary = seen.summary["summary"]
+    assert (summary["val/acc"], summary["val/loss"]) == pytest.approx((best["val/acc"], best["val/loss"]))
+    assert (summary["best_epoch"], summary["epoch"], summary["trainer/global_step"]) == (1, 2, 10)
+    assert seen.result.test is not None
+    assert summary["test/acc"] == pytest.approx(seen.result.test["acc"])
+
+
+def test_what_is_logged_by_step_and_by_epoch(seen: Seen) -> None:
+    rows = history(seen.records)
+    assert [row["trainer/global_step"] for row in rows if "train/loss_step" in row] == [2, 4, 6, 8, 10]
+    assert {row["lr"] for row in rows if "lr" in row} == {0.02}
+    assert all(row["_step"] == row["trainer/global_step"] for row in rows)
+    assert [row["epoch"] for row in rows if row.get("images_per_second", 0) > 0] == [1, 2]
+    logged = {key for row in rows for key in row}
+    assert not [key for key in logged if key.endswith("/n")]
+    axes = {r["metric"]["name"]: r["metric"]["step_metric"] for r in seen.records if "name" in r.get("metric", {})}
+    assert axes["train/loss_step"] == axes["lr"] == "trainer/global_step"
+    assert {axes[name] for name in ("train/loss", "val/acc", "test/acc", "images_per_second")} == {"epoch"}
+
+
+def test_gradients_and_weights_are_watched(seen: Seen) -> None:
+    rows = [row for row in history(seen.records) if any(key.startswith("gradients/") for key in row)]
+    assert [row["trainer/global_step"] for row in rows] == [2, 4, 6, 8, 10]
+    layers = ("conv1", "conv2", "linear3", "linear4", "output")
+    want = {f"{kind}/{n}/{p}" for kind in ("gradients", "weights") for n in layers for p in ("weight", "bias")}
+    assert {key.removesuffix("._type") for key in rows[0] if key.endswith("._type")} == want
+
+
+def test_the_best_checkpoint_is_kept_as_an_artifact(seen: Seen) -> None:
+    (kept,) = (r["artifact"] for r in seen.records if r["type"] == "artifact" and r["artifact"]["type"] == "model")
+    assert (kept["name"], sorted(kept["aliases"])) == (f"model-{seen.result.wandb_id}", ["best", "latest"])
+    (entry,) = kept["manifest"]["contents"]
+    best = seen.folder / "checkpoints" / "best.ckpt"
+    assert (entry["path"], entry["local_path"], int(entry["size"])) == ("best.ckpt", str(best), best.stat().st_size)
+    assert entry["digest"] == b64encode(md5(best.read_bytes()).digest()).decode()
+
+
+def test_the_charts_of_the_test_are_wandbs_own(seen: Seen) -> None:
+    charts = [r["config"]["update"] for r in seen.records if r["type"] == "config"]
+    defined = {
+        k.rpartition(".")[2]: v["panel_config"] for chart in charts for k, v in chart.items() if "visualize" in k
+    }
+    assert defined.keys() == {shown.CONFUSION, shown.PER_CLASS}
+    assert defined[shown.CONFUSION]["panelDefId"] == shown.CONFUSION_CHART
+    assert defined[shown.PER_CLASS]["panelDefId"] == shown.CLASS_CHART
+    table = media_table(seen, f"{shown.CONFUSION}_table")
+    assert table["columns"] == ["Actual", "Predicted", "nPredictions"]
+    assert [n for *_, n in table["data"]] == [n for row in seen.result.confusion or [] for n in row]
+    classes = media_table(seen, f"{shown.PER_CLASS}_table")
+    assert dict(classes["data"]) == pytest.approx(seen.result.per_class)
+    pictures = {"pictures/confusion", "pictures/filters", "pictures/misclassified", "pictures/features_1"}
+    assert pictures <= set(seen.summary["summary"])
+    assert seen.summary["summary"][shown.MISCLASSIFIED]["nrows"] == 20
+
+
+def media_table(seen: Seen, key: str) -> dict[str, Any]:
+    """The file that a table in the summary names."""
+    (path,) = (seen.folder / "wandb").glob(f"offline-run-*/files/{seen.summary['summary'][key]['path']}")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_the_chart_of_many_classes_is_their_largest_cells() -> None:
+    counts = [[(i * 7 + j * 3) % 50 + 1000 * (i == j) for j in range(200)] for i in range(200)]
+    rows = tracking.confusion_chart(counts, [f"c{i}" for i in range(200)]).table.data
+    assert len(rows) == 10_000
+    assert min(n for *_, n in rows) >= sorted((n for row in counts for n in row), reverse=True)[9999]
+    assert len(tracking.confusion_chart([row[:100] for row in counts[:100]], "x" * 100).table.data) == 10_000
+
+
+def test_misclassified_images_are_a_table_of_pictures() -> None:
+    images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    arrays = Arrays(
+        examples=images,
+        example_indices=np.array([7, 1]),
+        example_labels=np.array([0, 2]),
+        example_predictions=np.array([1, 0]),
+        example_confidences=np.array([0.75, 0.5], np.float32),
+    )
+    table = tracking.examples_table(arrays, ["shirt", "coat", "bag"])
+    pictures = [row[0].image for row in table.data]
+    assert [picture.size for picture in pictures] == [(5, 4), (5, 4)]
+    assert pictures[1].getpixel((4, 3)) == tuple(images[1, :, 3, 4])
+    assert [row[1:] for row in table.data] == [["shirt", "coat", 0.75, 7], ["bag", "shirt", 0.5, 1]]
+    grey = tracking.examples_table(replace(arrays, examples=images[:, :1]), ["shirt", "coat", "bag"]).data[0][0].image
+    assert grey.getpixel((4, 3)) == images[0, 0, 3, 4]
+
+
+@pytest.mark.parametrize("length", [127, 128, 129, 1000])
+def test_names_that_are_cut_stay_different(length: int) -> None:
+    one, other = tracking.run_name("k" * length, "a" * 16), tracking.run_name("k" * length, "b" * 16)
+    assert len(one) <= 128
+    assert (one == "k" * length) == (length <= 128)
+    assert (one != other) == (length > 128)
+    assert tracking.run_name("\udcff", "a" * 16) == "?"
 
 
 def test_each_run_is_one_of_its_own(config: Config) -> None:
@@ -257,7 +400,8 @@ def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.Captu
     assert [r["epoch"] for r in rows if "val/acc" in r] == [int(line.split(",")[0]) for line in csv[1:]] == [1, 2]
     assert [r["test/acc"] for r in rows if "test/acc" in r] == [pytest.approx(result.test["acc"])]
     assert server.exit_codes() == [0]
-    assert len([path for path, _ in server.calls if path.endswith(".png")]) == 2
+    sent = [path.rpartition("/")[2].rpartition("_10_")[0] for path, _ in server.calls if path.endswith(".png")]
+    assert {"confusion", "filters", "misclassified", "features_1"} <= set(sent)
     assert "offline" not in capsys.readouterr().out
     for path in Path(config.runs_dir).rglob("*"):
         if path.is_file():
@@ -281,7 +425,7 @@ def test_an_outage_in_the_middle_of_a_run_does_not_hold_it(
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("W&B failed to finish (TimeoutError") == 1
     (kept,) = (Path(config.runs_dir) / "run" / "wandb").glob("run-*")
-    assert f"it is kept; to upload this run: wandb sync {kept}" in out
+    assert f"it is kept; to upload this run: wandb sync --include-online {kept}" in out
     # what it kept is whole: the format's own end, an exit record, is there
     read = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(kept)]
     seen = json.loads(subprocess.run(read, capture_output=True, text=True, check=True).stdout)
@@ -345,42 +489,25 @@ def test_a_key_is_found_where_wandb_looks(
     if server:
         monkeypatch.setenv("WANDB_BASE_URL", server)
     wandb.teardown()
-    assert not tracking._key_configured()
+    assert not access.key_configured()
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
     os.chmod(netrc, 0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     assert (read_netrc_auth(host=wandb.setup().settings.base_url) is not None) == found
-    assert tracking._key_configured() == found
+    assert access.key_configured() == found
 
 
-def test_the_first_filters_are_of_the_first_convolution() -> None:
-    one, five = torch.rand(6, 1, 1, 1), torch.rand(16, 6, 5, 5)
-    bias = torch.rand(6)
-    assert pictures.first_filters({"a": bias, "b": five, "c": one}) is five
-    assert pictures.first_filters({"a": one, "b": five}) is None
-    assert pictures.first_filters({"a": bias}) is None
-
-
-@pytest.mark.parametrize("classes", [3, 60, 2500])
-def test_the_confusion_matrix_is_a_picture_of_bounded_size(classes: int) -> None:
-    counts = torch.zeros(classes, classes)
-    counts[0, 1] = 7
-    picture = pictures.confusion_picture(counts, [f"class {i}" for i in range(classes)])
-    assert max(picture.size) <= 2610
-    cell = min(40, max(1, 2000 // classes))
-    assert picture.getpixel((110 + cell + cell // 2, min(cell // 2, 3))) == (0, 0, 255)  # row 0, column 1
-    assert picture.getpixel((110 + cell // 2, min(cell // 2, 3))) == (255, 255, 255)
-
-
-def test_a_picture_that_cannot_be_made_stops_nothing(
+def test_a_picture_that_cannot_be_shown_stops_nothing(
     config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*args: object) -> None:
         raise UnicodeEncodeError("latin-1", "日本", 0, 1, "ordinal not in range")
 
-    monkeypatch.setattr(mirror, "confusion_picture", fail)
+    monkeypatch.setattr(tracking, "confusion_chart", fail)
     result = run(replace(config, trainer=replace(config.trainer, max_epochs=1)))
     assert result is not None
     assert result.status == "done"
-    assert "W&B failed to log images (UnicodeEncodeError" in capsys.readouterr().out
+    assert "W&B failed to log the charts of the test (UnicodeEncodeError" in capsys.readouterr().out
+    (seen,) = inspect(Path(config.runs_dir) / "run")
+    assert (seen["state"], seen["summary"]["status"]) == ("finished", "done")

@@ -664,6 +664,25 @@ def test_a_trial_is_its_identity(trial: Make, sweep: Path) -> None:
     assert (frozen.logger.wandb.group, frozen.runs_dir, frozen.name) == ("sweep", str(sweep), trial().folder.name)
 
 
+def test_wandb_calls_a_trial_by_what_varies(trial: Make, sweep: Path) -> None:
+    """Also where all that is left of two names is their end, and with the user's own name in front."""
+    one = trial().config
+    assert one is not None
+
+    def called(point: tuple[str, ...], name: str | None = None) -> str | None:
+        config = replace(one, logger=LoggerConfig(wandb=WandbConfig(name=name)))
+        made = Trial.of(config, sweep, ("model.norm=batch", *point), point).config
+        assert made is not None
+        assert made.logger.wandb is not None
+        return made.logger.wandb.name
+
+    assert called(("model.kernel_size=3", "seed=0")) == "kernel_size=3 seed=0"
+    assert called(("model=lenet", "optim.lr=0.1"), "mine") == "mine model=lenet lr=0.1 seed=0"  # also without a seed
+    assert called(()) == "seed=0"
+    long = [called((f"model.channels={list(range(60))}", f"optim.lr={lr}")) for lr in (0.1, 0.2)]
+    assert len(set(long)) == 2
+
+
 # --- what a job may use of the machine
 
 

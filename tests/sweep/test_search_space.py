@@ -24,6 +24,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from wandb_server import wandb_server
 
 from fc2conv.compose import parse_composed, plan_of, register_schema
+from fc2conv.config.schema import WandbConfig
 from fc2conv.errors import ConfigError
 from fc2conv.nets.build import build
 from fc2conv.record.result import Result
@@ -56,6 +57,13 @@ def schema() -> Draft7Validator:
 @each
 def test_wandb_accepts(path: Path, schema: Draft7Validator) -> None:
     assert [error.message for error in schema.iter_errors(yaml.safe_load(path.read_text()))] == []
+
+
+@each
+def test_wandb_shows_what_it_is_about(path: Path) -> None:
+    shown = yaml.safe_load(path.read_text())
+    assert (shown["name"], shown["project"]) == (path.stem, WandbConfig().project)
+    assert shown["description"].endswith((".", "?"))
 
 
 @pytest.mark.parametrize(

@@ -609,13 +609,15 @@ def test_wandb_has_a_run_for_each_job_by_one_service(
         read = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(run)]
         seen[lr] = json.loads(subprocess.run(read, capture_output=True, text=True, check=True).stdout)
         assert seen[lr]["run_id"] == record.wandb_id
-        assert seen[lr]["config"]["optim"]["lr"] == lr
+        assert (seen[lr]["config"]["lr"], seen[lr]["name"]) == (lr, f"lr={lr:g} seed=0")
     assert {lr: (s["state"], s["exit_code"]) for lr, s in seen.items()} == {
         0.01: ("finished", 0),
         1e30: ("failed", 1),
         0.02: ("finished", 0),
     }
     assert len({s["run_id"] for s in seen.values()}) == 3
+    assert done.out.count("wandb sync") == 1
+    assert f"to upload these runs: wandb sync {sweep}/*/wandb/offline-run-*\n" in done.out
 
 
 # --- what its jobs take along

@@ -16,7 +16,7 @@ from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.architectures.softmax import SoftmaxConfig
-from fc2conv.config.schema import Config, DataConfig, TrainerConfig
+from fc2conv.config.schema import Config, DataConfig, TrainerConfig, headings
 from fc2conv.record.result import Result, Status
 from fc2conv.sweep import table
 from fc2conv.sweep.search_space import Parameter, SweepFile
@@ -110,7 +110,7 @@ def test_seeds_alone_are_one_group(tmp_path: Path) -> None:
 def test_a_key_without_its_group_where_that_is_clear() -> None:
     keys = ["model.kernel_size", "data.batch_size", "model.dropout", "other.dropout", "model", "optim"]
     want = ["kernel_size", "batch_size", "model.dropout", "other.dropout", "model", "optim"]
-    assert table.headings(keys) == want
+    assert headings(keys) == want
 
 
 # --- the results

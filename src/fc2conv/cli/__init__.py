@@ -1,4 +1,4 @@
-"""The command `fc2conv` (also `python -m fc2conv`): shows the recorded runs, compares, exports and removes them.
+"""The command `fc2conv` (also `python -m fc2conv`): shows the recorded runs, reports, compares, exports, removes them.
 
 One file a command. None imports torch at its top, so that help, tables and mistakes come at once.
 """
@@ -13,6 +13,8 @@ import click
 from fc2conv import __version__, errors
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
+from fc2conv.cli.publish import publish
+from fc2conv.cli.report import report
 from fc2conv.cli.rm import rm
 from fc2conv.cli.runs import runs
 from fc2conv.cli.show import show
@@ -32,7 +34,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (diff, export, rm, runs, show):
+for each in (diff, export, publish, report, rm, runs, show):
     command.add_command(each)
 
 

@@ -6,7 +6,6 @@ import difflib
 import json
 import operator
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from fc2conv.cli.arguments import check_runs_dir, in_runs_dir
 from fc2conv.errors import ConfigError
 from fc2conv.fields import written
 from fc2conv.record.result import finite
-from fc2conv.record.runs import collect, disk_usage, label, listing
+from fc2conv.record.runs import collect, disk_usage, listing, names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,12 +92,6 @@ def runs(runs_dir: Path, **options: Any) -> None:
     if found.unreadable:
         names = listing(found.unreadable)
         click.echo(f"without a record that can be read, left out: {names}", err=True)
-
-
-def names_of(paths: Sequence[str]) -> list[str]:
-    """What RUN may be for each: without its identity where that leaves it the only one."""
-    counts = Counter(map(label, paths))
-    return [label(path) if counts[label(path)] == 1 else path for path in paths]
 
 
 # --- which

@@ -49,12 +49,7 @@ def show(run: str, runs_dir: Path) -> None:
         screen.print_table(_classes(result.confusion, result.per_class))
     if result.status == "failed":
         _print_log(folder / LOG)
-    screen.line(f"\nagain: {again(result)}")
-
-
-def again(result: Result) -> str:
-    """The command that repeats the run, in a new folder."""
-    return shlex.join(["python", "train.py", *(o for o in result.overrides if not o.startswith("name="))])
+    screen.line(f"\nagain: {result.again()}")
 
 
 def _what(folder: Path, result: Result) -> list[tuple[str, str]]:

@@ -72,6 +72,11 @@ def identity_of(config: Config) -> dict[str, Any]:
     }
 
 
+def configuration_of(config: Config) -> str:
+    """Hash of what runs have in common that differ in their seed only."""
+    return hashed({k: v for k, v in identity_of(config).items() if k != "seed"})
+
+
 def _callbacks(config: Config) -> list[dict[str, Any]]:
     """Those that may change the weights, in their order. Their names say nothing, the user's own code brings `source`;
     Lightning's version is left out, as it is for the rest of the training."""

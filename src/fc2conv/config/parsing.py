@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar, Union
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
@@ -26,7 +27,7 @@ def parse(cls: type[T], values: Mapping[str, Any], key: str = "") -> T:
     Raises:
         ConfigError: naming the dotted key, what it got and what would do
     """
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     for name in values:
         if name not in names:
@@ -75,6 +76,11 @@ def suggest(name: str, known: Sequence[str]) -> str:
 
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 class _Mismatch(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, cast
@@ -247,9 +247,9 @@ class TrainerConfig:
     profiler: Literal["simple", "advanced"] | None = None
     """simple: Lightning's, of the parts of a step; advanced: Python's, of all functions. The reports lie in the run's
     folder: fit-profile.txt, test-profile.txt."""
-    log_every_n_steps: int | None = None
-    """Send the training loss of every n-th step to the loggers, as train/loss_step. null: none, and callbacks that
-    log on their own do so every 50 steps."""
+    log_every_n_steps: int | None = 50
+    """Send the training loss and the learning rate of every n-th step to the loggers, as train/loss_step and lr. null:
+    none, and callbacks that log on their own do so every 50 steps."""
     progress: bool = True
     """Show the progress bar (a line an epoch where the output is no terminal)."""
 
@@ -319,8 +319,19 @@ class WandbConfig:
     """A user or a team. null: your default there."""
     group: str | None = None
     """null: in a sweep, the sweep's name."""
+    name: str | None = None
+    """What W&B calls the run. null: as its folder. In a sweep its label, kernel_size=3 seed=0, comes behind it."""
+    notes: str | None = None
+    """Text beside the run there."""
+    job_type: str | None = None
+    """A word that tells kinds of runs apart there, e.g. baseline."""
     tags: tuple[str, ...] = ()
     """Words to find the run by."""
+    log_model: bool = False
+    """Have W&B keep best.ckpt of a run that is done: as the artifact model-<the W&B run>, with the aliases best and
+    latest."""
+    watch: Literal["gradients", "weights", "all"] | None = None
+    """Histograms of each parameter's gradients, weights or both, every trainer.log_every_n_steps."""
     mode: Literal["auto", "online", "offline"] = "auto"
     """auto: online when an API key is configured, else offline."""
 
@@ -354,11 +365,12 @@ class LoggerConfig:
     tensorboard: TensorBoardConfig | None = None
     mlflow: MLflowConfig | None = None
 
-    def in_group(self, name: str) -> LoggerConfig:
-        """W&B's group is `name`, unless the user gave another."""
-        if self.wandb is None or self.wandb.group:
+    def in_sweep(self, name: str, label: str) -> LoggerConfig:
+        """W&B's group is `name`, unless the user gave another, and its run is called by its label there."""
+        if self.wandb is None:
             return self
-        return replace(self, wandb=replace(self.wandb, group=name))
+        called = " ".join(filter(None, [self.wandb.name, label]))
+        return replace(self, wandb=replace(self.wandb, group=self.wandb.group or name, name=called))
 
     def require_installed(self) -> None:
         """Raise ConfigError if a package is missing."""
@@ -441,6 +453,8 @@ class Config:
     """With -m: retrain trials that are done."""
     fail_fast: bool = False
     """With -m: stop at the first failure."""
+    report: bool = True
+    """With -m: write the sweep's page, tables and figures into reports/, beside runs_dir, at its end."""
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 4294967295")
@@ -461,16 +475,19 @@ class Config:
         for name, callback in self.callbacks.items():
             _check_callback(f"callbacks.{name}", callback)
         require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
+        watch = self.logger.wandb.watch if self.logger.wandb else None
+        if watch and self.trainer.log_every_n_steps is None:
+            raise ConfigError("logger.wandb.watch", f"got {watch}, which needs a trainer.log_every_n_steps")
         if self.task == "lr_find" and self.trainer.strategy != "single":
             raise ConfigError("trainer.strategy", f"got {self.trainer.strategy}, but task=lr_find takes one device")
 
 
 TOP_LEVEL = (
     *("plugins", "seed", "task", "debug", "ckpt", "allow", "resume", "name", "runs_dir"),
-    *("sweep", "force", "fail_fast"),
+    *("sweep", "force", "fail_fast", "report"),
 )
-ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast")
-"""Without meaning for a single run."""
+ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast", "report")
+"""Without meaning for a single run, which has them at their defaults."""
 ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")
 """With -m: they say what to do with the trials, and make none of them."""
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig}
@@ -480,6 +497,14 @@ LISTS = ("logger", "callbacks")
 MOVED = {f"logger.{key}": f"logger.wandb.{key}" for key in ("project", "entity", "group", "tags", "mode")}
 MOVED |= {"logger.name": "logger=NAME or logger=[NAME,NAME]"}
 """Keys of earlier versions, and how the same is written today."""
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """Keys without their groups, where that leaves them different."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
+    ]
 
 
 def plain(config: Any) -> dict[str, Any]:

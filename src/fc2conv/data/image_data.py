@@ -32,6 +32,10 @@ class Shard:
     world_size: int = 1
     device: torch.device = torch.device("cpu")
 
+    def part(self, batch: Tensor) -> Tensor:
+        """Ours of what there is one of for each image of a batch."""
+        return batch.tensor_split(self.world_size)[self.rank] if self.world_size > 1 else batch
+
 
 class Batches:
     """One split of a dataset, gathered and transformed batch by batch: a sized iterable of (images, labels) that
@@ -87,13 +91,16 @@ class Batches:
             if at < start:
                 continue
             self.at = epoch, at + 1
-            if shard.world_size > 1:
-                batch = tuple(t.tensor_split(shard.world_size)[shard.rank] for t in batch)
-            chosen, mine, known = batch
+            chosen, mine, known = (shard.part(t) for t in batch)
             pixels = images.index_select(0, chosen)
             if shard.device.type != "cpu":  # as bytes, a quarter of what they become there
                 pixels, mine, known = (t.to(shard.device, non_blocking=True) for t in (pixels, mine, known))
             yield self.transform(pixels, mine, epoch), known
+
+    def indices_of(self, at: int) -> Tensor:
+        """Indices in the dataset of the images in our part of batch `at`, (B,), of a split that is not shuffled."""
+        assert self.order is None
+        return self.shard().part(self.indices.tensor_split(self.batches)[at])
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(images, labels, where in these the split's images lie, their indices in the dataset): those of the split on
@@ -234,6 +241,16 @@ class ImageData(LightningDataModule):
         channels_last. `indices` (B,) are those of the images in the dataset."""
         key = (self.seed, epoch + 1) if split == "train" else (self.config.seed, 0)
         return self.transforms(pixels, indices, split, *key)
+
+    def seen(self, indices: Tensor) -> Tensor:
+        """Test images (B, C, H, W) as the network sees them, but for their normalisation: uint8.
+
+        Args:
+            indices: (B,) in the test set
+        """
+        images = self.transformed(self.source.test_images[indices], indices, "test")
+        pixels: Tensor = images * self.std.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
+        return pixels.round().clamp(0, 255).byte().contiguous()
 
 
 # so that help(), editors and LightningCLI know the fields

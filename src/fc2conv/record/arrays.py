@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,11 +60,15 @@ class Arrays:
             raise
 
     @classmethod
-    def read(cls, folder: Path) -> Arrays | None:
-        """Those of the run in `folder`; None if it has left none, or what is there cannot be read."""
+    def read(cls, folder: Path, only: Collection[str] | None = None) -> Arrays | None:
+        """Those of the run in `folder`; None if it has left none, or what is there cannot be read.
+
+        Args:
+            only: the names of those wanted, e.g. {"filters"}; the others stay empty, and cost no time
+        """
         try:
             with open(folder / FILE, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                values = {name: file[name] for name in file.files}
+                values = {name: file[name] for name in file.files if only is None or name in only}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             return None
         features = {k.removeprefix(FEATURES): v for k, v in values.items() if k.startswith(FEATURES)}

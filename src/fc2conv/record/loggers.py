@@ -56,7 +56,7 @@ class TensorBoard(Mirror, TensorBoardLogger):
 
     def log_pictures(self, pictures: Mapping[str, Any]) -> None:
         for name, picture in pictures.items():
-            self.experiment.add_image(name, asarray(picture), dataformats="HWC")
+            self.experiment.add_image(f"pictures/{name}", asarray(picture), dataformats="HWC")
 
     def close(self, result: Result, exit_code: int) -> None:
         numbers = {f"hparams/{k}": v for k, v in summary(result).items() if isinstance(v, (int, float))}
@@ -95,7 +95,7 @@ class MLflow(Mirror, MLFlowLogger):
 
     def log_pictures(self, pictures: Mapping[str, Any]) -> None:
         for name, picture in pictures.items():
-            self.experiment.log_image(self.run_id, picture, f"{name}.png")
+            self.experiment.log_image(self.run_id, picture, f"pictures/{name}.png")
 
     def close(self, result: Result, exit_code: int) -> None:
         def end() -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightning.pytorch.loggers import Logger
 
 from fc2conv.errors import Interrupted
+from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import log
-from fc2conv.record.pictures import confusion_picture, filter_picture
 from fc2conv.record.result import Result
 from fc2conv.record.terminal import console
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
 
@@ -25,8 +26,8 @@ class Mirror(Logger):
     """How its messages call it."""
     broken = False
 
-    def guarded(self, what: str, action: Callable[[], object]) -> None:
-        """Do `action`; if the tracker fails, say so and leave it alone from then on."""
+    def guarded(self, what: str, action: Callable[[], object], vital: bool = True) -> None:
+        """Do `action`; if the tracker fails, say so and, if that was `vital`, leave it alone from then on."""
         if self.broken:
             return
         try:
@@ -35,12 +36,15 @@ class Mirror(Logger):
             self.broken = True
             say(f"{error}: no longer waiting for {self.label}", error=True)
         except Exception as error:
-            self.broken = True
+            self.broken = vital
             reason = f"{type(error).__name__}: {error}"
-            say(f"{self.label} failed to {what} ({reason}); the run goes on without it", error=True)
+            without = "it" if vital else "that"
+            say(f"{self.label} failed to {what} ({reason}); the run goes on without {without}", error=True)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """An epoch's metrics get the numbers that metrics.csv has: Lightning counts epochs and steps from 0."""
+        """An epoch's metrics get the numbers that metrics.csv has: Lightning counts epochs and steps from 0. How many
+        images were counted is no metric to look at."""
+        metrics = {name: value for name, value in metrics.items() if not name.endswith("/n")}
         if step is not None and "epoch" in metrics and not any(name.startswith("test/") for name in metrics):
             metrics, step = {**metrics, "epoch": metrics["epoch"] + 1}, step + 1
         self.guarded("log", lambda: super(Mirror, self).log_metrics(dict(metrics), step))  # type: ignore[safe-super]
@@ -54,19 +58,38 @@ class Mirror(Logger):
     def finalize(self, status: str = "success") -> None:
         """Fitting has ended, or testing; the run ends with `close`."""
 
-    def images(self, weight: Tensor | None, confusion: Tensor, classes: list[str]) -> None:
-        """The first layer's filters (O, C, H, W), if it has any, and the test's confusion matrix (true, predicted)."""
+    def images(
+        self,
+        arrays: Arrays,
+        pictures: Mapping[str, Image],
+        confusion: Sequence[Sequence[int]],
+        classes: Sequence[str],
+    ) -> None:
+        """What a run has left to look at, once it was tested. A tracker may show more of it than the pictures.
 
-        def send() -> None:
-            pictures = {"test/confusion_matrix": confusion_picture(confusion, classes)}
-            if weight is not None:
-                pictures["first_layer_filters"] = filter_picture(weight)
-            self.log_pictures(pictures)
+        Args:
+            arrays: what the pictures show, as numbers
+            pictures: by name: confusion, filters, misclassified, features_1, ...; fewer, if some cannot be drawn
+            confusion: test images of each true class (rows) by predicted class
+            classes: their names
+        """
+        self.guarded("log images", lambda: self.log_pictures(pictures))
 
-        self.guarded("log images", send)
+    def epoch(self, result: Result, step: int) -> None:
+        """An epoch has ended, and the record has its figures.
 
-    def log_pictures(self, pictures: Mapping[str, Any]) -> None:
-        """PIL images by name."""
+        Args:
+            step: steps of the optimiser so far
+        """
+        if result.images_per_second is not None:
+            figures = {"images_per_second": result.images_per_second}
+            self.guarded("log", lambda: super(Mirror, self).log_metrics(figures, step))  # type: ignore[safe-super]
+
+    def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
+        """Of gradients and weights, by name; only a tracker that was asked for them gets them."""
+
+    def log_pictures(self, pictures: Mapping[str, Image]) -> None:
+        """Show them by their names, under pictures/."""
         raise NotImplementedError
 
     def close(self, result: Result, exit_code: int) -> None:
@@ -76,7 +99,9 @@ class Mirror(Logger):
 
 def summary(result: Result) -> dict[str, Any]:
     """What came of a run, by the names that trackers show."""
-    found = {f"{split}/{k}": v for split in ("val", "test") for k, v in (getattr(result, split) or {}).items()}
+    found = {
+        f"{split}/{k}": v for split in ("val", "test") for k, v in (getattr(result, split) or {}).items() if k != "n"
+    }
     return found | {"status": result.status, "best_epoch": result.best_epoch, "seconds": result.seconds.get("total")}
 
 

@@ -38,16 +38,21 @@ def forgotten(sweep: Path) -> Iterator[None]:
             (sweep / FILE).unlink(missing_ok=True)
 
 
+def is_shared() -> bool:
+    """Whether this process trains a run of a sweep."""
+    return VARIABLE in os.environ
+
+
 def note() -> None:
     """W&B did not answer."""
-    if VARIABLE in os.environ:
+    if is_shared():
         with suppress(OSError):  # a full disk: then the next run waits, too
             Path(os.environ[VARIABLE]).touch()
 
 
 def noted() -> bool:
     """Whether another run of the sweep has found so."""
-    return VARIABLE in os.environ and Path(os.environ[VARIABLE]).exists()
+    return is_shared() and Path(os.environ[VARIABLE]).exists()
 
 
 def keep_quiet() -> None:

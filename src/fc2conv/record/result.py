@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
+import stat
 import statistics
 import tempfile
 import types
@@ -17,13 +19,16 @@ from typing import Any, Literal
 
 from fc2conv.architectures.trace import Geometry
 from fc2conv.config.identity import FORMAT, hashed, identity_of
+from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import Config, plain
-from fc2conv.errors import DamagedResult
+from fc2conv.errors import ConfigError, DamagedResult
 
 Status = Literal["running", "done", "failed", "interrupted", "pruned", "skipped"]
 FILE = "result.json"
 DAMAGED = "result.json.damaged"
 """What could not be read, set aside by a run that begins anew in the folder."""
+LARGEST = 2**26
+"""Bytes of a record; what is larger is none."""
 SPLITS = ("train", "val", "test")
 NULLABLE = ("macs", "receptive_field", "debug")
 """What is written even where it is None; all else that is None is left out."""
@@ -148,6 +153,11 @@ class Result:
             FileNotFoundError: there is none
             DamagedResult: there is something else
         """
+        found = (folder / FILE).stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            raise DamagedResult(f"{folder / FILE} is no file")
+        if found.st_size > LARGEST:
+            raise DamagedResult(f"{folder / FILE} is damaged (larger than {LARGEST >> 20} MiB)")
         text = (folder / FILE).read_text(errors="replace")
         try:
             values = json.loads(text)
@@ -159,6 +169,20 @@ class Result:
             return result
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise DamagedResult(f"{folder / FILE} is damaged ({error})") from error
+
+    def again(self) -> str:
+        """The command that repeats the run, in a new folder."""
+        return shlex.join(["python", "train.py", *(o for o in self.overrides if not o.startswith("name="))])
+
+    def typed(self) -> Config | None:
+        """Its config; None if it has none that can be read here. Loads no plugin for it."""
+        try:
+            config = parse(Config, modernised(self.config) | {"plugins": []}) if self.config else None
+            if config:
+                identity_of(config)  # which looks for the sources of models that are not ours
+            return config
+        except (ConfigError, OSError):
+            return None
 
     def _check_types(self) -> None:
         """Raise ValueError if a value is none of its field's."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ class Found:
     unreadable: list[str] = field(default_factory=list)
     """Folders without a record that can be read, relative to the one searched. Where none in a folder has one, its name
     stands for all of them."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Unreadable folder -> what is wrong with its record, of those that have one."""
 
 
 def collect(top: Path) -> Found:
@@ -40,8 +43,10 @@ def _collect(folder: Path, top: Path, found: Found) -> bool:
     if _holds_record(folder):
         try:
             found.runs[folder] = Result.read(folder)
-        except (DamagedResult, OSError):
-            found.unreadable.append(str(folder.relative_to(top)))
+        except (DamagedResult, OSError) as error:
+            name = str(folder.relative_to(top))
+            found.unreadable.append(name)
+            found.reasons[name] = str(error)
         return True
     before = len(found.unreadable)
     holds_runs = [_collect(inner, top, found) for inner in _folders(folder)]
@@ -67,9 +72,15 @@ def _holds_record(folder: Path) -> bool:
 def _folders(folder: Path) -> list[Path]:
     try:
         inner = [Path(entry) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-    except PermissionError:
+    except OSError:  # not ours to read, or gone since
         return []
     return sorted(path for path in inner if not path.name.startswith("."))
+
+
+def names_of(paths: Sequence[str]) -> list[str]:
+    """What RUN may be for each: without its identity where that leaves it the only one."""
+    counts = Counter(map(label, paths))
+    return [label(path) if counts[label(path)] == 1 else path for path in paths]
 
 
 def label(name: str) -> str:

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from fc2conv.config.identity import decides, hashed, identity_of
-from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import Config, dotted, plain
 from fc2conv.config.unused import key_of
 from fc2conv.errors import ConfigError, DamagedResult
 from fc2conv.record.lock import claim
 from fc2conv.record.result import FILE as RESULT
 from fc2conv.record.result import Result, write_atomically
-from fc2conv.sweep.trials import Trial, label_of
+from fc2conv.sweep.trials import Trial, label_of, seeded
 
 FILE, LOCK = "sweep.json", ".sweep.lock"
 CHOICES = ("experiment", "model", "data", "optim")
@@ -101,7 +100,7 @@ class Asked:
         known = Identity.read(folder)
         if known is None:  # an earlier version's, or made by another of Hydra's sweepers
             ours = shared(self.config, self.overrides, self.varied)
-            found = [(_config_of(result), result.overrides) for _, result in _records(folder)]
+            found = [(result.typed(), result.overrides) for _, result in _records(folder)]
             fits = all(shared(config, overrides, self.varied) == ours for config, overrides in found if config)
             return None if fits else "holds runs of another sweep"
         different = self.difference(known)
@@ -216,9 +215,8 @@ class SweepFolder:
     def _name(self, identity: str, point: Sequence[str], seed: int | None = None) -> str:
         if self.varied is None:
             return self._names.get(identity, identity)
-        # with the seed in any case, so that two commands call a trial alike
-        seeded = [*(o for o in point if key_of(o) != "seed"), f"seed={seed}"] if seed is not None else point
-        return self._names.setdefault(identity, f"{label_of(seeded)}-{identity}")
+        named = point if seed is None else seeded(point, seed)
+        return self._names.setdefault(identity, f"{label_of(named)}-{identity}")
 
     def recorded(self, known: Iterable[Trial] = ()) -> list[Trial]:
         """The trials that lie there, but for those `known`, in the order of their values."""
@@ -227,7 +225,7 @@ class SweepFolder:
             point = self.point_of(result.overrides)
             if {key_of(o) for o in point} >= set(self.varied or ()):  # else it is no trial of this sweep
                 reason = result.error if result.status == "skipped" else None
-                config = _config_of(result)
+                config = result.typed()
                 found.append(Trial(tuple(result.overrides), point, folder, config, result.model, None, reason))
         return sorted(found, key=lambda trial: [_order(o.partition("=")[2]) for o in trial.point])
 
@@ -248,14 +246,3 @@ def _records(sweep: Path, without: Collection[Path] = ()) -> list[tuple[Path, Re
             with suppress(DamagedResult, OSError):
                 found.append((folder, Result.read(folder)))
     return found
-
-
-def _config_of(result: Result) -> Config | None:
-    """The config of a record; None if it has none that can be read here. Loads no plugin for it."""
-    try:
-        config = parse(Config, modernised(result.config) | {"plugins": []}) if result.config else None
-        if config:
-            identity_of(config)  # which looks for the sources of models that are not ours
-        return config
-    except (ConfigError, OSError):
-        return None

@@ -48,6 +48,8 @@ class Options:
     """From the start, even those that are finished."""
     fail_fast: bool = False
     """Stop at the first failure."""
+    draw: bool = False
+    """Each run draws its own pictures: no sweep of ours waits for it to do so."""
 
 
 def work(trial: Trial, options: Options = Options(), say: Callable[[str], None] = print) -> Outcome:
@@ -76,7 +78,7 @@ def work(trial: Trial, options: Options = Options(), say: Callable[[str], None] 
             replace(found, status="running", error=None).write(trial.folder)
         if problem:
             say(f"starts anew: {problem}")
-        return _train(trial, options.file, resumed=found is not None)
+        return _train(trial, options, resumed=found is not None)
 
 
 def _problem(trial: Trial) -> str | None:
@@ -105,7 +107,7 @@ def _damage(folder: Path) -> str | None:
     return None
 
 
-def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
+def _train(trial: Trial, options: Options, resumed: bool) -> Outcome:
     from fc2conv.sweep.study import should_prune
     from fc2conv.training.launch import start
     from fc2conv.training.run import Request
@@ -115,7 +117,8 @@ def _train(trial: Trial, file: Path | None, resumed: bool) -> Outcome:
         if trial.geometry and not uses_gpu(trial.config.trainer):
             memory.check(trial.config, trial.geometry, plan_of)
         with outage.shared(trial.folder.parent):
-            start(Request(trial.config, trial.overrides, trial.folder, resumed, should_prune(trial, file), trial.model))
+            prune = should_prune(trial, options.file)
+            start(Request(trial.config, trial.overrides, trial.folder, resumed, prune, trial.model, options.draw))
     except BaseException as error:
         found = trial.result()
         if found is None or found.status == "running":  # it ended before the record could know, or without its help

@@ -94,11 +94,12 @@ def job(composed: DictConfig) -> str:
     given = list(HydraConfig.get().overrides.task)
     overrides = tuple(o for o in given if not o.startswith(("name=", "sweep=", "force=", "++runs_dir=")))
     model = HydraConfig.get().runtime.choices.get("model") or ""
-    if any(o.startswith("++runs_dir=") for o in given):  # by our sweeper, which has named the trial's folder
+    ours = any(o.startswith("++runs_dir=") for o in given)
+    if ours:  # by our sweeper, which has named the trial's folder
         trial = Trial.of(config, Path(config.runs_dir), overrides, model=model, name=config.name or "")
     else:
         trial = SweepFolder(folder_of(composed)).trial(config, overrides, model)
-    status = work(trial, Options(Path(config.sweep) if config.sweep else None, config.force))
+    status = work(trial, Options(Path(config.sweep) if config.sweep else None, config.force, draw=not ours))
     if status == "interrupted":
         raise KeyboardInterrupt
     return status

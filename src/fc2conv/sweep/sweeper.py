@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record import outage, terminal
 from fc2conv.record.folder import LOG, check_writable
 from fc2conv.record.lock import is_claimed
+from fc2conv.record.uploads import upload_command
 from fc2conv.sweep import folder, search_space, table
 from fc2conv.sweep.composer import Composer, Configs
+from fc2conv.sweep.drawing import Drawn
 from fc2conv.sweep.job import Options
 from fc2conv.sweep.launchers import check_launcher, drive
 from fc2conv.sweep.pool import Driver
@@ -44,8 +46,17 @@ class Draws:
     """More than so many are refused."""
 
 
+WriteReport = Callable[[Path], Path]
+"""Sweep's folder -> the page of the report that it has written."""
+
+
 def conduct(
-    context: HydraContext, master: DictConfig, launcher: Launcher, arguments: Sequence[str], draws: Draws
+    context: HydraContext,
+    master: DictConfig,
+    launcher: Launcher,
+    arguments: Sequence[str],
+    draws: Draws,
+    write_report: WriteReport | None = None,
 ) -> list[Trial]:
     """The whole sweep.
 
@@ -53,6 +64,7 @@ def conduct(
         master: composed from the arguments that do not vary
         launcher: ours, or another of Hydra's
         arguments: of the command line
+        write_report: called at the end, unless report=false or the sweep was stopped; what it raises is only told
 
     Returns:
         Its trials; none with task=plan
@@ -113,13 +125,16 @@ def conduct(
         total = len(trainers)
 
     options = Options(file.path if file else None, base.force, base.fail_fast)
-    with outage.forgotten(path):
+    with outage.forgotten(path), Drawn(source) as drawn:
         if isinstance(launcher, Driver):
-            stopped = launcher.drive(source, trainers, total, options)
+            stopped = launcher.drive(drawn, trainers, total, options)
         else:
-            stopped = drive(launcher, source, options, draws.batch or (1 if searches else max(1, total)))
+            stopped = drive(launcher, drawn, options, draws.batch or (1 if searches else max(1, total)))
+        if not stopped:
+            drawn.finish()
     trials = source.trials()
-    _report(trials, here, searches)
+    page = _page(here, write_report) if write_report and base.report and not stopped else None
+    _report(trials, here, searches, page=page)
     _raise_for(trials, stopped, base.force)
     return trials
 
@@ -180,7 +195,23 @@ def _is_writable(path: Path) -> bool:
     return True
 
 
-def _report(trials: Sequence[Trial], here: folder.SweepFolder, searched: bool, writes: bool = True) -> None:
+def _page(here: folder.SweepFolder, write_report: WriteReport) -> Path | None:
+    """The page of the sweep's report; without one, a line says why. The runs are safe, whatever became of it."""
+    try:
+        return write_report(here.path)
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        terminal.console.print(f"no report was written: {reason}", markup=False, soft_wrap=True)
+        return None
+
+
+def _report(
+    trials: Sequence[Trial],
+    here: folder.SweepFolder,
+    searched: bool,
+    writes: bool = True,
+    page: Path | None = None,
+) -> None:
     """The table of all that lies in the sweep's folder, on the screen and as CSV; then what failed, if anything did."""
     found = table.groups([*trials, *here.recorded(known=trials)])
     terminal.console.print(table.results_table(found, by_accuracy=searched))
@@ -188,7 +219,10 @@ def _report(trials: Sequence[Trial], here: folder.SweepFolder, searched: bool, w
     path = table.write_csv(found, here.path) if writes else here.path / table.FILE
     where = f"The sweep's folder: {here.path}"
     where += f"; the table: {path}" if writes else " (nothing can be written there, so what it holds is shown)"
+    where += f"; the page: {page}" if page else ""
     terminal.console.print(where, markup=False, soft_wrap=True)
+    if command := upload_command(here.path):
+        terminal.console.print(f"W&B was offline; to upload these runs: {command}", markup=False, soft_wrap=True)
     for trial in trials:
         result = trial.result()
         if result is None or result.status != "failed":

@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.markup import escape
 
 from fc2conv.architectures.trace import Geometry
-from fc2conv.config.schema import DATASETS
+from fc2conv.config.schema import DATASETS, headings
 from fc2conv.record.figure_table import FigureTable
 from fc2conv.record.result import Result, spread, write_atomically
 from fc2conv.record.terminal import duration, spell
 from fc2conv.sweep.search_space import SweepFile
-from fc2conv.sweep.trials import Trial, headings
+from fc2conv.sweep.trials import Trial
 
 FILE = "table.csv"
 MACS_PER_SECOND = 8e9

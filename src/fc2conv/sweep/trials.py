@@ -15,8 +15,9 @@ from pathlib import Path
 
 from fc2conv.architectures.trace import Geometry
 from fc2conv.compose import plan_of
-from fc2conv.config.identity import hashed, identity_of
-from fc2conv.config.schema import Config
+from fc2conv.config.identity import configuration_of, hashed, identity_of
+from fc2conv.config.schema import Config, headings
+from fc2conv.config.unused import key_of
 from fc2conv.errors import DamagedResult, GeometryError
 from fc2conv.record.folder import CHECKPOINTS, LOG, RUN_LOCK
 from fc2conv.record.lock import LOCK
@@ -74,7 +75,8 @@ class Trial:
             sweep=None,
             force=False,
             fail_fast=False,
-            logger=config.logger.in_group(sweep.name),
+            report=True,
+            logger=config.logger.in_sweep(sweep.name, readable(seeded(point, config.seed))),
             trainer=replace(config.trainer, progress=False),
         )
         return cls(overrides, point, sweep / name, frozen, model or config.model.family, geometry, impossible)
@@ -88,7 +90,7 @@ class Trial:
         """What trials that differ in their seed only have in common."""
         if self.config is None:
             return hashed({"overrides": [o for o in self.overrides if not o.startswith("seed=")]})
-        return hashed({k: v for k, v in identity_of(self.config).items() if k != "seed"})
+        return configuration_of(self.config)
 
     def result(self) -> Result | None:
         """Its record, if there is one that can be read."""
@@ -147,12 +149,24 @@ class Trial:
 # --- names
 
 
-def headings(names: Sequence[str]) -> list[str]:
-    """Keys without their groups, where that leaves them different."""
-    last = [name.rpartition(".")[2] for name in names]
-    return [
-        short if last.count(short) == 1 and short != "model" else name for short, name in zip(last, names, strict=True)
-    ]
+def seeded(point: Sequence[str], seed: int) -> list[str]:
+    """A point with its seed at the end, also where the command does not name it: then two commands call it alike."""
+    return [*(o for o in point if key_of(o) != "seed"), f"seed={seed}"]
+
+
+def readable(point: Sequence[str]) -> str:
+    """A point as people read it.
+
+    Example:
+        >>> readable(["model.kernel_size=3", "optim.lr=0.1", "seed=0"])
+        'kernel_size=3 lr=0.1 seed=0'
+    """
+    return " ".join(f"{heading}={value}" for heading, value in _shortened(point))
+
+
+def _shortened(point: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [o.lstrip("+").partition("=")[::2] for o in point]
+    return list(zip(headings([key for key, _ in pairs]), (value for _, value in pairs), strict=True))
 
 
 def label_of(point: Sequence[str]) -> str:
@@ -162,8 +176,6 @@ def label_of(point: Sequence[str]) -> str:
         >>> label_of(["model.channels=[6, 16]", "model.padding=same", "seed=0"])
         'channels=6,16,padding=same,seed=0'
     """
-    pairs = [o.lstrip("+").partition("=")[::2] for o in point]
-    short = headings([key for key, _ in pairs])
-    text = ",".join(f"{heading}={value}" for heading, (_, value) in zip(short, pairs, strict=True))
+    text = ",".join(f"{heading}={value}" for heading, value in _shortened(point))
     safe = re.sub(r"[^a-zA-Z0-9_.,=+-]+", "_", re.sub(r"""[\[\]{}()'" ]""", "", text))
     return safe if len(safe) <= LONGEST else safe[:LONGEST].rstrip(",=")

@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 
 from fc2conv.errors import Pruned
 from fc2conv.record.folder import CHECKPOINTS, Record, log
+from fc2conv.record.mirror import Mirror
 from fc2conv.record.terminal import EpochProgress, epoch_line, smoothing_note
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.loss_watch import begin_copy
@@ -129,6 +130,9 @@ class EpochRecorder(Checkpoint):
         result.seconds["fit"] = seconds
         result.images_per_second = round(self.images / fitted, 1)
         epochs = self.progress.epochs
+        for logger in trainer.loggers:
+            if isinstance(logger, Mirror):
+                logger.epoch(result, trainer.global_step)
         line = epoch_line(f"{epoch:>{len(str(epochs))}}/{epochs}", train, val, self.best.is_new, fitted)
         log.info(line)
         self.progress.line(line)
@@ -265,11 +269,15 @@ class StopOnSignal(Checkpoint):
 
 
 class LogSteps(Callback):
-    """Sends the training loss of every n-th step, over all ranks, to the loggers."""
+    """Sends the training loss of every n-th step, over all ranks, and its learning rate to the loggers."""
 
     def __init__(self, n: int):
         self.n = n
+        self.lr = 0.0
         self._losses: list[Tensor] = []
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        self.lr = optimizer.param_groups[0]["lr"]  # afterwards it is the next step's
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -281,7 +289,38 @@ class LogSteps(Callback):
         if trainer.global_step % self.n == 0:
             loss = trainer.strategy.reduce(torch.stack(losses).sum(), reduce_op="mean")
             for logger in trainer.loggers:
-                logger.log_metrics({"train/loss_step": float(loss)}, step=trainer.global_step)
+                logger.log_metrics({"train/loss_step": float(loss), "lr": self.lr}, step=trainer.global_step)
+
+
+class WatchWeights(Callback):
+    """Sends the gradients and weights of every n-th step, before it is taken, to the trackers.
+
+    It reads what the optimiser gets. Hooks on the parameters, as wandb.watch sets, would not hear of gradients that
+    compiled kernels compute, and break up what torch.compile compiles.
+
+    Args:
+        what: gradients, weights, or all
+    """
+
+    def __init__(self, what: str, n: int):
+        self.n = n
+        self.gradients, self.weights = what != "weights", what != "gradients"
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        assert isinstance(pl_module, Classifier)
+        step = trainer.global_step + 1
+        if step % self.n or not trainer.is_global_zero:
+            return
+        found: dict[str, Tensor] = {}
+        for name, parameter in pl_module.net.named_parameters():
+            path = name.replace(".", "/")  # W&B reads a dot as a path into a value
+            if self.gradients and parameter.grad is not None:
+                found[f"gradients/{path}"] = parameter.grad
+            if self.weights:
+                found[f"weights/{path}"] = parameter
+        for logger in trainer.loggers:
+            if isinstance(logger, Mirror):
+                logger.histograms(found, step)
 
 
 class ShowProgress(Callback):

@@ -244,8 +244,11 @@ class Classifier(LightningModule):
     def on_validation_epoch_end(self) -> None:
         self._report("val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.counts.update(self._evaluate("test", batch), batch[1])
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The network's outputs, (B, classes), for callbacks."""
+        outputs = self._evaluate("test", batch)
+        self.counts.update(outputs, batch[1])
+        return outputs
 
     def on_test_epoch_end(self) -> None:
         self._report("test")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,13 @@ from fc2conv.config.batches import check_batch_norm
 from fc2conv.config.schema import Config, LoggerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned
+from fc2conv.pictures import folder as pictures
 from fc2conv.record import terminal
+from fc2conv.record.arrays import Arrays
 from fc2conv.record.checkpoint import load_checkpoint, verify
 from fc2conv.record.folder import CHECKPOINTS, Record, log, reserve
 from fc2conv.record.result import Result, Status, per_class
+from fc2conv.training.arrays import Mistakes, collect
 from fc2conv.training.callbacks import (
     BestEpoch,
     Checkpoints,
@@ -32,6 +35,7 @@ from fc2conv.training.callbacks import (
     StopEarly,
     StopOnSignal,
     ValidateLast,
+    WatchWeights,
 )
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes
@@ -61,6 +65,8 @@ class Request:
     """Asked after each epoch whether the run should stop as pruned."""
     model: str = ""
     """The choice of conf/model/, for the record."""
+    draw: bool = True
+    """Draw the run's pictures at its end; else the one who asks does so."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +121,15 @@ def run(request: Request) -> Result | None:
                 error.folder = folder
             with suppress(OSError):  # a full disk has said so already
                 record.close(status, _brief(error))
+                if request.draw and status == "failed":
+                    _draw_curves(record)
             for tracker in trackers:
                 tracker.close(record.result, code)
             raise
         leave(processes)
         record.close("done")
+        if request.draw:
+            _draw_curves(record)
         for tracker in trackers:
             tracker.close(record.result, 0)
         return record.result
@@ -183,12 +193,12 @@ def _fit_and_test(
     settings = in_batches(config.trainer, data)
     shows = settings.progress and processes.is_first
     progress = terminal.EpochProgress(settings.epochs(len(data.batches("train"))), shows)
-    best = BestEpoch()
+    best, mistakes = BestEpoch(), Mistakes(data)
     checkpoints = Checkpoints(record, folder, best)
     callbacks = [
         *observers.callbacks,  # first, so that what they keep of a step is in the checkpoint that a signal asks for
         *([ShowProgress(progress)] if progress.has_bar else []),
-        *([LogSteps(settings.log_every_n_steps)] if settings.log_every_n_steps else []),
+        *_step_loggers(config.logger, settings.log_every_n_steps),
         *([MaxSteps(settings.max_steps)] if settings.max_steps else []),
         ValidateLast(),
         StopOnSignal(observers.signals, checkpoints),
@@ -196,6 +206,7 @@ def _fit_and_test(
         EpochRecorder(record, progress, best),
         checkpoints,
         StopEarly(best, settings.patience, request.should_prune),
+        mistakes,
     ]
     # some callbacks insist on a logger, on every rank
     loggers: Sequence[Logger] = observers.trackers or ([DummyLogger()] if observers.callbacks else [])
@@ -217,11 +228,47 @@ def _fit_and_test(
         record.result.per_class = per_class(confusion.tolist(), data.classes)
         record.result.seconds["test"] = round(time.perf_counter() - began, 3)
         record.write()
-    if observers.trackers:
-        from fc2conv.record.pictures import first_filters
+        arrays = Arrays()
+        with unless_it_fails():
+            arrays = collect(module.net, data, mistakes)
+            arrays.write(folder)
+        if request.draw or observers.trackers:
+            _show(arrays, record, observers.trackers, data.classes)
 
-    for tracker in observers.trackers:
-        tracker.images(first_filters(module.net.state_dict()), confusion, data.classes)
+
+def _show(arrays: Arrays, record: Record, trackers: Sequence[Mirror], classes: Sequence[str]) -> None:
+    """Pictures in the run's folder and for the trackers; the learning curves come once the record is complete."""
+    confusion = record.result.confusion or []
+    images = {}
+    with unless_it_fails():
+        images = pictures.images(arrays, confusion, classes)
+        pictures.save(images, record.folder / pictures.FOLDER)
+    for tracker in trackers:
+        tracker.images(arrays, images, confusion, classes)
+
+
+def _draw_curves(record: Record) -> None:
+    with unless_it_fails():
+        pictures.save_curves(record.folder, record.result)
+
+
+@contextmanager
+def unless_it_fails() -> Iterator[None]:
+    """Pictures that cannot be drawn or written are said, and stop nothing."""
+    try:
+        yield
+    except Exception as error:
+        text = f"the run's pictures cannot be drawn ({type(error).__name__}: {error})"
+        log.warning(text)
+        terminal.console.print(text, markup=False, soft_wrap=True)
+
+
+def _step_loggers(config: LoggerConfig, n: int | None) -> list[Callback]:
+    """On every rank, since the loss is that of all."""
+    watch = config.wandb.watch if config.wandb else None
+    if n is None or config == LoggerConfig():
+        return []
+    return [LogSteps(n), *([WatchWeights(watch, n)] if watch else [])]
 
 
 def evaluate(trainer: Trainer, module: Classifier, data: ImageData) -> tuple[dict[str, float], torch.Tensor]:

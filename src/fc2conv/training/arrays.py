@@ -1,0 +1,178 @@
+"""What a run leaves as numbers for its pictures (record/arrays.py): taken from the tested network and its test set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from fc2conv.architectures.trace import Shape
+from fc2conv.data.image_data import ImageData
+from fc2conv.nets.modules import DenseImage, LocallyConnected, SharedImage
+from fc2conv.record.arrays import Arrays
+from fc2conv.training.metrics import SUM_DTYPE
+
+EXAMPLES = 20
+"""Misclassified test images that a run keeps."""
+SAMPLES = 3
+"""Test images, the first ones, whose feature maps a run keeps."""
+FILTERS = 64
+"""Most filters of the first layer that a run keeps."""
+FILTER_VALUES = FILTERS * 28 * 28
+"""Most weights among them: of a dense layer on large images fewer units are kept."""
+MAPS = 16
+"""Most feature maps of a layer that a run keeps, the first ones."""
+MAP_VALUES = 100_000
+"""Most values among all its feature maps, 200 kB: networks of many layers have fewer maps of each."""
+MAP_EDGE = 64
+"""Larger maps are scaled down to so many pixels a side."""
+CONVOLUTIONS = (nn.Conv2d, LocallyConnected, DenseImage, SharedImage)
+"""Layers whose outputs are images. The latter three are what the ladder has in place of a convolution."""
+
+
+class Mistakes(Callback):
+    """During a test, keeps the images that are misclassified with the most confidence, over all batches and ranks.
+
+    Attributes:
+        indices: (n,) where they lie in the test set, the most confident first; as the others, once the test has ended
+        labels, predictions: (n,)
+        confidences: (n,) the probability that each gave to its prediction
+    """
+
+    def __init__(self, data: ImageData, most: int = EXAMPLES):
+        self.data, self.most = data, most
+        self.indices = self.labels = self.predictions = torch.zeros(0, dtype=torch.int64)
+        self.confidences = torch.zeros(0)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._batches, device = self.data.batches("test"), pl_module.device
+        # as many on each rank, so that they can be gathered; -inf stands for none
+        self._scores = torch.full((self.most,), -math.inf, dtype=SUM_DTYPE, device=device)
+        self._found = torch.zeros(3, self.most, dtype=torch.int64, device=device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        labels: Tensor = batch[1]
+        # logarithms, and in float64, so that those next to 1 are still told apart
+        scores, predictions = outputs.to(SUM_DTYPE).log_softmax(1).max(1)
+        scores = scores.masked_fill((predictions == labels) | scores.isnan(), -math.inf)
+        indices = self._batches.indices_of(batch_idx).to(labels.device, non_blocking=True)
+        self._keep(
+            torch.cat([self._scores, scores]), torch.cat([self._found, torch.stack([indices, labels, predictions])], 1)
+        )
+
+    def _keep(self, scores: Tensor, found: Tensor) -> None:
+        """The best of these; of equals those that come first."""
+        order = scores.argsort(descending=True, stable=True)[: self.most]
+        self._scores, self._found = scores[order], found[:, order]
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        gather = trainer.strategy.all_gather
+        scores = gather(self._scores).view(-1)
+        found = gather(self._found).view(-1, 3, self.most).transpose(0, 1).reshape(3, -1)
+        by_index = found[0].argsort()
+        self._keep(scores[by_index], found[:, by_index])
+        there = self._scores > -math.inf
+        self.indices, self.labels, self.predictions = self._found[:, there].cpu()
+        self.confidences = self._scores[there].exp().float().cpu()
+
+
+def collect(net: nn.Module, data: ImageData, mistakes: Mistakes) -> Arrays:
+    """What `net` and its test leave. `net` is in eval mode afterwards."""
+    samples = range(min(SAMPLES, len(data.test_indices)))
+    return Arrays(
+        filters=first_filters(net, data.shape).numpy(),
+        examples=data.seen(mistakes.indices).numpy(),
+        example_indices=mistakes.indices.numpy(),
+        example_labels=mistakes.labels.numpy(),
+        example_predictions=mistakes.predictions.numpy(),
+        example_confidences=mistakes.confidences.numpy(),
+        samples=data.seen(torch.tensor(samples)).numpy(),
+        sample_labels=data.source.test_labels[: len(samples)].long().numpy(),
+        features={name: maps.half().numpy() for name, maps in small(feature_maps(net, data, samples)).items()},
+    )
+
+
+def first_filters(net: nn.Module, shape: Shape) -> Tensor:
+    """The first convolution's weights, (O, C, H, W) float32, at most FILTERS of them. Where the first layer is dense,
+    those of its first units as images; none, where there is no such layer.
+
+    Args:
+        shape: (C, H, W) of the images
+    """
+    weights = [w for m in net.modules() if isinstance(w := getattr(m, "weight", None), Tensor)]
+    layers = [w for w in weights if w.ndim > 1]
+    if layers and layers[0] is weights[0] and layers[0].shape[1:] == (math.prod(shape),):
+        found: Tensor = layers[0].unflatten(1, shape)  # type: ignore[no-untyped-call]
+    else:
+        found = next((w for w in layers if w.ndim == 4), torch.zeros(0, *shape))
+    most = min(FILTERS, FILTER_VALUES // max(1, found[:1].numel()))
+    return found.detach()[:most].float().cpu().contiguous()
+
+
+def feature_maps(net: nn.Module, data: ImageData, indices: Sequence[int]) -> dict[str, Tensor]:
+    """Convolution -> its output (n, C, H, W) for these test images, in the order in which they are computed. What is
+    called more than once is there more than once. `net` is in eval mode afterwards."""
+    chosen = torch.tensor(indices)
+    images = data.transformed(data.source.test_images[chosen], chosen, "test")
+    device = next(net.parameters()).device
+    net.eval()
+    with torch.inference_mode(), _noted(net) as found:
+        net.forward(images.to(device))  # and not net(): what torch.compile has made of it would call no hooks
+    return found
+
+
+@contextmanager
+def _noted(net: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Layer -> its output, filled while `net` computes."""
+    found: dict[str, Tensor] = {}
+
+    def note(name: str, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            calls = sum(known.partition(" ")[0] == name for known in found)
+            # a copy: an activation may work in place
+            found[f"{name} ({calls + 1})" if calls else name] = output.detach().float().cpu().clone()
+
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
+        for name, module in net.named_modules()
+        if isinstance(module, CONVOLUTIONS)
+    ]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def small(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As many maps of each layer as MAPS and MAP_VALUES leave, the first ones, and none larger than MAP_EDGE. Of a
+    network with too many layers for one map each, the first layers."""
+    features = {name: _within(maps, MAP_EDGE) for name, maps in features.items()}
+    fits = (m for m in range(MAPS, 1, -1) if sum(maps[:, :m].numel() for maps in features.values()) <= MAP_VALUES)
+    most, limit = next(fits, 1), torch.finfo(torch.half).max
+    kept, values = {}, 0
+    for name, maps in features.items():
+        values += maps[:, :most].numel()
+        if values <= MAP_VALUES:
+            kept[name] = maps[:, :most].clamp(-limit, limit)
+    return kept
+
+
+def _within(maps: Tensor, edge: int) -> Tensor:
+    size = (min(maps.shape[2], edge), min(maps.shape[3], edge))
+    return maps if maps.shape[2:] == size else F.adaptive_avg_pool2d(maps, size)
