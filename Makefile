@@ -1,8 +1,9 @@
 # make train    builds .venv, installs, provides Fashion-MNIST, trains LeNet
 # make test     the same, then the tests; make check: linter and types; make test-slow: the long tests
 # make docs     the site, into docs/_build/html
+# make test-browser  tests of the HTML pages, in Chromium
 # make bench    speed, side by side with the usual ways; make bench-sweep: runs per hour
-.PHONY: setup train test test-slow test-without-speed check docs bench bench-sweep clean
+.PHONY: setup train test test-slow test-browser test-without-speed check docs bench bench-sweep clean
 .DEFAULT_GOAL := train
 
 PYTHON ?= python3
@@ -38,6 +39,14 @@ test-slow: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow $(ARGS)
 
+# Debian's Chromium; another one: FC2CONV_CHROMIUM=/path/to/chrome
+test-browser: setup
+	@if [ -z "$$FC2CONV_CHROMIUM" ] && ! command -v chromium chromium-browser google-chrome >/dev/null \
+	    && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get install -y -qq chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "chromium could not be installed" >&2; fi
+	$(BIN)/python -m pytest -m browser $(ARGS)
+
 # The folder speed/ is optional: what is left of a clone without it installs, and passes its main tests.
 test-without-speed:
 	rm -rf build/without-speed
@@ -49,6 +58,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/biome check --error-on-warnings
 
 # A warning ends it: a link that leads nowhere, a public name without a docstring, a page that would ask the network
 docs: .venv/installed

@@ -14,6 +14,8 @@ from PIL import Image
 from fc2conv.architectures import ARCHITECTURES
 from fc2conv.architectures.files import PREFIX
 
+pytest_plugins = ["browser"]
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,21 +188,19 @@ def _ped_anova(keys: Sequence[Key], configurations: Sequence[Configuration]) -> 
 
     spaces = {k.key: space(k) for k in keys}
     text = {k.key for k in keys if k.kind == "text"}
-    with warnings.catch_warnings():  # its interface may change
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
-            study = optuna.create_study(direction="maximize")
-            for c in configurations:
-                point = {name: str(c.point[name]) if name in text else float(c.point[name]) for name in spaces}
-                trial = optuna.trial.create_trial(params=point, distributions=spaces, value=fmean(c.val.values()))
-                study.add_trial(trial)
-            evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        except (ValueError, RuntimeError):  # all accuracies are equal
-            return None
-        finally:
-            optuna.logging.set_verbosity(before)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(direction="maximize")
+        for c in configurations:
+            point = {name: str(c.point[name]) if name in text else float(c.point[name]) for name in spaces}
+            trial = optuna.trial.create_trial(params=point, distributions=spaces, value=fmean(c.val.values()))
+            study.add_trial(trial)
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except (ValueError, RuntimeError):  # all accuracies are equal
+        return None
+    finally:
+        optuna.logging.set_verbosity(before)
     shares = {k: v for k, v in shares.items() if math.isfinite(v)}
     return Importance("ped-anova", shares) if any(shares.values()) else None

@@ -1,20 +1,23 @@
-"""The report's page, for now its numbers as text."""
+"""The report's page: one self-contained HTML file."""
 
 from __future__ import annotations
 
-import html
-import json
+from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
+from fc2conv.pages.inline import PAGES, datatables, html, modules_in, vega
 
-def render(payload: dict[str, Any]) -> str:
-    """The whole index.html."""
-    rows = (
-        f"<li>{html.escape(c['label'])}: {c['val']['mean'] if c['val'] else '-'}</li>"
-        for c in payload["configurations"]
-    )
-    data = json.dumps(payload).replace("<", "\\u003c")
-    title = html.escape(payload["name"])
-    head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-    body = f'<h1>{title}</h1><ul>{"".join(rows)}</ul><script type="application/json">{data}</script>'
-    return f"{head}<body>{body}</body></html>"
+PAGE = resources.files("fc2conv") / "report" / "page"
+
+
+def render(payload: Mapping[str, Any]) -> str:
+    """The whole index.html.
+
+    Args:
+        payload: JSON values, as report/payload.py makes them; all text is raw
+    """
+    table, table_style = datatables()
+    modules = {"vega": vega(), "datatables": table, **modules_in(PAGES, "pages"), **modules_in(PAGE, "report")}
+    styles = [table_style, (PAGES / "base.css").read_text("utf-8"), (PAGE / "style.css").read_text("utf-8")]
+    return html(PAGE / "index.html.j2", styles, modules, payload, live=bool(payload["live"]))

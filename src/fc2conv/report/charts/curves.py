@@ -30,8 +30,8 @@ def learning(report: Report, metric: Literal["acc", "loss"]) -> parts.Drawn | No
     if not any(run.curve for run in report.runs):
         return None
     base = alt.Chart(alt.NamedData("curves"))
-    whole = "datum.value == floor(datum.value) ? format(datum.value, 'd') : ''"  # few epochs have ticks between them
-    x = alt.X("epoch:Q", axis=alt.Axis(labelExpr=whole), scale=alt.Scale(nice=False))
+    last = max((epoch for run in report.runs for epoch in run.curve), default=1)
+    x = alt.X("epoch:Q", axis=alt.Axis(values=epoch_ticks(last), format="d"), scale=alt.Scale(nice=False))
     title, spelling = ("accuracy", "~%") if metric == "acc" else ("loss", "~g")
     y = alt.Y(f"val_{metric}:Q", title=title, axis=alt.Axis(format=spelling), scale=alt.Scale(zero=False))
     selected = alt.selection_point(fields=["label"], bind="legend", name="selected")
@@ -49,3 +49,14 @@ def learning(report: Report, metric: Literal["acc", "loss"]) -> parts.Drawn | No
     line = base.mark_line(strokeWidth=2, point={"filled": True, "size": 25})
     layers.append(line.encode(x, y, colour, strokeOpacity=faded, tooltip=tooltip).add_params(selected))
     return parts.Drawn(alt.layer(*layers).properties(height=320))
+
+
+def epoch_ticks(last: int) -> list[int]:
+    """The first epoch, and at most ten more at equal distances.
+
+    Example:
+        >>> epoch_ticks(4), epoch_ticks(30)
+        ([1, 2, 3, 4], [1, 5, 10, 15, 20, 25, 30])
+    """
+    step = next(step * 10**e for e in range(10) for step in (1, 2, 5) if last <= 10 * step * 10**e)
+    return sorted({1, *range(step, last + 1, step)})

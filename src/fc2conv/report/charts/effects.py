@@ -49,7 +49,7 @@ def effect(report: Report, found: effects.Effect | None) -> parts.Drawn | None:
     )
     levels: list[parts.Row] = []
     if len(found.levels) <= LEVELS:
-        levels = [{"value": v.value, "mean": v.mean, "low": v.low, "high": v.high} for v in found.levels]
+        levels = [{"value": v.value, "mean": v.mean, **_within_bounds(v)} for v in found.levels]
         means = alt.Chart(alt.NamedData("levels"))
         tooltip = [alt.Tooltip("value:N", title=key.label), *map(parts.percent, ("mean", "low", "high"))]
         if any(level["low"] is not None for level in levels):
@@ -61,6 +61,13 @@ def effect(report: Report, found: effects.Effect | None) -> parts.Drawn | None:
         layers.append(big.encode(axis, alt.Y("mean:Q"), tooltip=tooltip))
     drawn = alt.layer(*layers).add_params(parts.pinned()).properties(height=260)
     return parts.Drawn(drawn, {"points": rows} | ({"levels": levels} if levels else {}))
+
+
+def _within_bounds(level: effects.Level) -> parts.Row:
+    """The interval as far as an accuracy can be there."""
+    if level.low is None or level.high is None:
+        return {"low": None, "high": None}
+    return {"low": max(0.0, level.low), "high": min(1.0, level.high)}
 
 
 def interaction(found: effects.Interaction | None) -> parts.Drawn | None:
@@ -107,7 +114,9 @@ def importance(report: Report) -> parts.Drawn | None:
     ]
     order = [r["key"] for r in sorted(rows, key=lambda r: (str(r["kind"]), -float(r["share"])))]
     colour = alt.Color("kind:N", legend=None, scale=alt.Scale(domain=["key", "rest"], range=[COLOURS[0], COLOURS[6]]))
-    x = alt.X("share:Q", title="share of the variance", axis=alt.Axis(format="~%"), scale=alt.Scale(domainMin=0))
+    x = alt.X(
+        "share:Q", title="share of the variance", axis=alt.Axis(format="~%", tickCount=6), scale=alt.Scale(domainMin=0)
+    )
     y = alt.Y("key:N", title=None, sort=order)
     tooltip = [alt.Tooltip("key:N"), parts.percent("share")]
     bars = alt.Chart(alt.NamedData("shares")).mark_bar().encode(x, y, colour, tooltip=tooltip)

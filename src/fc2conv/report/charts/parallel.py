@@ -13,6 +13,8 @@ from fc2conv.report.payload import Report
 
 PARALLEL = 250
 """Most lines: of more, so many evenly over their accuracies."""
+ABSENT, LAST = -0.12, "val acc"
+"""Where a line passes an axis that it has no value on; the axis at the right."""
 AXES = 10
 """Most keys."""
 
@@ -29,12 +31,12 @@ def parallel(report: Report) -> parts.Drawn | None:
     axes: dict[str, dict[int, tuple[float, str]]] = {}
     for key in report.keys[:AXES]:
         there = {i: c.point[key.key] for i in best if key.key in (c := report.configurations[i]).point}
-        axes[key.label] = _evenly(there, key)
+        axes[key.label] = _evenly(there, key) | {i: (ABSENT, "–") for i in best if i not in there}
     params = {i: c.params for i in best if (c := report.configurations[i]).params}
     if len(set(params.values())) > 1:
         axes["parameters"] = _continuous(params, log=True)
     accuracies = {i: fmean(report.configurations[i].val.values()) for i in best}
-    axes["val acc"] = {i: (at, f"{accuracies[i]:.1%}") for i, (at, _) in _continuous(accuracies, log=False).items()}
+    axes[LAST] = {i: (at, f"{accuracies[i]:.1%}") for i, (at, _) in _continuous(accuracies, log=False).items()}
     lines = [
         {"configuration": i, "axis": axis, "at": round(at, 4), "value": text}
         for i in best
@@ -42,10 +44,13 @@ def parallel(report: Report) -> parts.Drawn | None:
         if i in found
         for at, text in [found[i]]
     ]
-    ticks = [{"axis": axis, "at": at, "value": text} for axis, found in axes.items() for at, text in _ticks(found)]
+    ticks: list[parts.Row] = [
+        {"axis": axis, "at": at, "value": text} for axis, found in axes.items() for at, text in _ticks(found)
+    ]
+    lowest = min(row["at"] for row in ticks)
     axis = alt.Axis(labelAngle=0, orient="top", grid=True, domain=False, ticks=False, labelPadding=10)
     x = alt.X("axis:N", sort=list(axes), title=None, scale=alt.Scale(padding=0.4), axis=axis)
-    y = alt.Y("at:Q", axis=None, scale=alt.Scale(domain=[-0.02, 1.02]))
+    y = alt.Y("at:Q", axis=None, scale=alt.Scale(domain=[lowest - 0.02, 1.02]))
     colour = alt.Color("val:Q", title="val acc", scale=alt.Scale(scheme="viridis"), legend=alt.Legend(format="~%"))
     tooltip = [alt.Tooltip("label:N"), alt.Tooltip("axis:N"), alt.Tooltip("value:N"), parts.percent("val")]
     opacity = 0.4 if len(best) > MANY else 0.8
@@ -53,8 +58,10 @@ def parallel(report: Report) -> parts.Drawn | None:
     base = alt.Chart(alt.NamedData("lines")).transform_lookup("configuration", parts.looked_up("label", "val"))
     drawn = base.mark_line(strokeOpacity=opacity)
     drawn = drawn.encode(x, y, colour, detail="configuration:N", tooltip=tooltip, strokeWidth=width)
-    marks = alt.Chart(alt.NamedData("ticks")).mark_text(align="right", dx=-6, dy=-8, fontSize=11)
-    chart = alt.layer(drawn, marks.encode(x, y, text="value:N")).add_params(parts.pinned()).properties(height=320)
+    marks = alt.Chart(alt.NamedData("ticks")).encode(x, y, text="value:N")
+    left = marks.transform_filter(f"datum.axis != '{LAST}'").mark_text(align="right", dx=-6, dy=-8, fontSize=11)
+    right = marks.transform_filter(f"datum.axis == '{LAST}'").mark_text(align="left", dx=6, fontSize=11)
+    chart = alt.layer(drawn, left, right).add_params(parts.pinned()).properties(height=320)
     return parts.Drawn(chart, {"lines": lines, "ticks": ticks})
 
 

@@ -32,8 +32,8 @@ def against(report: Report, cost: str, figure: str = "val") -> parts.Drawn | Non
         values = [row[figure] for row in rows]
         scale = parts.scale(values)
         y = alt.Y(f"{figure}:Q", title=titles[figure], scale=scale, axis=parts.axis(values, scale))
-    there = f"isValid(datum['{cost}']) && isValid(datum['{figure}'])"
-    base = alt.Chart(alt.NamedData("configurations")).transform_filter(there)
+    known = f"isValid(datum['{cost}']) && isValid(datum['{figure}'])"
+    base = alt.Chart(alt.NamedData("configurations")).transform_filter(known)
     field, values_of = _told_apart(report)
     selected = alt.selection_point(fields=[field], bind="legend", name="selected")
     colour, shape = _colour(field, values_of), _shape(field, values_of)
@@ -49,8 +49,10 @@ def against(report: Report, cost: str, figure: str = "val") -> parts.Drawn | Non
         line = front.mark_line(interpolate="step-after", strokeDash=[4, 3], strokeWidth=1.5, color="#8C8C8C")
         layers.append(line.encode(x, y))
     if figure == "val" and any(row["val_low"] is not None for row in rows):
-        whiskers = base.transform_filter("isValid(datum.val_low)").mark_rule(strokeWidth=0.5 if many else 1.5)
-        layers.append(whiskers.encode(x, alt.Y("val_low:Q"), alt.Y2("val_high:Q"), colour, strokeOpacity=faded))
+        there = base.transform_filter("isValid(datum.val_low)")
+        whiskers = there.transform_calculate(low="max(0, datum.val_low)", high="min(1, datum.val_high)")
+        rules = whiskers.mark_rule(strokeWidth=0.5 if many else 1.5)
+        layers.append(rules.encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), colour, strokeOpacity=faded))
     chart = alt.layer(*layers, points.add_params(selected)).add_params(parts.pinned())
     return parts.Drawn(chart.properties(height=320))
 
