@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"config"},
     "record": {"config"},
     "pictures": {"record"},
-    "training": {"config", "nets", "data", "record", "pictures", "speed"},
+    "training": {"config", "nets", "data", "record", "pictures", "instruments", "speed"},
     "instruments": {"nets", "data"},
     "compose": {"config", "data"},
     "sweep": {"compose", "training"},

@@ -30,8 +30,9 @@ def run(*overrides: str, **values: Any) -> Result | None:
 
     Returns:
         The run's record, which is also in its folder `<runs_dir>/<name>`. With task="test" it has the test metrics of
-        `ckpt`; with task="plan" only the counts, and the status skipped; with task="lr_find" the same status, and
-        `suggested_lr`, a rate to try. Under torchrun or srun, None on all ranks but the first.
+        `ckpt`; with task="plan" only the counts, and the status skipped. So it is with task="inspect", which has drawn
+        its pictures, and with task="lr_find", where `suggested_lr` is a rate to try. Under torchrun or srun, None on
+        all ranks but the first.
 
     Raises:
         ConfigError: a wrong key or value, before anything is written

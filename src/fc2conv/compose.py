@@ -23,7 +23,17 @@ from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
 from fc2conv.config.parsing import parse, suggest, unknown
-from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, TOP_LEVEL, Config, DataConfig, plain
+from fc2conv.config.schema import (
+    DATASETS,
+    GROUPS,
+    LISTS,
+    LOGGERS,
+    OF_CHECKPOINTS,
+    TOP_LEVEL,
+    Config,
+    DataConfig,
+    plain,
+)
 from fc2conv.config.unused import key_of
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair, usable
@@ -185,7 +195,7 @@ def plan_of(config: Config) -> Geometry:
         ConfigError: it cannot be trained on its batches
     """
     geometry = plan(config.model, *shape_of(config.data))
-    if config.task != "test" and has_single_valued_norm(geometry):
+    if config.task not in OF_CHECKPOINTS and has_single_valued_norm(geometry):
         data, devices = config.data, config.trainer.devices
         images, _ = data.split(training_images(data) if data.name == "folder" else DATASETS[data.name].train)
         check_batch_norm(geometry, images, data.batch_size, 1 if devices == "auto" else devices)

@@ -33,7 +33,7 @@ from fc2conv.compose import (
 )
 from fc2conv.config.identity import differing, hashed, identity_of
 from fc2conv.config.parsing import modernised, parse
-from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, Config, plain
+from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, OF_CHECKPOINTS, Config, plain
 from fc2conv.config.unused import key_of, refuse_unused
 from fc2conv.errors import ConfigError, guarded
 from fc2conv.fields import usable
@@ -134,8 +134,9 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
         if getattr(config, key) != getattr(Config, key):
             raise ConfigError(key, f"got {getattr(config, key)}, which is about sweeps; add -m: python train.py -m ...")
     values = plain(config)
-    if config.task == "test":
-        return _test(config, values, overrides)
+    if config.task in OF_CHECKPOINTS:
+        config = _of_checkpoint(config, values, overrides)
+        return _test(config, overrides) if config.task == "test" else _inspect(config, overrides)
     if config.resume:
         folder = find_run(config)
         config = _resumed(config, values, overrides, folder)
@@ -231,19 +232,37 @@ def _recorded(folder: Path) -> Config:
     return found
 
 
-def _test(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> Result | None:
+def _of_checkpoint(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> Config:
+    """The config of the run that `ckpt` is from, with what the user wrote on top of it."""
     assert config.ckpt is not None
     with usable("ckpt", config.ckpt):
         found = Path(config.ckpt).is_file()
     if not found:
         raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
-    from fc2conv.training.run import config_of, test
+    from fc2conv.training.run import config_of
 
     source = config_of(Path(config.ckpt))
     _check_code(config, source)
     own = {k: values[k] for k in ("plugins", "allow", "callbacks")}  # the checkpoint's are not asked
     config = merge_recorded(config, values, overrides, source | own)
     _refuse_unused(overrides, config)
+    return config
+
+
+def _inspect(config: Config, overrides: Sequence[str]) -> Result:
+    from fc2conv.training.inspection import inspect
+
+    folder, paths = inspect(config)
+    say = partial(terminal.console.print, markup=False, soft_wrap=True)
+    for path in paths:
+        say(f"  {path.name}")
+    say(f"{len(paths)} pictures in {folder}")
+    return replace(Result.of(config, plan_of(config), config.name or "", overrides=overrides), status="skipped")
+
+
+def _test(config: Config, overrides: Sequence[str]) -> Result | None:
+    from fc2conv.training.run import test
+
     metrics = test(config)
     if not Processes.of_environment(config.trainer).is_first:
         return None

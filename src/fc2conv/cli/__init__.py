@@ -1,4 +1,4 @@
-"""The command `fc2conv` (also `python -m fc2conv`): shows the recorded runs, reports, compares, exports, removes them.
+"""The command `fc2conv` (also `python -m fc2conv`): shows, draws, reports, compares, exports and removes recorded runs.
 
 One file a command. None imports torch at its top, so that help, tables and mistakes come at once.
 """
@@ -13,6 +13,7 @@ import click
 from fc2conv import __version__, errors
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
+from fc2conv.cli.plot import plot
 from fc2conv.cli.publish import publish
 from fc2conv.cli.report import report
 from fc2conv.cli.rm import rm
@@ -26,7 +27,7 @@ NAME = "fc2conv"
 @click.version_option(__version__, prog_name=NAME)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Look at the recorded runs, compare, export and remove them. (python train.py makes them.)
+    """Look at the recorded runs, compare, draw, export and remove them. (python train.py makes them.)
 
     RUN is a run's folder, or its name in --runs-dir, or enough of its beginning to be the only one.
     """
@@ -34,7 +35,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (diff, export, publish, report, rm, runs, show):
+for each in (diff, export, plot, publish, report, rm, runs, show):
     command.add_command(each)
 
 

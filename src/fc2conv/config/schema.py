@@ -407,10 +407,28 @@ def _check_callback(key: str, values: Any) -> None:
 
 # --- the whole
 
-Task = Literal["train", "test", "plan", "lr_find"]
+Task = Literal["train", "test", "inspect", "plan", "lr_find"]
+OF_CHECKPOINTS: tuple[Task, ...] = ("test", "inspect")
+"""Tasks that read `ckpt` in place of training."""
 Debug = Literal["fast", "overfit", "limit", "profile"]
 ExportFormat = Literal["onnx", "pt2"]
 """ONNX, or what torch.export saves."""
+
+
+@dataclass(frozen=True)
+class InspectConfig:
+    """What task=inspect looks at."""
+
+    images: tuple[int, ...] = (0, 1, 2)
+    """Test images, by their place in the test set, whose feature maps are drawn."""
+    mistakes: int = 60
+    """So many of the misclassified test images, those that the network was most sure of."""
+    folder: str | None = None
+    """Where the pictures go. null: inspect/ in the run's folder, or beside `ckpt`."""
+
+    def __post_init__(self) -> None:
+        require(min(self.images, default=0) >= 0, "inspect.images", self.images, "places in the test set, from 0 on")
+        require(self.mistakes >= 1, "inspect.mistakes", self.mistakes, "1 or more images")
 
 
 @dataclass(frozen=True)
@@ -431,15 +449,16 @@ class Config:
     seed: int = 0
     """Initial weights, the order of the images, augmentation and dropout."""
     task: Task = "train"
-    """train; test: the test metrics of `ckpt`; plan: the layer table, without data or training; lr_find: the loss at
-    rising learning rates, and one of them to try."""
+    """train; test: the test metrics of `ckpt`; inspect: pictures of what its network has learned; plan: the layer
+    table, without data or training; lr_find: the loss at rising learning rates, and one of them to try."""
     debug: Debug | None = None
     """The choice of conf/debug/ that changed the keys above, for the record: such a run is for looking, and no table
     has it."""
     ckpt: str | None = None
-    """Checkpoint to test."""
+    """Checkpoint to test, or to inspect."""
+    inspect: InspectConfig = InspectConfig()
     allow: tuple[str, ...] = ()
-    """With task=test: the `model.target` that the checkpoint may have imported."""
+    """With task=test or inspect: the `model.target` that the checkpoint may have imported."""
     resume: str | None = None
     """A run's folder (or its name in runs_dir): go on where it stopped."""
     name: str | None = None
@@ -467,23 +486,25 @@ class Config:
         require(self.name is None or len(self.name.encode()) <= 200, "name", self.name, "at most 200 bytes")
         hidden = self.name is not None and (self.name.startswith(".") or not self.name.isprintable())
         require(not hidden, "name", self.name, "a name that a listing shows: no dot in front, no control characters")
-        if self.task == "test":
-            require(self.ckpt is not None, "ckpt", self.ckpt, "a checkpoint to test: task=test ckpt=PATH")
+        if self.task in OF_CHECKPOINTS:
+            require(
+                self.ckpt is not None, "ckpt", self.ckpt, f"a checkpoint to {self.task}: task={self.task} ckpt=PATH"
+            )
         elif self.ckpt is not None:
             raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; use task=test, or resume=RUN")
-        require(self.task == "test" or not self.allow, "allow", self.allow, f"[] with task={self.task}")
+        require(self.task in OF_CHECKPOINTS or not self.allow, "allow", self.allow, f"[] with task={self.task}")
         for name, callback in self.callbacks.items():
             _check_callback(f"callbacks.{name}", callback)
         require(self.task == "train" or self.resume is None, "resume", self.resume, f"null with task={self.task}")
         watch = self.logger.wandb.watch if self.logger.wandb else None
         if watch and self.trainer.log_every_n_steps is None:
             raise ConfigError("logger.wandb.watch", f"got {watch}, which needs a trainer.log_every_n_steps")
-        if self.task == "lr_find" and self.trainer.strategy != "single":
-            raise ConfigError("trainer.strategy", f"got {self.trainer.strategy}, but task=lr_find takes one device")
+        if self.task in ("lr_find", "inspect") and self.trainer.strategy != "single":
+            raise ConfigError("trainer.strategy", f"got {self.trainer.strategy}, but task={self.task} takes one device")
 
 
 TOP_LEVEL = (
-    *("plugins", "seed", "task", "debug", "ckpt", "allow", "resume", "name", "runs_dir"),
+    *("plugins", "seed", "task", "debug", "ckpt", "inspect", "allow", "resume", "name", "runs_dir"),
     *("sweep", "force", "fail_fast", "report"),
 )
 ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast", "report")
@@ -492,6 +513,8 @@ ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")
 """With -m: they say what to do with the trials, and make none of them."""
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig}
 """Groups with one choice each."""
+KEYS: dict[str, type] = GROUPS | {"inspect": InspectConfig}
+"""All groups whose keys are the same for each choice."""
 LISTS = ("logger", "callbacks")
 """Groups of which several are chosen: logger=[wandb,tensorboard]. Each choice is a group of keys in theirs."""
 MOVED = {f"logger.{key}": f"logger.wandb.{key}" for key in ("project", "entity", "group", "tags", "mode")}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fc2conv.architectures import ARCHITECTURES
-from fc2conv.config.schema import Config
+from fc2conv.config.schema import OF_CHECKPOINTS, Config
 from fc2conv.errors import ConfigError
 
 
@@ -50,16 +50,18 @@ def unused(config: Config) -> dict[str, str]:
         found["trainer.patience"] = f"{trainer.max_epochs} epochs are over before it is"
     if config.resume:
         found["name"] = "a run that goes on keeps its name"
-    return found | (_unused_in_test() if config.task == "test" else {})
+    if config.task != "inspect":
+        found["inspect"] = "only task=inspect reads it"
+    return found | (_unused_with_checkpoint(config.task) if config.task in OF_CHECKPOINTS else {})
 
 
-def _unused_in_test() -> dict[str, str]:
+def _unused_with_checkpoint(task: str) -> dict[str, str]:
     trained = ("model", "optim", "seed", *(f"trainer.{key}" for key in ("max_epochs", "gradient_clip", "patience")))
     augmentation = (f"data.{key}" for key in ("flip", "translate", "erase"))
     return {
-        **dict.fromkeys(trained, "task=test takes the network from ckpt as it was trained"),
-        **dict.fromkeys(augmentation, "task=test augments no images"),
-        **dict.fromkeys(("name", "runs_dir", "logger"), "task=test records nothing"),
+        **dict.fromkeys(trained, f"task={task} takes the network from ckpt as it was trained"),
+        **dict.fromkeys(augmentation, f"task={task} augments no images"),
+        **dict.fromkeys(("name", "runs_dir", "logger"), f"task={task} records nothing"),
     }
 
 

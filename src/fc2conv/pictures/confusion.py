@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 NUMBERED, NAMED = 20, 200
 """Classes up to which there are counts in the squares, and names beside them."""
-LARGEST, SIDE = 84, 2000
+LARGEST, SIDE = 64, 1700
 """Pixels of a square, at most, and of all of them in a row."""
-LONGEST = 260
+LONGEST = 220
 """Pixels of a name, at most."""
 FLOOR = 0.02
 """The scale of the errors reaches to this share of a class at least, so that a few do not look like many."""

@@ -79,11 +79,14 @@ def chart(runs: Sequence[Curves], title: str) -> Spec:
             if column in row
         ]
         y = {"field": "value", "type": "quantitative", "title": heading, "scale": {"zero": False}}
-        mark = {"type": "line", "strokeWidth": 2, "point": {"size": 28, "filled": True} if points else False}
-        layer = [{"data": {"values": values}, "mark": mark, "encoding": encoding | {"y": y}}]
+        y["axis"] = {"format": "~g"} if height == LOW else {}
+        layer: list[Spec] = [{"mark": {"type": "line", "strokeWidth": 2}, "encoding": encoding | {"y": y}}]
+        if points:
+            solid = {key: channel for key, channel in encoding.items() if key != "strokeDash"} | {"y": y}
+            layer.append({"mark": {"type": "point", "size": 28, "filled": True, "opacity": 1}, "encoding": solid})
         if len(runs) == 1 and height > LOW:
             layer += _best(runs[0], x, 4 if heading == "loss" else height - 16)
-        return {"width": WIDTH, "height": height, "layer": layer}
+        return {"width": WIDTH, "height": height, "data": {"values": values}, "layer": layer}
 
     above = [
         panel(heading, HEIGHT, {said: f"{split}/{metric}" for split, said in SPLITS.items()})
@@ -120,7 +123,7 @@ CONFIG: Spec = {
 def _epochs(last: float) -> Spec:
     step = math.ceil(last / TICKS)
     axis = {"values": [1, *range(max(2, step), int(last) + 1, step)], "format": "d", "grid": False}
-    scale = {"domain": [min(1, last - 1), last], "nice": False}
+    scale = {"domain": [1, last] if last > 1 else [0.5, 1.5], "nice": False}
     return {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": axis, "scale": scale}
 
 
@@ -132,10 +135,11 @@ def _by_split() -> Spec:
 def _by_run(labels: list[str]) -> Spec:
     scale = {"domain": labels, "range": [RUNS[i % len(RUNS)] for i in range(len(labels))]}
     legend = {"columns": 1 if max(map(len, labels)) > 50 else 2, "labelLimit": 700}
+    lines = {"symbolType": "stroke", "symbolSize": 500, "symbolStrokeColor": INK}
     dashes = {"domain": list(SPLITS.values()), "range": [[4, 3], [1, 0]]}
     return {
         "color": {"field": "run", "type": "nominal", "scale": scale, "legend": legend},
-        "strokeDash": {"field": "split", "type": "nominal", "scale": dashes},
+        "strokeDash": {"field": "split", "type": "nominal", "scale": dashes, "legend": lines},
     }
 
 

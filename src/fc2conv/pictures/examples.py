@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 COLUMNS = 5
-EDGE, CELL = 196, 224
+EDGE, CELL = 140, 190
 """Pixels of an image's longer side, about, and of the column it has."""
 
 

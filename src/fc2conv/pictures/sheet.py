@@ -12,9 +12,9 @@ from fc2conv.pictures.style import INK, MUTED, PAPER, RULE, Pixels, clean, diver
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MARGIN = 28
-TITLE, TEXT, SMALL = 30, 22, 18
-"""Sizes of text in pixels. The pictures are made to be shown at half their size."""
+MARGIN = 24
+TITLE, TEXT, SMALL = 26, 19, 16
+"""Sizes of text in pixels."""
 
 
 class Sheet:

@@ -51,7 +51,7 @@ class Result:
     overrides: list[str]
     """What was written on the command line."""
     config: dict[str, Any]
-    """The whole configuration, as plain values."""
+    """The whole configuration, as plain values, but for `inspect`, which says nothing of a run."""
     params: dict[str, Any]
     """{total, layers: {name: count}}, trainable only."""
     macs: int | None = None
@@ -134,7 +134,7 @@ class Result:
             seed=config.seed if config else 0,
             debug=config.debug if config else None,
             overrides=list(overrides),
-            config=plain(config) if config else {},
+            config={k: v for k, v in plain(config).items() if k != "inspect"} if config else {},
             params={"total": geometry.params, "layers": geometry.layer_params()} if geometry else {},
             macs=geometry.macs if geometry else None,
             receptive_field=geometry.receptive_field if geometry else None,

@@ -14,7 +14,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import TOP_LEVEL, Config
+from fc2conv.config.schema import OF_CHECKPOINTS, TOP_LEVEL, Config
 from fc2conv.config.unused import refuse_unused
 from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record import outage, terminal
@@ -265,8 +265,8 @@ def _print_reasons(found: Sequence[table.Group]) -> None:
 
 
 def _check(base: Config) -> None:
-    if base.task == "test":
-        raise ConfigError("task", "got test, which reads one checkpoint; leave -m out")
+    if base.task in OF_CHECKPOINTS:
+        raise ConfigError("task", f"got {base.task}, which reads one checkpoint; leave -m out")
     if base.task == "lr_find":
         raise ConfigError("task", "got lr_find, which searches for one network; leave -m out")
     if base.resume:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,9 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from fc2conv.architectures.trace import Shape
 from fc2conv.data.image_data import ImageData
-from fc2conv.nets.modules import DenseImage, LocallyConnected, SharedImage
+from fc2conv.instruments.features import feature_maps
+from fc2conv.instruments.filters import first_filters
 from fc2conv.record.arrays import Arrays
 from fc2conv.training.metrics import SUM_DTYPE
 
@@ -33,8 +31,6 @@ MAP_VALUES = 100_000
 """Most values among all its feature maps, 200 kB: networks of many layers have fewer maps of each."""
 MAP_EDGE = 64
 """Larger maps are scaled down to so many pixels a side."""
-CONVOLUTIONS = (nn.Conv2d, LocallyConnected, DenseImage, SharedImage)
-"""Layers whose outputs are images. The latter three are what the ladder has in place of a convolution."""
 
 
 class Mistakes(Callback):
@@ -93,70 +89,28 @@ class Mistakes(Callback):
 
 def collect(net: nn.Module, data: ImageData, mistakes: Mistakes) -> Arrays:
     """What `net` and its test leave. `net` is in eval mode afterwards."""
-    samples = range(min(SAMPLES, len(data.test_indices)))
+    samples = torch.arange(min(SAMPLES, len(data.test_indices)))
+    filters = first_filters(net, data.shape)
+    most = min(FILTERS, FILTER_VALUES // max(1, filters[:1].numel()))
+    features = small(feature_maps(net, data, samples.tolist()))
     return Arrays(
-        filters=first_filters(net, data.shape).numpy(),
-        examples=data.seen(mistakes.indices).numpy(),
-        example_indices=mistakes.indices.numpy(),
-        example_labels=mistakes.labels.numpy(),
-        example_predictions=mistakes.predictions.numpy(),
-        example_confidences=mistakes.confidences.numpy(),
-        samples=data.seen(torch.tensor(samples)).numpy(),
-        sample_labels=data.source.test_labels[: len(samples)].long().numpy(),
-        features={name: maps.half().numpy() for name, maps in small(feature_maps(net, data, samples)).items()},
+        filters=filters[:most].float().cpu().contiguous().numpy(),
+        samples=data.seen(samples).numpy(),
+        sample_labels=data.source.test_labels[samples].long().numpy(),
+        features={name: maps.half().numpy() for name, maps in features.items()},
+        **examples(data, mistakes),
     )
 
 
-def first_filters(net: nn.Module, shape: Shape) -> Tensor:
-    """The first convolution's weights, (O, C, H, W) float32, at most FILTERS of them. Where the first layer is dense,
-    those of its first units as images; none, where there is no such layer.
-
-    Args:
-        shape: (C, H, W) of the images
-    """
-    weights = [w for m in net.modules() if isinstance(w := getattr(m, "weight", None), Tensor)]
-    layers = [w for w in weights if w.ndim > 1]
-    if layers and layers[0] is weights[0] and layers[0].shape[1:] == (math.prod(shape),):
-        found: Tensor = layers[0].unflatten(1, shape)  # type: ignore[no-untyped-call]
-    else:
-        found = next((w for w in layers if w.ndim == 4), torch.zeros(0, *shape))
-    most = min(FILTERS, FILTER_VALUES // max(1, found[:1].numel()))
-    return found.detach()[:most].float().cpu().contiguous()
-
-
-def feature_maps(net: nn.Module, data: ImageData, indices: Sequence[int]) -> dict[str, Tensor]:
-    """Convolution -> its output (n, C, H, W) for these test images, in the order in which they are computed. What is
-    called more than once is there more than once. `net` is in eval mode afterwards."""
-    chosen = torch.tensor(indices)
-    images = data.transformed(data.source.test_images[chosen], chosen, "test")
-    device = next(net.parameters()).device
-    net.eval()
-    with torch.inference_mode(), _noted(net) as found:
-        net.forward(images.to(device))  # and not net(): what torch.compile has made of it would call no hooks
-    return found
-
-
-@contextmanager
-def _noted(net: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Layer -> its output, filled while `net` computes."""
-    found: dict[str, Tensor] = {}
-
-    def note(name: str, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            calls = sum(known.partition(" ")[0] == name for known in found)
-            # a copy: an activation may work in place
-            found[f"{name} ({calls + 1})" if calls else name] = output.detach().float().cpu().clone()
-
-    hooks = [
-        module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
-        for name, module in net.named_modules()
-        if isinstance(module, CONVOLUTIONS)
-    ]
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
+def examples(data: ImageData, mistakes: Mistakes) -> dict[str, Any]:
+    """The images that were misclassified, and what is known of them, by their names in Arrays."""
+    return {
+        "examples": data.seen(mistakes.indices).numpy(),
+        "example_indices": mistakes.indices.numpy(),
+        "example_labels": mistakes.labels.numpy(),
+        "example_predictions": mistakes.predictions.numpy(),
+        "example_confidences": mistakes.confidences.numpy(),
+    }
 
 
 def small(features: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -277,21 +277,29 @@ def evaluate(trainer: Trainer, module: Classifier, data: ImageData) -> tuple[dic
     return module.metrics["test"], module.confusion
 
 
+def loaded(config: Config) -> tuple[Classifier, ImageData]:
+    """(the network of `ckpt`, the images).
+
+    Raises:
+        ConfigError: they do not go together
+    """
+    assert config.ckpt is not None
+    module, data = Classifier.load(config.ckpt, allow=config.allow), ImageData(config.data, config.seed)
+    data.setup()
+    if data.shape != module.geometry.input:
+        raise ConfigError(
+            "data",
+            f"images are {terminal.spell(data.shape)}, but {config.ckpt} takes {terminal.spell(module.geometry.input)}",
+        )
+    return module, data
+
+
 def test(config: Config) -> dict[str, float]:
     """The test metrics of `ckpt`: {loss, acc, n}. `config` is the checkpoint's own, as changed by the user."""
-    assert config.ckpt is not None
     processes = Processes.of_environment(config.trainer)
     with Signals(), torch_prepared(config.trainer, processes):
-        module = Classifier.load(config.ckpt, allow=config.allow)
+        module, data = loaded(config)
         accelerate(module, config.trainer)
-        data = ImageData(config.data, config.seed)
-        data.setup()
-        if data.shape != module.geometry.input:
-            raise ConfigError(
-                "data",
-                f"images are {terminal.spell(data.shape)}, "
-                f"but {config.ckpt} takes {terminal.spell(module.geometry.input)}",
-            )
         callbacks = make_callbacks(config)
         loggers = [DummyLogger()] if callbacks else []
         settings = in_batches(config.trainer, data)
