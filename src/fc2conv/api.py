@@ -87,11 +87,11 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
     """The records of all runs in `folder`, those of its sweeps included.
 
     Returns:
-        One row a run. The columns are every key of its config, dotted (model.kernel_size, data.train_size); name, folder,
-        status, error, model, family, seed, identity, format; debug, which is None for a run that is to be compared;
-        train.acc, val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch, seconds
-        (total), seconds.fit, images_per_second, peak_memory, per_class. Lists are tuples, so that they can be grouped
-        by. A key that a run does not have is NaN.
+        One row a run. The columns are every key of its config, dotted (model.kernel_size, data.train_size); name,
+        folder, status, error, model, family, seed, identity, format; debug, which is None for a run that is to be
+        compared; train.acc, val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch,
+        seconds (total), seconds.fit, images_per_second, peak_memory, per_class. Lists are tuples, so that they can be
+        grouped by. A key that a run does not have is NaN.
 
     Raises:
         ConfigError: there is no such folder

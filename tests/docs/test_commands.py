@@ -37,7 +37,6 @@ OTHERS = ("source", "tensorboard", "optuna-dashboard")
 
 
 LAUNCHERS = {"ray": "hydra_plugins.hydra_ray_launcher", "slurm": "hydra_plugins.hydra_submitit_launcher"}
-COMING = ("plot", "report")
 
 
 def missing(command: Command) -> str | None:
@@ -45,8 +44,6 @@ def missing(command: Command) -> str | None:
     for name, package in LAUNCHERS.items():
         if f"hydra/launcher={name}" in command.text and find_spec(package) is None:
             return f"the {name} extra is not installed"
-    if command.words[0] == "fc2conv" and command.words[1] in set(COMING) - set(cli.command.commands):
-        return "it is being written"
     return None
 
 
@@ -106,7 +103,7 @@ def test_a_command_is_one(command: Command, folder: Path, request: pytest.Fixtur
 def plan(*arguments: str) -> None:
     """What `python train.py` makes of them, short of training; of a sweep's seeds one."""
     keys = [each for each in arguments if each not in FLAGS]
-    if any(each.startswith(("resume=", "task=test", "trainer=slurm")) for each in keys):
+    if any(each.startswith(("resume=", "task=test", "task=inspect", "trainer=slurm")) for each in keys):
         parse_composed(compose_config(keys)[0])  # the rest is in a record, or said by SLURM
     elif "-m" in arguments:
         fc2conv.sweep(*keys, "seed=0", "task=plan")
