@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+KEPT = ("--help", "--cfg", "task=test", "task=inspect", "resume=")
+"""Calls that train nothing, or go on with what they find."""
 FLAGS = ("-m", "--help", "--cfg", "job")
 
 
 def smaller(arguments: list[str]) -> list[str]:
     """The same call of train.py, over less data. What does not train stays as it is."""
-    if any(
-        each in ("--help", "--cfg") or each.startswith(("task=test", "task=inspect", "resume=")) for each in arguments
-    ):
+    if any(each.startswith(KEPT) for each in arguments):
         return arguments
     added = [] if "data=folder" in arguments else ["data.train_size=256"]
     if not any(each.startswith("debug=") for each in arguments):
