@@ -31,6 +31,7 @@ class HelpOf(SphinxDirective):
     """A section for each command of `fc2conv`, with its help."""
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # of each build: what is said lies in many files
         found: list[nodes.Node] = []
         for name, text in helps().items():
             section = nodes.section(ids=[f"fc2conv-{name}"], names=[f"fc2conv {name}"])

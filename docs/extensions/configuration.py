@@ -79,6 +79,7 @@ class Configuration(SphinxDirective):
     option_spec = {"prefix": directives.unchanged}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # of each build: what is said lies in many files
         config = imported(self.arguments[0])
         prefix = f"{self.options['prefix']}." if "prefix" in self.options else ""
         seen = cast(set[str], self.env.current_document.setdefault("config_keys", set()))

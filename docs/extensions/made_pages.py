@@ -29,6 +29,7 @@ class MadePages(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # they may come and go
         found = nodes.bullet_list()
         for folder in self.config.made_pages:
             top = (Path(self.env.srcdir) / folder).resolve()
@@ -44,6 +45,7 @@ class MadeFigure(Figure, SphinxDirective):  # type: ignore[misc]
     """A figure of a made page, by its path from the top of the repository; nothing, where it is not made yet."""
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
         path = Path(self.env.srcdir).parent / self.arguments[0]
         if not path.is_file():
             return []

@@ -28,6 +28,7 @@ def arrows() -> dict[str, set[str]]:
 class Arrows(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         found = {room: others for room, others in arrows().items() if not room.startswith("_")}
+        self.env.note_dependency(str(HOME))
         rows = [
             f"| `{room}` | {', '.join(f'`{other}`' for other in sorted(others))} |" for room, others in found.items()
         ]
