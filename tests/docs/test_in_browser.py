@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +25,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def new_page(browser, width: int, scheme: str):  # type: ignore[no-untyped-def]
+def new_page(chromium: Browser, width: int, scheme: str) -> tuple[Page, list[str]]:
     """(a page, what it will do that it must not: requests to the network, words on its console)."""
-    page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
+    page = chromium.new_context(offline=True, viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -45,19 +37,19 @@ def new_page(browser, width: int, scheme: str):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
-def test_each_page_opens_from_disk(width: int, scheme: str, site: Path, browser: object) -> None:
+def test_each_page_opens_from_disk(width: int, scheme: str, site: Path, chromium: Browser) -> None:
     """And is no wider than the screen."""
     pages = [path for path in site.rglob("*.html") if "reports" not in path.relative_to(site).parts]
     assert len(pages) > 15
-    page, wrong = new_page(browser, width, scheme)
+    page, wrong = new_page(chromium, width, scheme)
     for path in pages:
         page.goto(path.as_uri())
         assert wrong == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
-def test_its_search_finds_a_key(site: Path, browser: object) -> None:
-    page, wrong = new_page(browser, 1400, "light")
+def test_its_search_finds_a_key(site: Path, chromium: Browser) -> None:
+    page, wrong = new_page(chromium, 1400, "light")
     page.goto(f"{(site / 'search.html').as_uri()}?q=train_size")
     page.wait_for_selector("#search-results li a")
     found = page.eval_on_selector_all("#search-results li a", "links => links.map(each => each.getAttribute('href'))")
