@@ -1,8 +1,9 @@
 # make train    builds .venv, installs, provides Fashion-MNIST, trains LeNet
 # make test     the same, then the tests; make check: linter and types; make test-slow: the long tests
+# make docs     the site, into docs/_build/html
 # make test-browser  tests of the HTML pages, in Chromium
 # make bench    speed, side by side with the usual ways; make bench-sweep: runs per hour
-.PHONY: setup train test test-slow test-browser test-without-speed check bench bench-sweep clean
+.PHONY: setup train test test-slow test-browser test-without-speed check docs bench bench-sweep clean
 .DEFAULT_GOAL := train
 
 PYTHON ?= python3
@@ -59,6 +60,11 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/biome check --error-on-warnings
 
+# A warning ends it: a link that leads nowhere, a public name without a docstring, a page that would ask the network
+docs: .venv/installed
+	$(BIN)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo 'The site: docs/_build/html/index.html'
+
 bench: setup
 	$(BIN)/python benchmarks/throughput.py $(ARGS)
 
@@ -66,4 +72,4 @@ bench-sweep: setup
 	$(BIN)/python benchmarks/sweep.py $(ARGS)
 
 clean:
-	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build docs/_build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

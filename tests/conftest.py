@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from fc2conv.architectures import ARCHITECTURES
+from fc2conv.architectures.files import PREFIX
 
 pytest_plugins = ["browser"]
 
@@ -48,6 +52,18 @@ def _draws_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     if "draws" not in request.fixturenames:
         monkeypatch.setattr("fc2conv.pictures.folder.images", lambda *of: {})
         monkeypatch.setattr("fc2conv.pictures.folder.save_curves", lambda *of: [])
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers goes with it."""
+    before, modules = dict(ARCHITECTURES), set(sys.modules)
+    yield
+    ARCHITECTURES.clear()
+    ARCHITECTURES.update(before)
+    for name in set(sys.modules) - modules:
+        if name.startswith(PREFIX):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

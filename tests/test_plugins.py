@@ -1,4 +1,4 @@
-"""Architectures from outside the package: README's recipe as a user follows it, and what can be wrong with a plugin."""
+"""Architectures from outside the package: docs/extending.md as a user follows it, and what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,31 +32,15 @@ from fc2conv.nets.build import build
 from fc2conv.training.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
-SECTION = (ROOT / "README.md").read_text().split("## Adding an architecture\n")[1].split("\n## ")[0]
-RECIPE, OWN_LAYER = re.findall(r"```python\n(.*?)```", SECTION, re.S)
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+RECIPE, OWN_LAYER, NET = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 COMMANDS = [
     shlex.split(line.replace("\\\n", ""))[1:]
-    for line in re.findall(r"^    (python train\.py (?:.*\\\n)*.*)$", SECTION, re.M)
+    for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S)
+    for line in re.findall(r"^(python train\.py (?:.*\\\n)*.*)$", block, re.M)
 ]
-NET = """
-import torch
 
-class Net(torch.nn.Sequential):
-    def __init__(self, classes=3):
-        super().__init__(torch.nn.Flatten(), torch.nn.Linear(28 * 28, classes))
-"""
-
-
-@pytest.fixture(autouse=True)
-def _registry() -> Iterator[None]:
-    """What a test registers goes with it."""
-    before, modules = dict(ARCHITECTURES), set(sys.modules)
-    yield
-    ARCHITECTURES.clear()
-    ARCHITECTURES.update(before)
-    for name in set(sys.modules) - modules:
-        if name.startswith(PREFIX):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("registry")
 
 
 @pytest.fixture
@@ -135,14 +118,13 @@ def test_its_ranks_train(my_nets: Path, small: list[str]) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS[2:], ids=lambda c: c[2])
 def test_any_module_is_planned(command: list[str], my_nets: Path) -> None:
-    Path("nets.py").write_text(NET.replace("classes=3", "classes=10"))
     done = call(*command[1:], "task=plan")
     assert done.returncode == 0, done.stderr
     assert re.search(r"total .*│ +(727,626|7,850) │", done.stdout), done.stdout
 
 
 def test_any_module_trains_and_its_checkpoint_asks_before_it_imports(my_nets: Path, small: list[str]) -> None:
-    done = call("model=module", "model.target=nets.py:Net", *small, "name=a")
+    done = call("model=module", "model.target=nets.py:Net", "model.arguments={classes: 3}", *small, "name=a")
     assert done.returncode == 0, done.stderr
     result = json.loads(Path("runs/a/result.json").read_text())
     assert result["receptive_field"] is None
@@ -167,7 +149,7 @@ def test_help_names_it(my_nets: Path, tmp_path: Path) -> None:
     assert {"strided", "module", "softmax", "lenet_modern"} <= set(re.findall(r"\w+", choices[1]))
 
 
-def test_the_layer_of_the_readme_costs_what_it_says(my_nets: Path) -> None:
+def test_the_layer_of_the_page_costs_what_it_says(my_nets: Path) -> None:
     names: dict[str, object] = {}
     exec("from dataclasses import dataclass\nfrom fc2conv.architectures import Layer, Shape\n" + OWN_LAYER, names)
     layer = names["GroupedConv"]("mix", groups=3)  # type: ignore[operator]

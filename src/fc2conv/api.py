@@ -29,10 +29,10 @@ def run(*overrides: str, **values: Any) -> Result | None:
         values: the same as keyword arguments; a dotted key goes in a dictionary
 
     Returns:
-        The run's record, which is also in its folder `<runs_dir>/<name>`. task="test": the test metrics of `ckpt`.
-        task="plan": only the counts, and the status is skipped; so it is with task="inspect", which has drawn its
-        pictures, and with task="lr_find", and `suggested_lr` is a rate to try. Under torchrun or srun, None on all
-        ranks but the first.
+        The run's record, which is also in its folder `<runs_dir>/<name>`. With task="test" it has the test metrics of
+        `ckpt`; with task="plan" only the counts, and the status skipped. So it is with task="inspect", which has drawn
+        its pictures, and with task="lr_find", where `suggested_lr` is a rate to try. Under torchrun or srun, None on
+        all ranks but the first.
 
     Raises:
         ConfigError: a wrong key or value, before anything is written
@@ -40,14 +40,13 @@ def run(*overrides: str, **values: Any) -> Result | None:
 
     Example:
         >>> import fc2conv
-        >>> planned = fc2conv.run(model="lenet", task="plan", **{"model.kernel_size": 3, "model.padding": "same"})
+        >>> planned = fc2conv.run("model.kernel_size=3", "model.padding=same", model="lenet", task="plan")
         lenet on 1x28x28
         ...
         >>> planned.params["total"]
         106154
-
-        result = fc2conv.run(model="lenet", seed=1, **{"data.train_size": 1000, "trainer.max_epochs": 2})
-        result.test["acc"]
+        >>> result = fc2conv.run(model="lenet", **{"data.train_size": 1000, "trainer.max_epochs": 2})  # doctest: +SKIP
+        >>> result.test["acc"]  # doctest: +SKIP
     """
     from fc2conv.compose import compose_config, overrides_of
     from fc2conv.entry import execute
@@ -71,10 +70,9 @@ def sweep(*overrides: str, **values: Any) -> pd.DataFrame:
         SweepEnded: when it is over and not all went well. The others' records are in the sweep's folder, for `results`.
 
     Example:
-        frame = fc2conv.sweep(model=["mlp", "lenet"], seed=range(3), **{"trainer.max_epochs": 2})
-        frame.groupby("model")["test.acc"].agg(["mean", "std", "count"])
-
-        fc2conv.sweep("sweep=kernel_size", name="kernels")
+        >>> frame = fc2conv.sweep(model=["mlp", "lenet"], seed=range(3), name="two")  # doctest: +SKIP
+        >>> frame.groupby("model")["test.acc"].agg(["mean", "std", "count"])  # doctest: +SKIP
+        >>> fc2conv.sweep("sweep=kernel_size", name="kernels")  # doctest: +SKIP
     """
     from fc2conv.compose import our_hydra, overrides_of
     from fc2conv.entry import start
@@ -89,11 +87,11 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
     """The records of all runs in `folder`, those of its sweeps included.
 
     Returns:
-        One row a run. Columns: every key of its config, dotted (model.kernel_size, data.train_size); name, folder,
-        status, error, model, family, seed, identity, format; debug, which is None for a run that is to be compared;
-        train.acc, val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch, seconds
-        (total), seconds.fit, images_per_second, peak_memory, per_class. Lists are tuples, so that they can be grouped
-        by. A key that a run does not have is NaN.
+        One row a run. The columns are every key of its config, dotted (model.kernel_size, data.train_size); name,
+        folder, status, error, model, family, seed, identity, format; debug, which is None for a run that is to be
+        compared; train.acc, val.loss, test.acc, ...; params (their total), macs, receptive_field, epochs, best_epoch,
+        seconds (total), seconds.fit, images_per_second, peak_memory, per_class. Lists are tuples, so that they can be
+        grouped by. A key that a run does not have is NaN.
 
     Raises:
         ConfigError: there is no such folder
@@ -102,8 +100,8 @@ def results(folder: str | os.PathLike[str] = "runs") -> pd.DataFrame:
         UserWarning: once, with the names of the folders that hold no run, or a damaged one
 
     Example:
-        frame = fc2conv.results("runs")
-        frame[frame.status == "done"].groupby("model.kernel_size")["test.acc"].mean()
+        >>> frame = fc2conv.results("runs")  # doctest: +SKIP
+        >>> frame[frame.status == "done"].groupby("model.kernel_size")["test.acc"].mean()  # doctest: +SKIP
     """
     top = Path(folder)
     if not top.is_dir():

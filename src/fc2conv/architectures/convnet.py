@@ -32,11 +32,13 @@ class ConvNetConfig(ModelConfig):
     pool_after: tuple[int, ...] = (2, 4)
     """Convolutions (1 is the first) that a 2x2 maximum follows."""
     activation: Activation = "relu"
+    """Behind each convolution's batch norm."""
     residual: bool = True
     """Add a convolution's input to its output where the shapes agree."""
     dropout: float = 0.0
     """In front of the output layer."""
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
     def __post_init__(self) -> None:
         n = len(self.channels)

@@ -45,7 +45,9 @@ class LadderConfig(ModelConfig):
     channels: int = 1
     """Hidden maps (c_out); the input maps (c_in) are the data's bands."""
     activation: Activation = "relu"
+    """Of the hidden maps."""
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
     def __post_init__(self) -> None:
         require(self.half_width >= 0, "model.half_width", self.half_width, "0 or more pixels")

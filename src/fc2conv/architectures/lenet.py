@@ -44,15 +44,21 @@ class LeNetConfig(ModelConfig):
     book's (2, 0) goes with a single convolution too, and stays with smaller kernels, for which `same` or (1, 0) would
     do: nothing is changed in silence, but the layer table says where an image grows."""
     padding_mode: PaddingMode = "zeros"
+    """What is padded with: zeros, the image mirrored at its border (reflect), its border pixels (replicate), or its
+    opposite side (circular)."""
     stride: int | tuple[int, ...] = 1
+    """Pixels from one window to the next; one, or one for each convolution."""
     dilation: int | tuple[int, ...] = 1
+    """Pixels from one tap of the kernel to the next; one, or one for each convolution."""
     activation: Activation = "sigmoid"
+    """Behind each convolution and each hidden linear layer."""
     pool: Pool = "average"
     """2x2 with stride 2. `strided`: the convolution before it takes twice its stride instead. `blur`: maximum with
     stride 1, then a fixed binomial filter with stride 2 (Zhang 2019). `none`: no subsampling."""
     pool_after: tuple[int, ...] | None = None
     """Convolutions (1 is the first) that a pooling follows; null: all of them."""
     norm: Literal["none", "batch"] = "none"
+    """Batch norm behind each convolution."""
     bias: bool = True
     """Bias of the convolutions; batch norm makes it redundant."""
     dropout: float = 0.0
@@ -60,11 +66,13 @@ class LeNetConfig(ModelConfig):
     head: Literal["dense", "gap"] = "dense"
     """dense: flatten, `hidden` linear layers, output. gap: global average of each map, output."""
     hidden: tuple[int, ...] = (120, 84)
+    """Widths of the hidden linear layers, with head=dense."""
     separable: bool = False
     """Each convolution as depthwise then 1x1 (Howard et al. 2017)."""
     coordinates: bool = False
     """Two channels with each pixel's x and y in [-1, 1] join the input (Liu et al. 2018)."""
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
     def __post_init__(self) -> None:
         n = len(self.channels)

@@ -16,6 +16,7 @@ class LeNet1Config(ModelConfig):
 
     family: Literal["lenet1"] = "lenet1"
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
 
 PAIRS = ((0,), (0, 1), (0, 1), (1,), (0, 1), (0, 1), (2,), (2, 3), (2, 3), (3,), (2, 3), (2, 3))

@@ -24,6 +24,7 @@ class LeNet5Config(ModelConfig):
     garbage: float = 1.0
     """j of the paper's equation 9: classes farther than this no longer push."""
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
     def __post_init__(self) -> None:
         require(self.garbage > 0, "model.garbage", self.garbage, "a positive number")

@@ -27,10 +27,13 @@ class MLPConfig(ModelConfig):
     hidden: tuple[int, ...] = (256, 256)
     """Width of each hidden layer."""
     activation: Activation = "relu"
+    """Behind each hidden layer."""
     dropout: float | tuple[float, ...] = 0.0
     """Probability of dropping a hidden unit; one value, or one for each hidden layer."""
     norm: Literal["none", "batch", "layer"] = "none"
+    """Batch or layer norm behind each hidden layer, in front of its activation."""
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
     def __post_init__(self) -> None:
         require(all(h > 0 for h in self.hidden), "model.hidden", self.hidden, "widths of at least 1")

@@ -29,9 +29,11 @@ class NiNConfig(ModelConfig):
     kernel_size: int | tuple[int, ...] = (5, 3, 3)
     """One, or one for each block, the last included."""
     norm: Literal["none", "batch"] = "none"
+    """Batch norm behind each convolution."""
     dropout: float = 0.0
     """In front of the last block."""
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
     def __post_init__(self) -> None:
         require(all(c > 0 for c in self.channels), "model.channels", self.channels, "at least 1 in each block")

@@ -21,6 +21,7 @@ class ResNetConfig(ModelConfig):
     width: int = 16
     """Channels of the first stage; the next two double them."""
     init: Init = "xavier"
+    """`xavier`: Glorot's uniform on every weight, as in the book; `torch`: each layer's own."""
 
     def __post_init__(self) -> None:
         require(self.n >= 1, "model.n", self.n, "1 or more blocks")

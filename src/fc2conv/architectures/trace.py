@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]
+"""(channels, height, width), or (features,) once flattened."""
 
 
 @dataclass(frozen=True)

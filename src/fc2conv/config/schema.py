@@ -48,6 +48,7 @@ class DataConfig:
     """Which images, how they are split, and how a batch of them is seen."""
 
     name: Literal["fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "folder"] = "fashion_mnist"
+    """Which dataset; `folder`: images of your own, which lie in `path`."""
     dir: str = "data"
     """Where prepared caches lie."""
     path: str | None = None
@@ -89,6 +90,7 @@ class DataConfig:
     """Reorder the pixels: one fixed order for all images, a fixed order within blocks of `block` x `block`, or a fresh
     order for each image."""
     block: int = 7
+    """With permutation=block: pixels on each side of a block."""
     bands: int | None = None
     """Repeat a grey image into so many bands. null: as the data has them."""
 
@@ -173,6 +175,7 @@ class OptimConfig:
     schedule: Literal["constant", "cosine", "onecycle"] = "onecycle"
     """cosine: from lr to 0. onecycle: up for the `warmup` fraction of the steps, then down to 0 (Smith 2018)."""
     warmup: float = 0.2
+    """With schedule=onecycle: the fraction of the steps in which the learning rate rises."""
     label_smoothing: float = 0.0
     """Of the training loss (Szegedy et al. 2016). Validation and test losses are without it, so that they compare."""
 
@@ -201,6 +204,7 @@ class TrainerConfig:
     """How long and on what to train. What Lightning's Trainer has, too, has its name and meaning there."""
 
     max_epochs: int = 10
+    """Passes over the training images."""
     max_steps: int | None = None
     """End after so many steps of the optimiser, if max_epochs does not come first. null: no such end."""
     max_time: str | None = None
@@ -215,17 +219,21 @@ class TrainerConfig:
     limit_val_batches: int | float | None = None
     """The first so many batches, or a fraction of them, as for the other two."""
     limit_test_batches: int | float | None = None
+    """Likewise, of the test."""
     overfit_batches: int | float | None = None
     """Train on the same so many batches in each epoch, and limit the validation to as many."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """auto: a GPU where there is one, else the CPU."""
     devices: int | Literal["auto"] = 1
     """Devices (processes) on each node; auto: all GPUs there are, or what torchrun or SLURM started."""
     num_nodes: int = 1
     """More than one only under torchrun or SLURM, which start the processes."""
     strategy: Literal["single", "ddp"] = "single"
+    """ddp: one process for each device, which share every batch. trainer=ddp sets it."""
     cluster: Literal["none", "slurm"] = "none"
     """slurm: one process a task of srun; nodes and devices come from SLURM."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    """32: float32 throughout. bf16-mixed, 16-mixed: torch's autocast, for a GPU."""
     threads: int | None = None
     """CPU threads of each process. null: the cores, divided among the processes."""
     gradient_clip: float | None = None
@@ -306,14 +314,19 @@ class WandbConfig:
     """Weights & Biases: one of its runs for each of ours."""
 
     project: str = "fc2conv"
+    """The project on W&B."""
     entity: str | None = None
+    """A user or a team. null: your default there."""
     group: str | None = None
     """null: in a sweep, the sweep's name."""
     name: str | None = None
     """What W&B calls the run. null: as its folder. In a sweep its label, kernel_size=3 seed=0, comes behind it."""
     notes: str | None = None
+    """Text beside the run there."""
     job_type: str | None = None
+    """A word that tells kinds of runs apart there, e.g. baseline."""
     tags: tuple[str, ...] = ()
+    """Words to find the run by."""
     log_model: bool = False
     """Have W&B keep best.ckpt of a run that is done: as the artifact model-<the W&B run>, with the aliases best and
     latest."""
@@ -339,6 +352,7 @@ class MLflowConfig:
     """MLflow: one of its runs for each of ours."""
 
     experiment: str = "fc2conv"
+    """The experiment in MLflow."""
     uri: str | None = None
     """Of a database or a server, e.g. sqlite:///mlflow.db. null: mlflow.db in the run's folder, with the pictures."""
 
@@ -451,6 +465,7 @@ class Config:
     """The run's folder in runs_dir. null: date, time, model and a short random part. With -m: the sweep's folder; null:
     the sweep file's name, or the keys that vary, with a hash behind it where another sweep has that."""
     runs_dir: str = "runs"
+    """The folder in which runs and sweeps have theirs."""
     sweep: str | None = None
     """With -m: a sweep file, by its path or its name in sweeps/."""
     force: bool = False

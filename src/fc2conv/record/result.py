@@ -39,6 +39,7 @@ class Result:
     """What a run was, and what came of it."""
 
     status: Status
+    """running, done, failed (see `error`), interrupted, pruned (a search stopped it early), or skipped (not run)."""
     identity: str
     """Hash of what decides the outcome."""
     name: str
@@ -46,12 +47,15 @@ class Result:
     model: str
     """The choice of conf/model/, e.g. lenet_modern."""
     seed: int
+    """The run's, as in its config."""
     overrides: list[str]
+    """What was written on the command line."""
     config: dict[str, Any]
-    """Without `inspect`, which says nothing of a run."""
+    """The whole configuration, as plain values, but for `inspect`, which says nothing of a run."""
     params: dict[str, Any]
     """{total, layers: {name: count}}, trainable only."""
     macs: int | None = None
+    """Multiply-accumulates for one image."""
     receptive_field: int | None = None
     """Both None where they are not known."""
     family: str = ""
@@ -83,11 +87,17 @@ class Result:
     kernels: str | None = None
     """Which compiled kernels computed the network; None: torch alone."""
     device: str | None = None
+    """What it was trained on: cpu, or the GPU's name."""
     world_size: int = 1
+    """Processes that shared the training."""
     versions: dict[str, str] = field(default_factory=dict)
+    """Of Python and the packages that matter."""
     git: dict[str, Any] | None = None
+    """The commit of the code, and whether it was changed since."""
     data_sha256: dict[str, str] | None = None
+    """Hashes of the dataset's files."""
     wandb_id: str | None = None
+    """The W&B run, if there is one."""
     debug: str | None = None
     """The debugging preset it was made with: a run to look at, not one to compare."""
     suggested_lr: float | None = None
