@@ -109,7 +109,7 @@ def test_the_record_is_complete(config: Config) -> None:
     assert {"torch", "lightning", "hydra-core"} <= set(values["versions"])
     assert "error" not in values
     assert sorted(p.name for p in folder.iterdir()) == [
-        *(".run.lock", "checkpoints", "config.yaml", "metrics.csv", "result.json", "train.log"),
+        *(".run.lock", "arrays.npz", "checkpoints", "config.yaml", "metrics.csv", "result.json", "train.log"),
     ]
     assert [r["epoch"] for r in rows(folder)] == ["1", "2", "3"]
     best = max(rows(folder), key=lambda r: float(r["val/acc"]))

@@ -33,10 +33,10 @@ MOST = 16
 )
 @in_runs_dir
 def plot(runs: Sequence[str], out: Path | None, runs_dir: Path) -> None:
-    """Draw the pictures of a run again, or the learning curves of several in one chart.
+    """A run's pictures again, or the curves of several.
 
     They are drawn from what lies in the runs' folders; no checkpoint is read. Those of one run go into its folder
-    pictures/.
+    pictures/, the learning curves of several into one chart.
     """
     if out and out.suffix not in SUFFIXES:
         raise ConfigError("--out", f"got {out}, expected a name that ends in .png or .svg")
