@@ -388,6 +388,7 @@ def server(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
     wandb.teardown()
 
 
+@pytest.mark.usefixtures("draws")
 def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(config)
     assert result is not None
@@ -400,7 +401,7 @@ def test_an_online_run(config: Config, server: WandbServer, capsys: pytest.Captu
     assert [r["epoch"] for r in rows if "val/acc" in r] == [int(line.split(",")[0]) for line in csv[1:]] == [1, 2]
     assert [r["test/acc"] for r in rows if "test/acc" in r] == [pytest.approx(result.test["acc"])]
     assert server.exit_codes() == [0]
-    sent = [path.rpartition("/")[2].rpartition("_10_")[0] for path, _ in server.calls if path.endswith(".png")]
+    sent = [path.rpartition("/")[2].partition("_10_")[0] for path, _ in server.calls if path.endswith(".png")]
     assert {"confusion", "filters", "misclassified", "features_1"} <= set(sent)
     assert "offline" not in capsys.readouterr().out
     for path in Path(config.runs_dir).rglob("*"):
