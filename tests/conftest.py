@@ -53,6 +53,19 @@ def registry() -> Iterator[None]:
             del sys.modules[name]
 
 
+@pytest.fixture
+def draws() -> None:
+    """For tests whose runs draw their pictures."""
+
+
+@pytest.fixture(autouse=True)
+def _draws_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are not about pictures, which take longer than many a run of these tests."""
+    if "draws" not in request.fixturenames:
+        monkeypatch.setattr("fc2conv.pictures.folder.images", lambda *of: {})
+        monkeypatch.setattr("fc2conv.pictures.folder.save_curves", lambda *of: [])
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Small tensors are not worth sharing: on a busy machine the threads wait for each other."""

@@ -196,7 +196,7 @@ small |= {"logger": "csv", "trainer.accelerator": "cpu"}
 BOTH = """
 one = fc2conv.run(model="softmax", name="one", **small)
 for again in range(2):
-    frame = fc2conv.sweep(model=["softmax", "mlp"], name="grid", **small)
+    frame = fc2conv.sweep(model=["softmax", "mlp"], name="grid", report=False, **small)
     assert list(frame.model) == ["softmax", "mlp"], frame.model
     assert list(frame.status) == ["done", "done"], frame.status
 assert frame["test.acc"][0] == one.test["acc"]
@@ -208,7 +208,7 @@ assert (two.status, two.world_size, two.test["n"]) == ("done", 2, 10_000)
 """
 FAILING = """
 try:
-    fc2conv.sweep(model="softmax", **{"optim.lr": [0.1, 1e30]}, **small)
+    fc2conv.sweep(model="softmax", report=False, **{"optim.lr": [0.1, 1e30]}, **small)
 except fc2conv.errors.SweepEnded as error:
     print("ENDED", error)
 assert list(fc2conv.results("runs/optim.lr").status.sort_values()) == ["done", "failed"]

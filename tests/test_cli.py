@@ -136,8 +136,17 @@ def test_help(call: Call) -> None:
     for arguments in ((), ("--help",)):
         code, out, _ = call(*arguments)
         assert code == 0
-        assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == ["diff", "export", "rm", "runs", "show"]
-    for name in ("diff", "export", "rm", "runs", "show"):
+        assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == [
+            "diff",
+            "export",
+            "plot",
+            "publish",
+            "report",
+            "rm",
+            "runs",
+            "show",
+        ]
+    for name in ("diff", "export", "plot", "publish", "report", "rm", "runs", "show"):
         code, out, _ = call(name, "--help")
         assert code == 0
         assert "--runs-dir" in out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 
 TIME = "2026-01-01T00:00:00"
+END: dict[str, Any] = {"endCursor": None, "hasNextPage": False}
+"""Of a list that has one page."""
 
 
 class WandbServer:
@@ -22,6 +24,7 @@ class WandbServer:
     Attributes:
         calls: (operation or path, what came with it), in their order
         knows_key: whether it takes the API key of who asks
+        refuses: (operation, what came with it) -> whether it is answered with an error
         views: the saved workspaces and reports, by their ids
         trials: the parameters of the runs that its sweep still has to give to agents
     """
@@ -31,6 +34,7 @@ class WandbServer:
         self.knows_key = True
         self.trials: list[dict[str, Any]] = []
         self.sweep: str | None = None
+        self.refuses: Callable[[str, dict[str, Any]], bool] = lambda operation, variables: False
         self.views: dict[str, dict[str, Any]] = {}
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -50,6 +54,10 @@ class WandbServer:
         streams = [body for path, body in self.calls if path.endswith("/file_stream")]
         files = [s["files"]["wandb-history.jsonl"] for s in streams if "wandb-history.jsonl" in s.get("files", {})]
         return [json.loads(line) for file in files for line in file["content"]]
+
+    def runs(self) -> list[str]:
+        """Ids of the runs that it has, in the order in which they came; one that went on is there once more."""
+        return [v["name"] for operation, v in self.calls if operation == "UpsertBucket" and v.get("displayName")]
 
     def exit_codes(self) -> list[int]:
         """Of the runs that have ended."""
@@ -73,9 +81,14 @@ class WandbServer:
             case "CreateArtifact":  # its content is known already, so that nothing more is sent
                 made = {"id": "6", "state": "COMMITTED", "artifactSequence": {"id": "7", "latestArtifact": None}}
                 return {"createArtifact": {"artifact": made}}
+            case "GetDefaultEntity":
+                return {"viewer": {"id": "2", "entity": "tester"}}
+            case "Runs":
+                wanted = set(json.loads(v["filters"])["name"]["$in"]) & set(self.runs())
+                runs = {"edges": [{"node": self._run(id), "cursor": id} for id in sorted(wanted)], "pageInfo": END}
+                return {"project": {"internalId": "1", "runCount": len(wanted), "readOnly": False, "runs": runs}}
             case "GetProjects":
-                page = {"endCursor": None, "hasNextPage": False}
-                return {"models": {"edges": [], "pageInfo": page}}
+                return {"models": {"edges": [], "pageInfo": END}}
             case "UpsertView2" | "upsertView":
                 return {"upsertView": self._keep(v)}
             case "View":
@@ -95,6 +108,18 @@ class WandbServer:
             case "Heartbeat":
                 return {"agentHeartbeat": {"agent": {"id": "5"}, "commands": json.dumps(self._next(v))}}
         return {}
+
+    def _run(self, id: str) -> dict[str, Any]:
+        """As the API lists it."""
+        texts = dict.fromkeys(("sweepName", "group", "jobType", "commit", "description", "notes"))
+        times = {"createdAt": TIME, "heartbeatAt": TIME}
+        known = {"id": id, "name": id, "displayName": id, "state": "finished", "projectId": "1"}
+        return (
+            known
+            | texts
+            | times
+            | {"tags": [], "readOnly": False, "historyLineCount": 1, "user": {"username": "tester"}}
+        )
 
     def _keep(self, v: dict[str, Any]) -> dict[str, Any]:
         """Store a workspace or a report: over the one with its id, else as a new one."""
@@ -129,7 +154,10 @@ class WandbServer:
                     found = re.search(r"(?:query|mutation)\s+(\w+)", call["query"])
                     assert found, call["query"]
                     server.calls.append((found[1], call.get("variables") or {}))
-                    answer = {"data": server.answer(*server.calls[-1])}
+                    if server.refuses(*server.calls[-1]):
+                        answer = {"data": None, "errors": [{"message": "permission denied"}]}
+                    else:
+                        answer = {"data": server.answer(*server.calls[-1])}
                 else:
                     server.calls.append((self.path, json.loads(body) if self.path.endswith("stream") else body))
                 text = json.dumps(answer).encode()

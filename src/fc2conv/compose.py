@@ -26,6 +26,7 @@ from fc2conv.config.parsing import parse, suggest, unknown
 from fc2conv.config.schema import (
     DATASETS,
     GROUPS,
+    KEYS,
     LISTS,
     LOGGERS,
     OF_CHECKPOINTS,
@@ -142,7 +143,7 @@ def _keys(indent: int) -> str:
     """Every key of every architecture and group, a paragraph for each, wrapped for --help."""
     margin = " " * indent
     of = {f"model={family}": [k for k in plain(a.config()) if k != "family"] for family, a in ARCHITECTURES.items()}
-    of |= {group: list(plain(cls())) for group, cls in GROUPS.items()}
+    of |= {group: list(plain(cls())) for group, cls in KEYS.items()}
     paragraphs = [
         textwrap.fill(", ".join(keys), 120, initial_indent=f"{margin}{name:<14} ", subsequent_indent=margin + " " * 15)
         for name, keys in of.items()
@@ -418,4 +419,4 @@ def _known(group: str) -> list[str]:
         return list(plain(LOGGERS[group.removeprefix("logger.")]()))
     if group == "model":
         return sorted({name for a in ARCHITECTURES.values() for name in plain(a.config())})
-    return list(plain(GROUPS[group]())) if group in GROUPS else [*GROUPS, "model", *LISTS]
+    return list(plain(KEYS[group]())) if group in KEYS else [*GROUPS, "model", *LISTS]

@@ -99,7 +99,7 @@ def at(config: Any, key: str) -> Any:
         ("trainer.devices", "two", "trainer.devices: got two, expected a whole number or auto"),
         ("lenet.pool", "median", "model.pool: got median, expected one of average, max, blur, strided, none"),
         ("lenet.pool", None, "model.pool: got null, expected one of average, max, blur, strided, none"),
-        ("task", "tset", "task: got tset, expected one of train, test, plan"),
+        ("task", "tset", "task: got tset, expected one of train, test, inspect, plan"),
         # lists
         ("lenet.channels", 6, "model.channels: got 6, expected a list, each a whole number"),
         ("lenet.channels", [6, "x"], "model.channels: got [6,x], expected a list, each a whole number"),

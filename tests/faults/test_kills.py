@@ -33,8 +33,9 @@ parameters:
   optim.lr: {distribution: log_uniform_values, min: 0.001, max: 0.5}
 """
 ARGUMENTS = {
-    "grid": ("-m", "model=mlp,softmax", "seed=0,1", "name=it"),
-    "search": ("-m", "sweep=search.yaml", "name=it", "hydra.launcher.jobs=1"),  # side by side, results decide the draws
+    "grid": ("-m", "model=mlp,softmax", "seed=0,1", "name=it", "report=false"),
+    # side by side, results decide the draws
+    "search": ("-m", "sweep=search.yaml", "name=it", "hydra.launcher.jobs=1", "report=false"),
     "run": ("model=lenet", "name=it"),
 }
 DONE = "is done; there is nothing left to train"

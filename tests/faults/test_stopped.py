@@ -88,7 +88,14 @@ def test_a_run_saves_when_its_terminal_is_closed(tmp_path: Path, data_dir: str) 
 
 @pytest.mark.slow
 def test_a_sweep_saves_when_its_terminal_is_closed(tmp_path: Path, data_dir: str) -> None:
-    arguments = ("-m", "model=mlp,softmax", "name=it", "trainer.max_epochs=9999", f"data.dir={data_dir}")
+    arguments = (
+        "-m",
+        "report=false",
+        "model=mlp,softmax",
+        "name=it",
+        "trainer.max_epochs=9999",
+        f"data.dir={data_dir}",
+    )
     terminal = Terminal(*arguments, *TINY, f"runs_dir={tmp_path}", "hydra.launcher.jobs=2")
     wait_for(lambda: in_training(tmp_path, 2), terminal.process)
     assert terminal.close() == 129
@@ -101,7 +108,7 @@ def test_a_sweep_saves_when_its_terminal_is_closed(tmp_path: Path, data_dir: str
 @pytest.mark.parametrize("sweep", [False, True], ids=["run", "sweep"])
 def test_under_nohup_all_goes_on(sweep: bool, tmp_path: Path, data_dir: str) -> None:
     """And what is still written to the terminal stops nothing."""
-    what = ("-m", "model=mlp,softmax") if sweep else ("model=mlp",)
+    what = ("-m", "report=false", "model=mlp,softmax") if sweep else ("model=mlp",)
     arguments = (*what, "name=it", "trainer.max_epochs=30", f"runs_dir={tmp_path}", f"data.dir={data_dir}")
     terminal = Terminal(*arguments, *TINY, nohup=True)
     wait_for(lambda: in_training(tmp_path, 1), terminal.process)
@@ -116,7 +123,15 @@ def test_a_sweep_saves_when_all_its_processes_get_a_signal(
     signum: signal.Signals, tmp_path: Path, data_dir: str
 ) -> None:
     """The server that forks the jobs dies of it, or not; the records say what was, and the command goes on."""
-    arguments = ("-m", "model=mlp,softmax", "seed=0,1", "name=it", f"runs_dir={tmp_path / 'runs'}", *TINY)
+    arguments = (
+        "-m",
+        "report=false",
+        "model=mlp,softmax",
+        "seed=0,1",
+        "name=it",
+        f"runs_dir={tmp_path / 'runs'}",
+        *TINY,
+    )
     common = (f"data.dir={data_dir}", "hydra.launcher.jobs=2")
     process = Command((*arguments, *common, "trainer.max_epochs=9999"), tmp_path / "log").start()
     wait_for(lambda: in_training(tmp_path, 2), process)

@@ -87,6 +87,7 @@ def board(config: Config) -> EventAccumulator:
     return EventAccumulator(str(folder_of(config) / "tensorboard"), size_guidance={"images": 0}).Reload()
 
 
+@pytest.mark.usefixtures("draws")
 def test_tensorboard_has_the_numbers_of_metrics_csv(config: Config) -> None:
     result = run(config)
     events = board(config)
@@ -104,6 +105,7 @@ def test_tensorboard_has_the_numbers_of_metrics_csv(config: Config) -> None:
     assert events.Scalars("hparams/test/acc")[-1].value == pytest.approx(result.test["acc"])
     assert {path.name for path in folder_of(config).iterdir()} == {
         *("checkpoints", "config.yaml", "metrics.csv", "result.json", "train.log", "tensorboard", ".run.lock"),
+        *("arrays.npz", "pictures"),
     }
 
 
@@ -182,6 +184,7 @@ def test_mlflow_has_one_run_that_goes_on(config: Config, client: Any, tmp_path: 
     assert seen.data.metrics["test/acc"] == pytest.approx(result.test["acc"])
 
 
+@pytest.mark.usefixtures("draws")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what its libraries warn of among themselves
 def test_mlflows_own_database_lies_in_the_runs_folder(config: Config, client: Any) -> None:
@@ -189,4 +192,4 @@ def test_mlflows_own_database_lies_in_the_runs_folder(config: Config, client: An
     store = client(f"sqlite:///{folder_of(config)}/mlflow.db")
     assert store.get_run(result.mlflow_id).info.status == "FINISHED"
     pictures = {path.name for path in (folder_of(config) / "mlflow").rglob("*.png")}
-    assert pictures == {"confusion.png", "filters.png"}
+    assert pictures >= {"confusion.png", "filters.png", "misclassified.png", "features_1.png"}

@@ -14,7 +14,7 @@ import pytest
 from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.config.identity import FORMAT, hashed, identity_of
-from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
+from fc2conv.config.schema import Config, DataConfig, InspectConfig, LoggerConfig, OptimConfig, TrainerConfig, plain
 from fc2conv.errors import ConfigError, DamagedResult
 from fc2conv.record.folder import LOG, RUN_LOCK, Record, find_run
 from fc2conv.record.lock import claim
@@ -36,7 +36,7 @@ def test_a_run_that_begins(begun: Result) -> None:
     assert begun.params["total"] == 156 + 2416 + 48120 + 10164 + 850
     assert begun.params["layers"]["conv2"] == 2416
     assert (begun.macs, begun.receptive_field) == (416_520, 16)
-    assert begun.config == plain(Config(seed=3))
+    assert begun.config | {"inspect": plain(InspectConfig())} == plain(Config(seed=3))
     assert begun.overrides == ["model=lenet_modern", "seed=3"]
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from generated_runs import Outcome
 
+from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.config.schema import Config, OptimConfig
 from fc2conv.record.result import Result
-from fc2conv.report import records
+from fc2conv.report import effects, records
 from fc2conv.report.configurations import group, sort_values, varying
 
 Add = Callable[..., Result]
@@ -90,3 +91,19 @@ def test_optimisers_vary_too(add: Add, runs_dir: Path) -> None:
         add(config=replace(config, optim=OptimConfig(lr=rate)), folder=f"{rate}")
     keys, _ = group(records.read([], runs_dir).runs)
     assert [(k.key, k.values) for k in keys] == [("optim.lr", (0.01, 0.1))]
+
+
+def test_a_label_leaves_out_what_is_usual_and_models_are_alike_where_both_are_usual(add: Add, runs_dir: Path) -> None:
+    """Sweeps that vary a key each around one point: most have its values."""
+    for kernel, pool in ((5, "average"), (3, "average"), (7, "average"), (5, "max"), (5, "none")):
+        network = LeNetConfig(kernel_size=kernel, pool=pool, padding="same")
+        add(kernel, config=Config(model=network), folder=f"{kernel}{pool}")
+    add(config=Config(model=MLPConfig()), model="mlp", folder="mlp")
+    keys, found = group(records.read([], runs_dir).runs)
+    labels = [c.label for c in found]
+    assert sorted(labels) == [
+        *("lenet", "lenet kernel_size=3", "lenet kernel_size=7", "lenet pool=max", "lenet pool=none", "mlp"),
+    ]
+    model = effects.effect(next(k for k in keys if k.key == "model"), found)
+    assert model is not None
+    assert model.slices == ((labels.index("lenet"), labels.index("mlp")),)

@@ -17,13 +17,9 @@ def configuration(point: dict[str, Any], *accuracies: float) -> Configuration:
         model="lenet",
         family="lenet",
         point=point,
+        changes=point,
         runs=(),
-        counted={},
-        params=None,
-        macs=None,
-        receptive_field=None,
         val=dict(enumerate(accuracies)),
-        test={},
     )
 
 
@@ -50,7 +46,9 @@ def test_a_grid_with_a_hole_or_unequal_seeds_is_not_full() -> None:
     assert effects.is_full_grid(["a", "b"], GRID)
     assert not effects.is_full_grid(["a", "b"], GRID[:3])
     assert not effects.is_full_grid(["a", "b"], [*GRID[:3], configuration({"a": 2, "b": "y"}, 0.5)])
-    assert effects.importance([A, B], GRID[:3]) is None, "and too small for an estimate"
+    apart = [configuration({"a": a, "b": b}, 0.5) for a, b in ((1, "x"), (2, "y"), (3, "z"))]
+    keys = [Key("a", "a", (1, 2, 3)), Key("b", "b", ("x", "y", "z"))]
+    assert effects.importance(keys, apart) is None, "too few for an estimate"
 
 
 def test_equal_accuracies_have_no_importance() -> None:
@@ -80,7 +78,7 @@ def test_importance_of_a_search_is_optunas() -> None:
 def test_a_main_effect_compares_like_with_like() -> None:
     """The slices b=x and b=y both have a=1 and a=2: .3 and .6. Over the seeds a=1 has .2 and .4, so its interval is
     .3 -/+ 12.7062 * .1."""
-    found = effects.effect(A, [A, B], GRID)
+    found = effects.effect(A, GRID)
     assert found is not None
     assert (found.slices, found.controlled) == (((0, 2), (1, 3)), True)
     one, two = found.levels
@@ -89,17 +87,17 @@ def test_a_main_effect_compares_like_with_like() -> None:
 
 
 def test_a_slice_with_a_hole_is_left_out_of_the_means() -> None:
-    found = effects.effect(A, [A, B], GRID[:3])
+    found = effects.effect(A, GRID[:3])
     assert found is not None
     assert found.slices == ((0, 2),)
     assert [level.mean for level in found.levels] == [pytest.approx(0.2), pytest.approx(0.6)]
 
 
-def test_without_slices_all_are_averaged() -> None:
-    found = effects.effect(A, [A, B], [GRID[0], GRID[3]])
+def test_without_slices_nothing_is_averaged() -> None:
+    found = effects.effect(A, [GRID[0], GRID[3]])
     assert found is not None
-    assert (found.slices, found.controlled) == (((0,), (1,)), False)
-    assert effects.effect(A, [A, B], GRID[:2]) is None, "one value has no effect"
+    assert (found.slices, found.levels, found.controlled) == (((0,), (1,)), (), False)
+    assert effects.effect(A, GRID[:2]) is None, "one value has no effect"
 
 
 def test_interactions_need_both_keys_to_vary() -> None:
@@ -107,3 +105,25 @@ def test_interactions_need_both_keys_to_vary() -> None:
     assert found is not None
     assert found.means == pytest.approx({(1, "x"): 0.2, (1, "y"): 0.4, (2, "x"): 0.6, (2, "y"): 0.6})
     assert effects.interaction(A, B, GRID[:3]) is None
+
+
+def test_interactions_are_of_keys_that_are_crossed() -> None:
+    """Not of two sweeps that vary a key each around one point."""
+    around = [(5, "x"), (3, "x"), (7, "x"), (5, "y"), (5, "z")]
+    found = [configuration({"a": a, "b": b}, 0.5) for a, b in around]
+    keys = Key("a", "a", (3, 5, 7)), Key("b", "b", ("x", "y", "z"))
+    assert effects.interaction(*keys, found) is None
+
+
+def test_importance_of_sweeps_around_one_point_is_how_far_means_lie_apart() -> None:
+    """a: .4 to .7 along b=x; b: .5 to .6 along a=5. Nothing is compared across."""
+    around = {(5, "x"): 0.5, (3, "x"): 0.4, (7, "x"): 0.7, (5, "y"): 0.6, (5, "z"): 0.55}
+    found = [configuration({"a": a, "b": b}, acc) for (a, b), acc in around.items()]
+    keys = Key("a", "a", (3, 5, 7)), Key("b", "b", ("x", "y", "z"))
+    spread = effects.importance(keys, found)
+    assert spread is not None
+    assert (spread.method, spread.shares) == ("spread", pytest.approx({"a": 0.3, "b": 0.1}))
+    effect = effects.effect(keys[0], found)
+    assert effect is not None
+    assert effect.slices == ((1, 0, 2),)
+    assert [level.mean for level in effect.levels] == [0.4, 0.5, 0.7]

@@ -35,7 +35,7 @@ def test_runs_are_meant_by_name_folder_or_sweep(add: Add, runs_dir: Path, sweep:
     assert names(records.read(["single"], runs_dir)) == ["single"]
     assert len(records.read(["sweep"], runs_dir).runs) == 9
     assert len(records.read([str(sweep), "sweep/kernel_size=3,seed=0", "single"], runs_dir).runs) == 10, "each once"
-    with pytest.raises(ConfigError, match="got singel, but no run lies there .*; did you mean single"):
+    with pytest.raises(ConfigError, match=r"got singel, but no run lies there .*; did you mean single"):
         records.read(["singel"], runs_dir)
 
 

@@ -40,6 +40,12 @@ class Ended:
 Train = Callable[..., Ended]
 
 
+def without_report(arguments: tuple[str, ...]) -> list[str]:
+    """A sweep's, which writes no report at its end unless they ask for it: that takes longer than a small sweep."""
+    asked = "-m" not in arguments or any(argument.startswith("report=") for argument in arguments)
+    return [*arguments, *([] if asked else ["report=false"])]
+
+
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -51,6 +57,17 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 90) 
 def until() -> Callable[..., None]:
     """Wait for a condition, up to a deadline."""
     return wait_until
+
+
+@pytest.fixture(autouse=True)
+def _draws_nothing_beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in tests/conftest.py: no process that draws."""
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError("not in this test")
+
+    if "draws" not in request.fixturenames:
+        monkeypatch.setattr("fc2conv.sweep.drawing.Popen", refuse)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +84,7 @@ def train(server: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
     def call(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *arguments])
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *without_report(arguments)])
         code: object = 0
         capfd.readouterr()
         try:
@@ -148,7 +165,7 @@ class Shell:
         self.files = [shells.folder / f"{shells.started}.{name}" for name in ("out", "err")]
         with self.files[0].open("w") as out, self.files[1].open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "train.py"), *arguments],
+                [sys.executable, str(ROOT / "train.py"), *without_report(arguments)],
                 env=os.environ | environment | {MARK: str(shells.folder)},
                 cwd=shells.folder,
                 stdout=out,

@@ -23,7 +23,7 @@ RAY = ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2", "+hydra.laun
 def sweep(runs: Path, data: str, *more: str) -> subprocess.CompletedProcess[str]:
     settings = (
         *("logger=csv", "trainer.max_epochs=1", "trainer.threads=1", "data.train_size=1000", "data.val_size=1000"),
-        *("model=mlp", f"runs_dir={runs}", f"data.dir={data}", "name=cluster"),
+        *("model=mlp", f"runs_dir={runs}", f"data.dir={data}", "name=cluster", "report=false"),
     )
     environment = {**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     return subprocess.run(

@@ -345,6 +345,7 @@ WRONG = [
     ("sweep=kernel_size", "sweep: got kernel_size, which is about sweeps; add -m"),
     ("force=true", "force: got True, which is about sweeps; add -m"),
     ("fail_fast=true", "fail_fast: got True, which is about sweeps; add -m"),
+    ("report=false", "report: got False, which is about sweeps; add -m"),
 ]
 
 

@@ -1,4 +1,5 @@
-"""The command `fc2conv` (also `python -m fc2conv`): shows, draws, reports, compares, exports and removes recorded runs.
+"""The command `fc2conv` (also `python -m fc2conv`): shows, draws and reports the recorded runs, compares, exports,
+publishes and removes them.
 
 One file a command. None imports torch at its top, so that help, tables and mistakes come at once.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,9 @@ from fc2conv.cli import screen
 from fc2conv.cli.arguments import in_runs_dir, run_argument
 from fc2conv.errors import ConfigError
 from fc2conv.record.runs import LISTED
-from fc2conv.report.write import PAGE, Built, Request, build, check_target, write
+
+if TYPE_CHECKING:
+    from fc2conv.report.write import Built, Request
 
 
 @click.command()
@@ -38,9 +40,11 @@ def report(runs: tuple[str, ...], watch: bool, port: int | None, **options: Any)
 
     \b
     fc2conv report kernel_size
-    fc2conv report kernel_size padding --name shapes --baseline 'lenet kernel_size=5'
+    fc2conv report kernel_size padding --baseline 'lenet kernel_size=5'
     fc2conv report --watch
     """
+    from fc2conv.report.write import Request, build, check_target, write  # numpy, which other commands do not need
+
     request = Request(runs, **options)
     if port is not None and not watch:
         raise ConfigError("--port", f"got {port}, which is for --watch")
@@ -57,6 +61,7 @@ def report(runs: tuple[str, ...], watch: bool, port: int | None, **options: Any)
 def _watched(request: Request, port: int) -> Built:
     from fc2conv.report.watch import HOST, Site, serve
     from fc2conv.report.watch import watch as keep_up
+    from fc2conv.report.write import build
 
     site = Site(request)
     server = serve(site, port)
@@ -73,6 +78,8 @@ def _watched(request: Request, port: int) -> Built:
 
 def _tell(built: Built, request: Request) -> None:
     """What was written, and what is not in it."""
+    from fc2conv.report.write import PAGE
+
     found = built.report.records
     n, configurations = len(built.report.runs), len(built.report.configurations)
     screen.line(f"{n} run{'s' * (n != 1)} of {configurations} configuration{'s' * (configurations != 1)}")

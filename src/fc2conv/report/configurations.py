@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fc2conv.config.schema import headings
@@ -44,16 +44,19 @@ class Configuration:
     family: str
     point: dict[str, Value]
     """The varying keys, and its values. A model has no value for a key of another model."""
+    changes: dict[str, Value]
+    """Those of its point, but for the model, that most configurations of its model have otherwise. Where no value is
+    that of most, as on a grid, all are changes."""
     runs: tuple[int, ...]
     """All of them, as positions in the report's runs."""
-    counted: dict[int, int]
+    counted: dict[int, int] = field(default_factory=dict)
     """Seed -> the run that counts for it: the last one that is done."""
-    params: int | None
-    macs: int | None
-    receptive_field: int | None
-    val: dict[int, float]
+    params: int | None = None
+    macs: int | None = None
+    receptive_field: int | None = None
+    val: dict[int, float] = field(default_factory=dict)
     """Seed -> validation accuracy of the run that counts."""
-    test: dict[int, float]
+    test: dict[int, float] = field(default_factory=dict)
 
     def estimate(self, split: Literal["val", "test"]) -> Estimate | None:
         return Estimate.of(list(getattr(self, split).values()))
@@ -75,6 +78,8 @@ def group(runs: Sequence[Run]) -> tuple[list[Key], list[Configuration]]:
     keys = [Key(name, labels[name], ranks[name]) for name in names]
     position = {name: {value: i for i, value in enumerate(ranks[name])} for name in names}
 
+    usual = _usual(points, [runs[g[0]].result.model for g in groups])
+
     def order(i: int) -> list[Any]:
         point = points[i]
         return [runs[groups[i][0]].result.model, *(position[n][point[n]] if n in point else -1 for n in names)]
@@ -82,10 +87,13 @@ def group(runs: Sequence[Run]) -> tuple[list[Key], list[Configuration]]:
     found: list[Configuration] = []
     taken: dict[str, int] = defaultdict(int)
     for i in sorted(range(len(groups)), key=order):
-        label = _label(runs[groups[i][0]].result.model, points[i], labels)
+        model = runs[groups[i][0]].result.model
+        changes = {k: v for k, v in points[i].items() if k != MODEL and usual[model].get(k, ABSENT) != v}
+        label = " ".join([model, *(f"{labels[k]}={written(v)}" for k, v in changes.items())])
         taken[label] += 1
         numbered = label if taken[label] == 1 else f"{label} ({taken[label]})"
-        found.append(_configuration(numbered, points[i], groups[i], runs))
+        blank = Configuration(numbered, model, "", points[i], changes, tuple(groups[i]))
+        found.append(_measured(blank, runs))
     return keys, found
 
 
@@ -103,29 +111,35 @@ def _names_by_model(
     return told
 
 
-def _label(model: str, point: Mapping[str, Value], labels: Mapping[str, str]) -> str:
-    return " ".join([model, *(f"{labels[k]}={written(v)}" for k, v in point.items() if k != MODEL)])
+def _usual(points: Sequence[Mapping[str, Value]], models: Sequence[str]) -> dict[str, dict[str, Value]]:
+    """Model -> key -> the value that more than half of its configurations have, where there is one."""
+    found: dict[str, dict[str, Value]] = {}
+    for model in dict.fromkeys(models):
+        own = [point for point, its in zip(points, models, strict=True) if its == model]
+        found[model] = {}
+        for key in dict.fromkeys(key for point in own for key in point):
+            value, n = Counter(point[key] for point in own if key in point).most_common(1)[0]
+            if n > len(own) / 2 and len(own) > 1:
+                found[model][key] = value
+    return found
 
 
-def _configuration(label: str, point: dict[str, Value], members: Sequence[int], runs: Sequence[Run]) -> Configuration:
-    counted = {runs[i].result.seed: i for i in members if runs[i].result.status == "done"}
-    known = next((runs[i].result for i in members if runs[i].result.params), None)
-    first = runs[members[0]].result
-    accuracies = {
-        split: {seed: acc for seed, i in sorted(counted.items()) if (acc := runs[i].accuracy(split)) is not None}
-        for split in ("val", "test")
-    }
-    return Configuration(
-        label=label,
-        model=first.model,
-        family=first.family,
-        point=point,
-        runs=tuple(members),
+def _measured(c: Configuration, runs: Sequence[Run]) -> Configuration:
+    counted = {runs[i].result.seed: i for i in c.runs if runs[i].result.status == "done"}
+    known = next((runs[i].result for i in c.runs if runs[i].result.params), None)
+
+    def accuracies(split: str) -> dict[int, float]:
+        return {seed: acc for seed, i in sorted(counted.items()) if (acc := runs[i].accuracy(split)) is not None}
+
+    return replace(
+        c,
+        family=runs[c.runs[0]].result.family,
         counted=dict(sorted(counted.items())),
         params=known.params.get("total") if known else None,
         macs=known.macs if known else None,
         receptive_field=known.receptive_field if known else None,
-        **accuracies,
+        val=accuracies("val"),
+        test=accuracies("test"),
     )
 
 

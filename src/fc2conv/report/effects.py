@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from fc2conv.report.configurations import Configuration, Key, Value
+from fc2conv.report.configurations import MODEL, Configuration, Key, Value
 from fc2conv.report.intervals import Estimate
 
 FEWEST = 10
@@ -35,11 +35,12 @@ class Effect:
 
     key: Key
     slices: tuple[tuple[int, ...], ...]
-    """Configurations that differ in this key only, each by its value. Where none do, as in a search: all, one each."""
+    """Configurations that differ in this key only, in the order of its values. Where none do, as in a search: all, one
+    each."""
     levels: tuple[Level, ...]
-    """Mean over the slices that have every value, if there are any, else over all."""
+    """Mean of each value over the slices that have every value; none without such a slice."""
     controlled: bool
-    """Whether the levels compare like with like: each is the mean over the same slices."""
+    """Whether there are slices of more than one."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,10 @@ class Importance:
     """How much of the variance of the validation accuracy each key explains."""
 
     method: str
-    """anova or ped-anova"""
+    """anova, spread or ped-anova"""
     shares: dict[str, float]
-    """Key -> share; with anova also INTERACTIONS and SEEDS, and all add up to 1."""
+    """Key -> share; with anova also INTERACTIONS and SEEDS, and all add up to 1. With spread: largest mean validation
+    accuracy of a value minus the least."""
 
 
 def measured(configurations: Sequence[Configuration]) -> list[int]:
@@ -70,37 +72,34 @@ def measured(configurations: Sequence[Configuration]) -> list[int]:
 # --- main effects and interactions
 
 
-def effect(key: Key, keys: Sequence[Key], configurations: Sequence[Configuration]) -> Effect | None:
+def effect(key: Key, configurations: Sequence[Configuration]) -> Effect | None:
     """None where fewer than two values were measured."""
     name = key.key
     there = [i for i in measured(configurations) if name in configurations[i].point]
     if len({configurations[i].point[name] for i in there}) < 2:
         return None
-    slices = _slices(there, [k.key for k in keys if k.key != name], configurations)
-    compared = [s for s in slices if len(s) > 1]
-    used = compared or [[i] for i in there]
     position = {value: n for n, value in enumerate(key.values)}
+    compared = [s for s in _alike(there, (name,), configurations) if len(s) > 1]
+    used = compared or [[i] for i in there]
     for members in used:
         members.sort(key=lambda i: position[configurations[i].point[name]])
     values = [v for v in key.values if any(configurations[i].point[name] == v for s in used for i in s)]
     complete = [s for s in compared if len(s) == len(values)]
     levels = []
-    for value in values:
-        at = [configurations[i] for s in complete or used for i in s if configurations[i].point[name] == value]
+    for value in values if complete else []:
+        at = [configurations[i] for s in complete for i in s if configurations[i].point[name] == value]
         levels.append(_level(value, at))
-    return Effect(key, tuple(map(tuple, used)), tuple(levels), bool(complete))
+    return Effect(key, tuple(map(tuple, used)), tuple(levels), bool(compared))
 
 
-def _slices(there: Sequence[int], others: Sequence[str], configurations: Sequence[Configuration]) -> list[list[int]]:
-    """Configurations that are alike in all of the other keys."""
-    found: dict[tuple[object, ...], list[int]] = defaultdict(list)
+def _alike(there: Sequence[int], names: Sequence[str], configurations: Sequence[Configuration]) -> list[list[int]]:
+    """Configurations that are alike in all but these keys. Models have different keys: two of them are alike where
+    they depart in the same way from what is usual for each."""
+    found: dict[object, list[int]] = defaultdict(list)
     for i in there:
         c = configurations[i]
-        found[(c.model, *(c.point.get(k) for k in others if k != "model"))].append(i)
-    if all(len(members) == 1 for members in found.values()):  # the key may be the model
-        found = defaultdict(list)
-        for i in there:
-            found[tuple(configurations[i].point.get(k) for k in others)].append(i)
+        others: dict[str, Value] = c.changes if MODEL in names else {MODEL: c.model, **c.point}
+        found[frozenset(item for item in others.items() if item[0] not in names)].append(i)
     return list(found.values())
 
 
@@ -115,25 +114,33 @@ def _level(value: Value, at: Sequence[Configuration]) -> Level:
 
 
 def interaction(rows: Key, columns: Key, configurations: Sequence[Configuration]) -> Interaction | None:
-    """None unless each key was varied while the other was the same, in two places at least."""
-    cells: dict[tuple[Value, Value], list[float]] = defaultdict(list)
-    for i in measured(configurations):
-        c = configurations[i]
-        if rows.key in c.point and columns.key in c.point:
-            cells[c.point[rows.key], c.point[columns.key]].append(fmean(c.val.values()))
-    full_rows = [r for r in rows.values if sum((r, v) in cells for v in columns.values) > 1]
-    full_columns = [v for v in columns.values if sum((r, v) in cells for r in rows.values) > 1]
-    if len(full_rows) < 2 or len(full_columns) < 2:
+    """None unless the keys are crossed: each value of one with each of the other, all else alike."""
+    names = (rows.key, columns.key)
+    there = [i for i in measured(configurations) if all(name in configurations[i].point for name in names)]
+    crossed: dict[frozenset[tuple[Value, Value]], list[list[int]]] = defaultdict(list)
+    for members in _alike(there, names, configurations):
+        cells = frozenset((configurations[i].point[rows.key], configurations[i].point[columns.key]) for i in members)
+        sizes = [len({cell[axis] for cell in cells}) for axis in (0, 1)]
+        if min(sizes) > 1 and len(cells) == math.prod(sizes):
+            crossed[cells].append(members)
+    if not crossed:
         return None
-    return Interaction(rows, columns, {cell: fmean(values) for cell, values in cells.items()})
+    most = max(crossed, key=lambda cells: (len(cells), len(crossed[cells])))
+    means: dict[tuple[Value, Value], list[float]] = {cell: [] for cell in most}
+    for members in crossed[most]:
+        for i in members:
+            c = configurations[i]
+            means[c.point[rows.key], c.point[columns.key]].append(fmean(c.val.values()))
+    return Interaction(rows, columns, {cell: fmean(values) for cell, values in means.items()})
 
 
 # --- importance
 
 
 def importance(keys: Sequence[Key], configurations: Sequence[Configuration]) -> Importance | None:
-    """Exact sums of squares on a balanced full grid, else Optuna's PED-ANOVA (Watanabe et al. 2023) over the keys that
-    all configurations have; None where there is too little to say."""
+    """Exact sums of squares on a balanced full grid. Where several sweeps vary a key each, how far the means of its
+    values lie apart, all else alike. Of a search, whose configurations are hardly ever alike, Optuna's PED-ANOVA
+    (Watanabe et al. 2023) over the keys that all of them have. None where there is too little to say."""
     found = [configurations[i] for i in measured(configurations)]
     names = [k.key for k in keys if len({c.point.get(k.key) for c in found}) > 1]
     if not names:
@@ -141,6 +148,12 @@ def importance(keys: Sequence[Key], configurations: Sequence[Configuration]) -> 
     if is_full_grid(names, found):
         shares = variance_shares(names, found)
         return Importance("anova", shares) if shares else None
+    controlled = {k.key: e for k in keys if (e := effect(k, found)) and e.levels}
+    if len({i for e in controlled.values() for s in e.slices for i in s}) > len(found) / 2:
+        spreads = {
+            name: max(v.mean for v in e.levels) - min(v.mean for v in e.levels) for name, e in controlled.items()
+        }
+        return Importance("spread", spreads)
     common = [k for k in keys if k.key in names and all(k.key in c.point for c in found)]
     return _ped_anova(common, found) if common and len(found) >= FEWEST else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -62,6 +62,17 @@ class Report:
         """Over the runs of a configuration that count, of a figure that they have."""
         found = [v for r in self.configurations[i].counted.values() if (v := of(self.runs[r])) is not None]
         return fmean(found) if found else None
+
+    @cached_property
+    def usual_device(self) -> tuple[str | None, Collection[int]]:
+        """(the device of most configurations, the positions of those that ran there alone). Where all ran on one, or
+        nothing is known of it: (None, all)."""
+        devices = [{self.runs[r].result.device for r in c.counted.values()} for c in self.configurations]
+        single = {i: next(iter(found)) for i, found in enumerate(devices) if len(found) == 1}
+        if len(set().union(*devices)) < 2 or not single:
+            return None, range(len(self.configurations))
+        device = Counter(single.values()).most_common(1)[0][0]
+        return device or "an unknown device", {i for i, its in single.items() if its == device}
 
     def seconds(self, i: int) -> float | None:
         return self.mean(i, lambda run: run.result.seconds.get("total"))
@@ -134,6 +145,7 @@ def payload(report: Report, charts: Sequence[Mapping[str, Any]], command: str, l
         "runs": runs,
         "made": {**made.lists, "command": command},
         "t": t_quantiles(),
+        "baseline": report.baseline,
         "charts": list(charts),
     }
     return dict(finite(values))

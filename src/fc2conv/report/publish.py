@@ -22,7 +22,7 @@ import wandb_workspaces.workspaces as workspaces
 
 from fc2conv.errors import ConfigError
 from fc2conv.record import outage
-from fc2conv.record.access import answers, key_configured
+from fc2conv.record.access import answers, key_configured, server_address
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Result, write_atomically
 from fc2conv.record.uploads import is_synced, offline_parts
@@ -173,7 +173,10 @@ def _key(target: Target) -> str:
 
 def _settings() -> wandb.Settings:
     """Its library's, which says nothing of its own from here on."""
-    return wandb.setup(wandb.Settings(silent=True)).settings
+    try:
+        return wandb.setup(wandb.Settings(silent=True)).settings
+    except (ValueError, wandb.Error) as error:
+        raise ConfigError("ENTITY/PROJECT", f"W&B's library refuses its settings: {error}") from error
 
 
 def _memories(runs_dir: Path) -> dict[str, Memory]:
@@ -198,13 +201,10 @@ def _remember(plan: Plan) -> None:
 
 def _check_access() -> None:
     """Raise ConfigError unless W&B takes our key, NotPublished if it does not answer."""
-    server = _settings().base_url
     if not key_configured():
-        raise ConfigError(
-            "ENTITY/PROJECT",
-            f"no API key for {server} is configured here; wandb login asks for one, --dry-run needs none",
-        )
-    if not answers(server):
+        reason = f"no API key for {_settings().base_url} is configured here"
+        raise ConfigError("ENTITY/PROJECT", f"{reason}; wandb login asks for one, --dry-run needs none")
+    if (server := server_address()) and not answers(server):
         raise NotPublished(f"W&B does not answer ({server}); nothing was published, the same command tries again")
     with _explained("the API key", "; see wandb login --relogin"):
         wandb.Api()
@@ -244,11 +244,12 @@ def _ids_there(target: Target, ids: Iterable[str | None]) -> set[str]:
     wanted = sorted(filter(None, ids))
     if not wanted:
         return set()
-    try:
-        runs = wandb.Api().runs(str(target), filters={"name": {"$in": wanted}}, per_page=1000)
-        return {run.id for run in runs}
-    except ValueError:  # there is no such project yet
-        return set()
+    with _explained("the question which runs it has"):
+        try:
+            runs = wandb.Api().runs(str(target), filters={"name": {"$in": wanted}}, per_page=1000)
+            return {run.id for run in runs}
+        except ValueError:  # there is no such project yet
+            return set()
 
 
 def _sync(plan: Plan, parts: Sequence[Path]) -> None:

@@ -22,7 +22,7 @@ from fc2conv.report.write import PAGE, Built, Request, build
 HOST = "127.0.0.1"
 INTERVAL = 2.0
 """Seconds between two looks at the folders, or SPARED times what the last build took, if that is more."""
-SPARED = 5
+SPARED = 3
 TYPES = {".html": "text/html; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".md": "text/markdown; charset=utf-8"}
 TYPES |= {".json": "application/json"}
 
@@ -41,6 +41,7 @@ class Site:
         self.built: Built
         self._seen: object = None
         self.update()
+        self.took = 0.0  # the first time is mostly imports
 
     def update(self) -> bool:
         """Make it anew if a record has changed since; whether one has."""

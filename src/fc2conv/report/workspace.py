@@ -223,21 +223,22 @@ def renew_workspace(known: workspaces.Workspace, sweeps: Sequence[Sweep]) -> Non
 
 def report(entity: str, project: str, sweeps: Sequence[Sweep]) -> reports.Report:
     """A report with a section for each sweep: how many runs, what varies, the panels, the table of runs."""
-    made = reports.Report(entity=entity, project=project, title=TITLE, width="fluid")
+    made = reports.Report(entity=entity, project=project, title=TITLE)
     renew_report(made, sweeps)
     return made
 
 
 def renew_report(known: reports.Report, sweeps: Sequence[Sweep]) -> None:
     """Bring it up to date, from its beginning to its end."""
+    known.width = "fluid"  # which is not loaded
     known.description = "Written by fc2conv publish, which writes it anew each time: copy it to change it."
     known.blocks = [reports.TableOfContents(), *(block for sweep in sweeps for block in _section(sweep))]
 
 
 def _section(sweep: Sweep) -> list[Any]:
     keys = sweep.varied()
-    seeds = len({run.seed for run in sweep.runs})
-    text = f"{len(sweep.runs)} runs, {seeds} {'seed' if seeds == 1 else 'seeds'}. "
+    runs, seeds = len(sweep.runs), len({run.seed for run in sweep.runs})
+    text = f"{runs} run{'s' * (runs != 1)}, {seeds} seed{'s' * (seeds != 1)}. "
     text += f"What varies: {', '.join(keys)}." if keys else "Nothing but the seed varies."
     runset = reports.Runset(
         name=sweep.name,

@@ -4,9 +4,9 @@ has drawn its first chart, which no job should pay."""
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from contextlib import suppress
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from types import TracebackType
 from typing import Self
 
@@ -26,7 +26,7 @@ class Drawn:
 
     def __init__(self, source: TrialSource):
         self._source = source
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Popen[str] | None = None
 
     def take(self) -> Trial | None:
         """As the source's; so the others."""
@@ -45,11 +45,11 @@ class Drawn:
         self._source.done(trial)
         with suppress(OSError):  # it cannot begin, or has died, which `finish` says
             if self._process is None:
-                self._process = subprocess.Popen(
+                self._process = Popen(
                     [sys.executable, "-m", "fc2conv.pictures"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    stderr=DEVNULL,
                     text=True,
                     start_new_session=True,  # Ctrl-C is for the sweep
                 )
@@ -62,7 +62,7 @@ class Drawn:
             return
         try:
             said = self._process.communicate(timeout=PATIENCE)[0].splitlines()
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             said = [f"they took longer than {PATIENCE:.0f} s"]
         if self._process.returncode:
             said.append(f"exit code {self._process.returncode}")

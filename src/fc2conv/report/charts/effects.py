@@ -40,7 +40,7 @@ def effect(report: Report, found: effects.Effect | None) -> parts.Drawn | None:
     base = alt.Chart(alt.NamedData("points")).transform_lookup("configuration", parts.looked_up("label", "val"))
     many = len(rows) > MANY
     layers: list[alt.Chart] = []
-    if len(found.slices) <= SLICES and any(len(members) > 1 for members in found.slices):
+    if found.controlled and key.kind == "number" and len(found.slices) <= SLICES:
         thin = base.mark_line(strokeWidth=1, color=COLOURS[0], strokeOpacity=0.15 if many else 0.4)
         layers.append(thin.encode(axis, y, detail="slice:N"))
     points = base.mark_point(filled=True, color=COLOURS[0], opacity=1, fillOpacity=0.4 if many else 0.8)
@@ -48,7 +48,7 @@ def effect(report: Report, found: effects.Effect | None) -> parts.Drawn | None:
         points.encode(axis, y, size=parts.pinned_size(40), tooltip=[alt.Tooltip("label:N"), parts.percent("val")])
     )
     levels: list[parts.Row] = []
-    if len(found.levels) <= LEVELS:
+    if 0 < len(found.levels) <= LEVELS:
         levels = [{"value": v.value, "mean": v.mean, **_within_bounds(v)} for v in found.levels]
         means = alt.Chart(alt.NamedData("levels"))
         tooltip = [alt.Tooltip("value:N", title=key.label), *map(parts.percent, ("mean", "low", "high"))]
@@ -114,9 +114,10 @@ def importance(report: Report) -> parts.Drawn | None:
     ]
     order = [r["key"] for r in sorted(rows, key=lambda r: (str(r["kind"]), -float(r["share"])))]
     colour = alt.Color("kind:N", legend=None, scale=alt.Scale(domain=["key", "rest"], range=[COLOURS[0], COLOURS[6]]))
-    x = alt.X(
-        "share:Q", title="share of the variance", axis=alt.Axis(format="~%", tickCount=6), scale=alt.Scale(domainMin=0)
-    )
+    spread = report.importance.method == "spread"
+    title = "difference in validation accuracy" if spread else "share of the variance"
+    axis = alt.Axis(format="~%", tickCount=6)
+    x = alt.X("share:Q", title=title, axis=axis, scale=alt.Scale(domainMin=0))
     y = alt.Y("key:N", title=None, sort=order)
     tooltip = [alt.Tooltip("key:N"), parts.percent("share")]
     bars = alt.Chart(alt.NamedData("shares")).mark_bar().encode(x, y, colour, tooltip=tooltip)

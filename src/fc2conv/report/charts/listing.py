@@ -37,7 +37,7 @@ def _made(report: Report) -> Iterator[dict[str, Any]]:
     yield _entry("params", "Accuracy against parameters", whiskers, against(report, "params"), named)
     yield _entry("macs", "Accuracy against MACs", whiskers, against(report, "macs"), named)
     for key in report.keys[:EFFECTS]:
-        found = effects.effect(key, report.keys, report.configurations)
+        found = effects.effect(key, report.configurations)
         title = f"Effect of {key.label}"
         yield _entry(f"effect-{key.label}", title, _about(found), effect(report, found), named)
     pairs = (effects.interaction(a, b, report.configurations) for a, b in combinations(report.keys, 2))
@@ -52,9 +52,9 @@ def _made(report: Report) -> Iterator[dict[str, Any]]:
     yield _entry("curves-accuracy", "Learning curves: accuracy", caption, learning(report, "acc"), "curves")
     caption = "Means over the seeds; solid: validation, dashed: training."
     yield _entry("curves-loss", "Learning curves: loss", caption, learning(report, "loss"), "curves")
-    caption = "Mean seconds of a run, validation and test included."
+    caption = _on_device(report, "Mean seconds of a run, validation and test included.")
     yield _entry("time", "Accuracy against time", caption, against(report, "seconds"), named)
-    caption = "Training images per second of a run, validation included."
+    caption = _on_device(report, "Training images per second of a run, validation included.")
     yield _entry("speed", "Speed against MACs", caption, against(report, "macs", "images_per_second"), named)
     caption = "Test accuracy of each class, the hardest first, of the best configurations by validation."
     yield _entry("classes", "Accuracy of each class", caption, classes(report))
@@ -83,18 +83,23 @@ def _entry(name: str, title: str, caption: str, drawn: parts.Drawn | None, data:
 def _about(found: effects.Effect | None) -> str:
     if found is None:
         return ""
-    if found.controlled:
-        return (
-            "Lines join configurations alike in all else; diamonds: their mean, with its 95 % interval over the seeds."
-        )
-    return "A point a configuration; diamonds: the mean of all that have the value, whatever else differs among them."
+    if not found.controlled:
+        return "A point a configuration, whatever else differs among them."
+    means = " Diamonds: their mean, with its 95 % interval over the seeds." if found.levels else ""
+    return f"Configurations that differ in this key only{'' if found.key.kind == 'text' else ', joined'}.{means}"
 
 
 def _method(report: Report) -> str:
     if report.importance is None:
         return ""
-    if report.importance.method == "anova":
-        return (
-            "Shares of the sum of squares of the validation accuracy on the full grid: main effects, and what is left."
-        )
-    return "Estimated from the search by PED-ANOVA (Watanabe et al. 2023), relative to each other."
+    return {
+        "anova": "Shares of the validation accuracy's sum of squares on the full grid: main effects, and what is left.",
+        "spread": "How far the mean validation accuracies of a key's values lie apart, all else alike.",
+        "ped-anova": "Estimated from the search by PED-ANOVA (Watanabe et al. 2023), relative to each other.",
+    }[report.importance.method]
+
+
+def _on_device(report: Report, what: str) -> str:
+    """Times of different devices do not compare: the caption names the one that is shown."""
+    device, shown = report.usual_device
+    return f"{what} On {device} ({len(shown)} of {len(report.configurations)} configurations)." if device else what

@@ -24,10 +24,10 @@ def parallel(report: Report) -> parts.Drawn | None:
     import altair as alt
 
     ranked = report.ranked()[::-1]  # the best are drawn on top
-    best = [ranked[round(i * (len(ranked) - 1) / (PARALLEL - 1))] for i in range(PARALLEL)]
-    best = best if len(ranked) > PARALLEL else ranked
-    if not report.keys or len(best) < 2:
+    if not report.keys or len(ranked) < 2:
         return None
+    step = max(1.0, (len(ranked) - 1) / (PARALLEL - 1))
+    best = [ranked[round(i * step)] for i in range(min(PARALLEL, len(ranked)))]
     axes: dict[str, dict[int, tuple[float, str]]] = {}
     for key in report.keys[:AXES]:
         there = {i: c.point[key.key] for i in best if key.key in (c := report.configurations[i]).point}

@@ -103,12 +103,14 @@ def log_ticks(low: float, high: float) -> list[float]:
 
     Example:
         >>> log_ticks(3000, 4e6), log_ticks(3000, 40_000)
-        ([10000.0, 100000.0, 1000000.0], [5000.0, 10000.0, 20000.0])
+        ([10000.0, 100000.0, 1000000.0], [3000.0, 10000.0, 30000.0])
     """
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
-    for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10)), tuple(n / 10 for n in range(10, 100))):
-        found = [tick for e in decades for step in steps if low <= (tick := float(f"{step * 10.0**e:.3g}")) <= high]
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+        found = [tick for e in decades for step in steps if low <= (tick := step * 10.0**e) <= high]
         if len(found) >= 3:
             return found
-    return found or [low]
+    if low == high:
+        return [low]
+    step = next(s * 10.0**e for e in range(-3, 20) for s in (1, 2, 5) if (high - low) / (s * 10.0**e) <= 5)
+    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -19,7 +19,9 @@ def against(report: Report, cost: str, figure: str = "val") -> parts.Drawn | Non
     the legend selects."""
     import altair as alt
 
-    rows = [r for r in report.rows if r[cost] and r[figure]]
+    timed = bool({"seconds", "images_per_second"} & {cost, figure})
+    shown = report.usual_device[1] if timed else range(len(report.configurations))
+    rows = [r for r in report.rows if r[cost] and r[figure] and r["configuration"] in shown]
     if not rows:
         return None
     titles = {"params": "parameters", "macs": "MACs", "seconds": "seconds", "images_per_second": "images/s"}
@@ -33,6 +35,8 @@ def against(report: Report, cost: str, figure: str = "val") -> parts.Drawn | Non
         scale = parts.scale(values)
         y = alt.Y(f"{figure}:Q", title=titles[figure], scale=scale, axis=parts.axis(values, scale))
     known = f"isValid(datum['{cost}']) && isValid(datum['{figure}'])"
+    if len(shown) < len(report.configurations):
+        known += f" && indexof({sorted(shown)}, datum.configuration) >= 0"
     base = alt.Chart(alt.NamedData("configurations")).transform_filter(known)
     field, values_of = _told_apart(report)
     selected = alt.selection_point(fields=[field], bind="legend", name="selected")
