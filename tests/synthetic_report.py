@@ -83,7 +83,7 @@ def estimate(values: list[float]) -> dict[str, float | None]:
     n = len(values)
     mean = sum(values) / n
     if n == 1:
-        return {"mean": mean, "std": None, "low": None, "high": None}
+        return {"mean": mean, "std": 0.0, "low": None, "high": None}
     std = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
     half = T[min(n - 1, len(T)) - 1] * std / math.sqrt(n)
     return {"mean": mean, "std": std, "low": mean - half, "high": mean + half}

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from html import unescape
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import pytest
+from generated_runs import Outcome, write_run
+from playwright.sync_api import expect
 from synthetic_report import MODELS, payload
 
+from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.cli import main
+from fc2conv.config.schema import Config
+from fc2conv.record.result import Result
 from fc2conv.report.page import render
 
 if TYPE_CHECKING:
@@ -70,11 +79,11 @@ def drawn(page: Page, chart: str) -> None:
     page.wait_for_selector(f"#chart-{chart} .chart[data-drawn]")
 
 
-def to_the_end(page: Page) -> None:
+def to_the_end(page: Page, charts: tuple[str, ...] = ("params", "curves")) -> None:
     """Have everything drawn that is drawn when it is seen."""
     for section in page.locator("main > section").all():
         section.scroll_into_view_if_needed()
-    for chart in ("params", "curves"):
+    for chart in charts:
         drawn(page, chart)
     page.locator("table[aria-label=Runs]").scroll_into_view_if_needed()
 
@@ -169,11 +178,46 @@ def test_the_table_says_what_the_records_say(file: Path, report: dict[str, Any],
     assert column(page, "runs") == ["3 done"] * len(ranked)
 
 
+def test_the_numbers_are_those_of_result_json(tmp_path: Path, open_page: Open) -> None:
+    """From the runs' folders to the page."""
+    runs = tmp_path / "runs"
+    for kernel, accuracies in {3: (0.81, 0.82, 0.84), 5: (0.85, 0.85, 0.88)}.items():
+        for seed, val in enumerate(accuracies):
+            config = Config(model=LeNetConfig(kernel_size=kernel, padding="same"), seed=seed)
+            overrides = ["model=lenet", f"model.kernel_size={kernel}", f"seed={seed}"]
+            outcome = Outcome(val=val, test=val - 0.01)
+            write_run(runs / f"kernel_size={kernel},seed={seed}", config, outcome, overrides, "lenet")
+    main(["report", "--runs-dir", str(runs), "--out", str(tmp_path), "--name", "page"])
+    page = open_page(tmp_path / "page" / "index.html")
+    sort_by(page, "kernel_size")
+    results = {k: [Result.read(f) for f in sorted(runs.glob(f"kernel_size={k},*"))] for k in (3, 5)}
+    assert column(page, "kernel_size") == ["3", "5"]
+    for row, found in enumerate(results.values()):
+        for split, title in (("val", "validation"), ("test", "test")):
+            accuracies = [getattr(result, split)["acc"] for result in found]
+            expected = f"{statistics.fmean(accuracies):.4f} ± {statistics.stdev(accuracies):.4f}"
+            assert column(page, title)[row] == expected
+        assert column(page, "parameters")[row] == f"{found[0].params['total']:,}"
+        assert column(page, "MACs")[row] == f"{found[0].macs:,}"
+    to_the_end(page, ())
+    assert column(page, "validation", "Runs") == [f"{r.val['acc']:.4f}" for f in results.values() for r in f if r.val]
+    commands = page.locator("table[aria-label=Runs] code").all_inner_texts()
+    assert commands == [result.again() for found in results.values() for result in found]
+
+
 def test_the_summary_counts(file: Path, report: dict[str, Any], open_page: Open) -> None:
     page = open_page(file)
-    tiles = dict(zip(page.locator(".tiles dt").all_inner_texts(), page.locator(".tiles strong").all_inner_texts()))
+    tiles = dict(
+        zip(page.locator(".tiles dt").all_inner_texts(), page.locator(".tiles strong").all_inner_texts(), strict=True)
+    )
     assert tiles == {"Runs": "24", "Configurations": "8", "Models": "2", "Seeds": "3", "Time": "9 min"}
     assert sum(run["seconds"] for run in report["runs"]) == pytest.approx(9 * 60, abs=30)
+
+
+def differences(page: Page) -> dict[tuple[str, str], str]:
+    """(model, kernel_size) -> what the table says of its difference to the baseline."""
+    names = zip(column(page, "model"), column(page, "kernel_size"), strict=True)
+    return dict(zip(names, column(page, "Δ validation"), strict=True))
 
 
 def test_differences_are_those_of_paired_seeds(report: dict[str, Any], tmp_path: Path, open_page: Open) -> None:
@@ -187,12 +231,24 @@ def test_differences_are_those_of_paired_seeds(report: dict[str, Any], tmp_path:
         report["runs"][third["runs"][k]]["val"] = 0.9 - 0.05 - d
     report["runs"][third["runs"][2]] |= {"counted": False}
     page = open_page(written(report, tmp_path), hash="#sort=" + quote(json.dumps([["kernel_size", "asc"]])))
-    cells = dict(zip(zip(column(page, "model"), column(page, "kernel_size")), column(page, "Δ validation")))
+    cells = dict(
+        zip(
+            zip(column(page, "model"), column(page, "kernel_size"), strict=True),
+            column(page, "Δ validation"),
+            strict=True,
+        )
+    )
     assert cells["lenet", "3"] == "baseline"
     assert cells["lenet", "5"].split("\n") == ["+0.0200 tie", "[−0.0048, +0.0448] n=3"]
     assert cells["lenet", "7"].split("\n") == ["−0.0650 worse", "[−0.1285, −0.0015] n=2"]
     page.get_by_label("Differences are to").select_option(label("lenet", 5))
-    cells = dict(zip(zip(column(page, "model"), column(page, "kernel_size")), column(page, "Δ validation")))
+    cells = dict(
+        zip(
+            zip(column(page, "model"), column(page, "kernel_size"), strict=True),
+            column(page, "Δ validation"),
+            strict=True,
+        )
+    )
     assert cells["lenet", "5"] == "baseline"
     assert cells["lenet", "3"].split("\n") == ["−0.0200 tie", "[−0.0448, +0.0048] n=3"]
 
@@ -220,7 +276,7 @@ def test_filtering_by_a_key(file: Path, open_page: Open) -> None:
     page.locator("select.dtsb-data").select_option("kernel_size")
     page.locator("select.dtsb-condition").select_option(">")
     page.locator("input.dtsb-value").fill("4")
-    page.wait_for_function("document.querySelectorAll('table[aria-label=Configurations] tbody tr').length === 4")
+    expect(page.locator("table[aria-label=Configurations] tbody tr")).to_have_count(4)
     assert set(column(page, "kernel_size")) == {"5", "7"}
 
 
@@ -237,11 +293,11 @@ def test_search_and_columns(file: Path, open_page: Open) -> None:
 def test_the_legend_selects(file: Path, open_page: Open) -> None:
     page = open_page(file)
     drawn(page, "params")
-    marks = "[...document.querySelectorAll('#chart-params .mark-symbol.role-mark path')].map(p => p.getAttribute('opacity'))"
-    assert page.evaluate(marks) == ["1"] * 8
+    marks = page.locator("#chart-params .mark-symbol.role-mark path")
+    assert [mark.get_attribute("opacity") for mark in marks.all()] == ["1"] * 8
     page.locator("#chart-params .role-legend-label").get_by_text("lenet", exact=True).click()
-    page.wait_for_function(f"({marks}).includes('0.1')")
-    assert sorted(page.evaluate(marks)) == ["0.1"] * 4 + ["1"] * 4
+    expect(page.locator("#chart-params .mark-symbol.role-mark path[opacity='0.1']")).to_have_count(4)
+    assert [mark.get_attribute("opacity") for mark in marks.all()] == ["1"] * 4 + ["0.1"] * 4
 
 
 def test_hovering_tells_the_configuration(file: Path, report: dict[str, Any], open_page: Open) -> None:
@@ -269,11 +325,11 @@ def test_pinned_side_by_side(file: Path, report: dict[str, Any], open_page: Open
     chosen = [c for c in report["configurations"] if c["label"] in (label("lenet_modern", 3), label("lenet_modern", 7))]
     assert page.locator("#pinned h3").all_inner_texts() == [c["label"] for c in chosen]
     for card, c in zip(page.locator("#pinned article").all(), chosen, strict=True):
-        facts = dict(zip(card.locator("th").all_inner_texts(), card.locator("td").all_inner_texts()))
+        facts = dict(zip(card.locator("th").all_inner_texts(), card.locator("td").all_inner_texts(), strict=True))
         assert facts["parameters"] == f"{c['params']:,}"
         assert facts["validation"] == f"{c['val']['mean']:.4f} ± {c['val']['std']:.4f}"
     drawn(page, "curves")
-    page.wait_for_function("document.querySelectorAll('#chart-curves .role-legend-label text').length === 2")
+    expect(page.locator("#chart-curves .role-legend-label text")).to_have_count(2)
 
 
 def test_filters_are_drawn_on_one_signed_scale(tmp_path: Path, open_page: Open) -> None:
@@ -317,7 +373,7 @@ def test_the_confusion_matrix(file: Path, report: dict[str, Any], open_page: Ope
 def test_the_calculator_answers(file: Path, report: dict[str, Any], open_page: Open) -> None:
     page = open_page(file)
     totals = page.locator("#calculator .totals")
-    assert totals.inner_text().split() == "61,706 parameters 416,520 MACs 16 px receptive field".split()
+    assert totals.inner_text().split() == ["61,706", "parameters", "416,520", "MACs", "16", "px", "receptive", "field"]
     page.locator("#calculator-kernel_size").fill("3")
     page.locator("#calculator-padding").fill("same")
     same = next(c for c in report["configurations"] if c["point"]["model.kernel_size"] == 3)
@@ -349,7 +405,7 @@ def test_the_address_restores_the_view(file: Path, open_page: Open) -> None:
     page.locator("select.dtsb-data").select_option("kernel_size")
     page.locator("select.dtsb-condition").select_option(">")
     page.locator("input.dtsb-value").fill("2")
-    page.wait_for_function("document.querySelectorAll('table[aria-label=Configurations] tbody tr').length === 3")
+    expect(page.locator("table[aria-label=Configurations] tbody tr")).to_have_count(3)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Columns").click()
     page.locator(".dt-button-collection").get_by_text("receptive field").click()
@@ -413,17 +469,55 @@ def test_themes_switch(file: Path, open_page: Open) -> None:
     page = open_page(file, color_scheme="light")
     drawn(page, "params")
     paper = "getComputedStyle(document.body).backgroundColor"
-    ink = "document.querySelector('#chart-params .role-axis-title text').getAttribute('fill')"
-    light, light_ink = page.evaluate(paper), page.evaluate(ink)
+    title = page.locator("#chart-params .role-axis-title text").first
+    light, ink = page.evaluate(paper), str(title.get_attribute("fill"))
     page.locator("#theme").click()
     assert page.evaluate(paper) != light
-    page.wait_for_function(f"{ink} !== '{light_ink}'")
+    expect(title).not_to_have_attribute("fill", ink)
 
 
 def test_charts_wait_until_they_are_seen(file: Path, open_page: Open) -> None:
     page = open_page(file, height=500)
     assert page.locator("#chart-curves svg").count() == 0
     drawn(page, "curves")
+
+
+class Watching(SimpleHTTPRequestHandler):
+    """Serves a page and news of it, as `fc2conv report --watch` does."""
+
+    payload: ClassVar[dict[str, Any]] = {}
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.payload) if self.path == "/data.json" else render(self.payload)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json" if self.path == "/data.json" else "text/html")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_page_that_is_watched_gets_the_news_and_keeps_the_view(chromium: Browser) -> None:
+    """The baseline and the pins are other positions afterwards."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Watching)
+    Thread(target=server.serve_forever, daemon=True).start()
+    Watching.payload = payload(kernels=(5, 7)) | {"live": True}
+    page = chromium.new_page()
+    try:
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.get_by_label("Differences are to").select_option(label("lenet_modern", 5))
+        pin(page, label("lenet_modern", 7))
+        sort_by(page, "kernel_size")
+        Watching.payload = payload(kernels=(1, 3, 5, 7)) | {"live": True, "created": "2026-11-26T17:00:09"}
+        expect(page.locator("table[aria-label=Configurations] tbody tr")).to_have_count(8)
+        assert column(page, "kernel_size") == sorted(column(page, "kernel_size"))
+        assert page.locator("#pinned h3").all_inner_texts() == [label("lenet_modern", 7)]
+        assert differences(page)["lenet_modern", "5"] == "baseline"
+    finally:
+        page.close()
+        server.shutdown()
+        server.server_close()
 
 
 def test_failures_and_what_was_left_out_are_told(tmp_path: Path, open_page: Open) -> None:

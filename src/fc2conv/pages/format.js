@@ -9,10 +9,10 @@ export const count = (value) => (known(value) ? grouped.format(Math.round(value)
 
 export const accuracy = (value) => (known(value) ? value.toFixed(4) : NONE);
 
-/** 0.9155 ± 0.0023, for {mean, std}; without the latter where there is one value. */
+/** 0.9155 ± 0.0023, for {mean, std, low}; without the deviation where there is one value, which has no interval. */
 export function spread(estimate) {
   if (!known(estimate?.mean)) return NONE;
-  return known(estimate.std) ? `${accuracy(estimate.mean)} ± ${accuracy(estimate.std)}` : accuracy(estimate.mean);
+  return known(estimate.low) ? `${accuracy(estimate.mean)} ± ${accuracy(estimate.std)}` : accuracy(estimate.mean);
 }
 
 /** With its sign: +0.0012, −0.0031. */

@@ -53,7 +53,6 @@ export function calculator(report) {
   }
   const reset = el("button", { type: "button", onclick: () => back() }, "Back to LeNet");
   form.append(reset);
-  // announced when typing pauses, as a whole
   const total = el("div", { role: "status", class: "totals" });
 
   function change() {
@@ -172,15 +171,18 @@ function commandOf(config) {
 
 const shaped = (shape) => (shape.length === 3 ? `${shape[1]}×${shape[2]}×${shape[0]}` : count(shape[0]));
 
+/** Nothing where it is none, as in the suite's own table of layers. */
+const some = (n) => (n ? count(n) : "");
+
 function layers(geometry) {
   const number = (text) => ({ text, number: true });
   const heads = ["layer", number("output"), number("parameters"), number("MACs"), number("receptive field")];
   const rows = geometry.rows.map((row) => [
     row.name,
     shaped(row.output),
-    count(row.params),
-    count(row.macs),
-    count(row.receptive_field),
+    some(row.params),
+    some(row.macs),
+    row.output.length === 3 ? count(row.receptive_field) : "",
   ]);
   const region = { class: "scroll", tabindex: "0", role: "region", "aria-label": "Layers" };
   return el("div", region, table("Layers", heads, rows, { id: "calculator-layers" }));
@@ -222,7 +224,7 @@ function picture(shape, largest) {
 }
 
 /** Configurations of the same family, nearest by logarithms of parameters and of MACs. */
-export function nearestOf(report, { params, macs }) {
+function nearestOf(report, { params, macs }) {
   const far = (c) => Math.hypot(Math.log10(c.params / params), Math.log10(c.macs / macs));
   const known = report.configurations.filter((c) => c.family === "lenet" && c.params && c.macs && c.val);
   return known.sort((a, b) => far(a) - far(b)).slice(0, NEAREST);

@@ -43,10 +43,20 @@ export function chart(entry, report) {
 
 class Chart {
   constructor(entry, report, holder) {
-    Object.assign(this, { entry, report, holder, vega: null });
+    Object.assign(this, { entry, report, holder, vega: null, drawing: Promise.resolve() });
   }
 
-  async draw() {
+  /** One drawing after the other: a pin may come while another is on its way. */
+  draw() {
+    this.drawing = this.drawing
+      .then(() => this.embed())
+      .catch((error) => {
+        this.holder.textContent = `This chart cannot be drawn: ${error.message}`;
+        announce(this.holder.textContent);
+      });
+  }
+
+  async embed() {
     const { embed } = await import("vega");
     const spec = structuredClone(this.entry.spec);
     const concatenated = ["facet", "hconcat", "vconcat", "concat", "repeat"].some((key) => key in spec);
@@ -54,28 +64,24 @@ class Chart {
     if (!concatenated) spec.autosize = { type: "fit-x", contains: "padding" };
     const data = this.rows();
     if (data) spec.datasets = { ...spec.datasets, [this.entry.data]: data };
+    fitLegends(spec, this.holder.clientWidth, data);
     const marks = this.report.configurations.length;
     const options = {
       ast: true, // no eval: the page's policy forbids it
       actions: false,
-      config: config(this.holder.clientWidth < NARROW),
+      config: config(this.holder.clientWidth),
       renderer: marks > MANY ? "canvas" : "svg",
       tooltip: { theme: "custom" },
     };
-    try {
-      const { view } = await embed(this.holder, spec, options);
-      this.vega?.finalize();
-      this.vega = view;
-      view.addEventListener("click", (_, item) => {
-        const label = this.report.configurations[item?.datum?.configuration]?.label;
-        if (label !== undefined) pins.toggle(label);
-      });
-      this.mark();
-      this.holder.dataset.drawn = "";
-    } catch (error) {
-      this.holder.textContent = `This chart cannot be drawn: ${error.message}`;
-      announce(this.holder.textContent);
-    }
+    const { view } = await embed(this.holder, spec, options);
+    this.vega?.finalize();
+    this.vega = view;
+    view.addEventListener("click", (_, item) => {
+      const label = this.report.configurations[item?.datum?.configuration]?.label;
+      if (label !== undefined) pins.toggle(label);
+    });
+    this.mark();
+    this.holder.dataset.drawn = "";
   }
 
   /** Rows for the data that the chart leaves to the page. */
@@ -101,15 +107,24 @@ class Chart {
 function curves(report) {
   const chosen = pins.pinned(report);
   const shown = chosen.length ? chosen : report.ranked.slice(0, CURVES);
-  return shown.flatMap((c) => {
-    const { label, curve } = report.configurations[c];
+  const labels = shortened(shown.map((c) => report.configurations[c].label));
+  return shown.flatMap((c, n) => {
+    const { curve } = report.configurations[c];
     const columns = Object.keys(curve);
     return curve.epoch.map((_, i) => ({
       configuration: c,
-      label,
+      label: labels[n],
       ...Object.fromEntries(columns.map((name) => [name, curve[name][i]])),
     }));
   });
+}
+
+/** Labels without the words that all of them share, so that a legend shows what tells them apart. */
+function shortened(labels) {
+  const words = labels.map((label) => label.split(" "));
+  const shared = new Set(words[0]?.filter((word) => words.every((other) => other.includes(word))));
+  const short = words.map((own) => own.filter((word) => !shared.has(word)).join(" "));
+  return short.every((label) => label !== "") ? short : labels;
 }
 
 function configurations(report) {
@@ -126,8 +141,21 @@ function configurations(report) {
   }));
 }
 
+/** As many columns in the legends below a chart as its width has room for. */
+function fitLegends(spec, width, rows) {
+  const { color, shape } = spec.encoding ?? {};
+  for (const channel of [color, shape]) {
+    if (channel?.legend?.orient !== "bottom" || !channel.field) continue;
+    const texts = channel.scale?.domain ?? (rows ?? []).map((row) => row[channel.field]);
+    const longest = Math.max(0, ...texts.map((text) => String(text).length));
+    delete channel.legend.labelLimit;
+    channel.legend.columns = Math.max(1, Math.floor((width - 60) / (7.5 * longest + 30)));
+  }
+  for (const layer of spec.layer ?? []) fitLegends(layer, width, rows);
+}
+
 /** Vega's config: the theme's colours; legends below where there is no room beside. */
-function config(narrow) {
+function config(width) {
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map(colour);
   const font = getComputedStyle(document.body).fontFamily;
   return {
@@ -147,12 +175,12 @@ function config(narrow) {
       labelPadding: 5,
     },
     legend: {
-      ...(narrow ? { orient: "bottom", columns: 1 } : {}),
+      ...(width < NARROW ? { orient: "bottom", columns: 1 } : {}),
       labelColor: ink,
       titleColor: soft,
       labelFontSize: 13,
       titleFontSize: 12,
-      labelLimit: 320,
+      labelLimit: Math.max(160, width - 90),
     },
     header: { labelColor: ink, titleColor: soft, labelFontSize: 13 },
     text: { color: ink },

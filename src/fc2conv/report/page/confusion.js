@@ -5,11 +5,14 @@ import { count, plural } from "pages/format.js";
 import * as pins from "report/pins.js";
 import * as view from "report/view.js";
 
+const HALF = 10; // most classes that half of the page's width has room for
+
 /** A matrix of the configuration that the reader chooses; the best one at first. */
 export function confusion(report) {
   const known = report.ranked.filter((c) => report.configurations[c].confusion);
   if (!known.length) return null;
   const holder = el("div");
+  const wide = known.some((c) => report.configurations[c].classes.length > HALF);
   const select = el("select", { id: "confusion-of", onchange: () => view.set("confusion", select.value) });
   select.append(...known.map((c) => el("option", {}, report.configurations[c].label)));
   const show = () => {
@@ -23,7 +26,7 @@ export function confusion(report) {
   show();
   return el(
     "div",
-    { class: "card wide", id: "confusion" },
+    { class: wide ? "card wide" : "card", id: "confusion" },
     el("h3", {}, "Confusion matrix"),
     el("p", { class: "controls" }, el("label", { for: "confusion-of" }, "Of"), select),
     holder,

@@ -2,7 +2,7 @@
 
 import DataTable from "datatables";
 import { el, table } from "pages/dom.js";
-import { accuracy, duration, NONE } from "pages/format.js";
+import { accuracy, duration, NONE, plural } from "pages/format.js";
 import { announce } from "report/announce.js";
 import { escaped } from "report/table.js";
 
@@ -15,10 +15,10 @@ export function made(report) {
     el("div", { class: "card wide" }, el("h3", {}, "This report again"), command(m.command)),
     el(
       "div",
-      { class: "grid" },
-      group("Versions", m.versions),
-      group("Commit", m.git),
-      group("Data (SHA-256)", m.data_sha256),
+      { class: "grid small" },
+      group(report, "Versions", "versions"),
+      group(report, "Commit", "git"),
+      group(report, "Data (SHA-256)", "data_sha256"),
     ),
   ];
 }
@@ -52,15 +52,20 @@ async function copy(text, code, button) {
   }
 }
 
-function group(title, records) {
-  if (!records.length) return null;
-  const tables = records.map((record, i) => {
-    const rows = Object.entries(record).map(([name, value]) => [name, el("code", {}, shown(value))]);
-    const heading = records.length > 1 ? el("p", { class: "soft caption" }, `${i + 1} of ${records.length}`) : null;
+/** The records of a kind that runs were made with, each with how many. */
+function group(report, title, kind) {
+  const records = report.made[kind].map((record, i) => [Object.entries(record), uses(report, kind, i)]);
+  const known = records.filter(([entries]) => entries.length);
+  if (!known.length) return null;
+  const tables = known.map(([entries, n]) => {
+    const rows = entries.map(([name, value]) => [name, el("code", {}, shown(value))]);
+    const heading = el("p", { class: "soft caption" }, plural(n, "run"));
     return el("div", {}, heading, el("div", { class: "scroll" }, table(title, ["", ""], rows, { class: "facts" })));
   });
   return el("div", { class: "card" }, el("h3", {}, title), ...tables);
 }
+
+const uses = (report, kind, i) => report.runs.filter((run) => run[kind] === i).length;
 
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
@@ -84,14 +89,18 @@ export function runsTable(report, holder) {
   const runs = new DataTable(element, {
     data: report.runs,
     columns: [
-      { ...text("name", "run"), className: "name" },
+      { ...text("name", "run"), className: "name", createdCell: (td, name) => td.setAttribute("title", name) },
       text("status", "status"),
       number("seed", "seed", (v) => v),
       number("val", "validation", accuracy),
       number("test", "test", accuracy),
       number("best_epoch", "best epoch", (v) => v ?? NONE),
       number("seconds", "time", duration),
-      text("device", "device"),
+      {
+        ...text("device", "device"),
+        visible: new Set(report.runs.map((run) => run.device)).size > 1,
+        className: "name",
+      },
       { data: "command", title: "command", orderable: false, render: commandHtml },
     ],
     order: [],
@@ -109,7 +118,7 @@ export function runsTable(report, holder) {
   });
   element.addEventListener("click", (event) => {
     const button = event.target.closest("button.copy");
-    if (button) copy(runs.row(button.closest("tr")).data().command, button.previousElementSibling, button);
+    if (button) copy(runs.row(button.closest("tr")).data().command, button.nextElementSibling, button);
   });
 }
 
@@ -117,5 +126,5 @@ function commandHtml(value, type) {
   if (type !== "display") return value ?? "";
   if (!value) return NONE;
   const button = el("button", { type: "button", class: "copy" }, "Copy");
-  return el("span", { class: "command-cell" }, el("code", { title: value }, value), button).outerHTML;
+  return el("span", { class: "command-cell" }, button, el("code", {}, value)).outerHTML;
 }

@@ -1,7 +1,7 @@
 // Builds the page from its payload, and, where it is served while a sweep runs, again from each new one.
 
 import { el, whenSeen } from "pages/dom.js";
-import { isDark, setTheme } from "pages/theme.js";
+import { isDark, onTheme, setTheme } from "pages/theme.js";
 import { calculator } from "report/calculator.js";
 import { chart, finalize } from "report/charts.js";
 import { compare } from "report/compare.js";
@@ -52,10 +52,12 @@ const KNOWN = new Set(Object.keys(SECTIONS));
 const grid = (found) => el("div", { class: "grid" }, ...found.filter(Boolean));
 
 /** The charts of a section; those of a section that the page does not know are effects. */
-function charts(section) {
+function entries(section) {
   const at = (entry) => (KNOWN.has(entry.section) ? entry.section : "effects");
-  return report.charts.filter((entry) => at(entry) === section).map((entry) => chart(entry, report));
+  return report.charts.filter((entry) => at(entry) === section);
 }
+
+const charts = (section) => entries(section).map((entry) => chart(entry, report));
 
 function fillMade(holder) {
   const runs = el("div");
@@ -64,8 +66,8 @@ function fillMade(holder) {
 }
 
 function isEmpty(section) {
-  if (section === "classes") return !charts(section).length && !report.configurations.some((c) => c.confusion);
-  return ["accuracy", "effects", "curves", "time"].includes(section) && !charts(section).length;
+  if (section === "classes" && report.configurations.some((c) => c.confusion)) return false;
+  return ["accuracy", "effects", "curves", "time", "classes"].includes(section) && !entries(section).length;
 }
 
 /** Fill the page. */
@@ -121,11 +123,12 @@ function tray() {
 
 // --- light and dark
 
-function applyTheme() {
-  setTheme(view.get("theme") ?? null);
+const applyTheme = () => setTheme(["light", "dark"].find((theme) => theme === view.get("theme")) ?? null);
+
+onTheme(() => {
   byId("theme").textContent = isDark() ? "Light" : "Dark";
   byId("theme").setAttribute("aria-label", isDark() ? "Show in light colours" : "Show in dark colours");
-}
+});
 
 byId("theme").addEventListener("click", () => {
   view.set("theme", isDark() ? "light" : "dark");

@@ -3,7 +3,7 @@
 
 import DataTable from "datatables";
 import { el } from "pages/dom.js";
-import { accuracy, count, duration, NONE, signed, spread } from "pages/format.js";
+import { count, duration, NONE, signed, spread } from "pages/format.js";
 import * as pins from "report/pins.js";
 import * as view from "report/view.js";
 
@@ -32,6 +32,7 @@ export function configurationTable(report, holder) {
     columns: columns.map((c) => ({
       ...c,
       title: escaped(c.title),
+      orderSequence: ["asc", "desc"],
       visible: shown ? shown.includes(c.name) || c.name === "pin" : !isHidden(c.name, report),
       searchBuilder: { orthogonal: { display: "filter", search: "filter" } },
     })),
@@ -147,7 +148,7 @@ const text = (name, title) => ({
   data: (row) => row[name],
   type: "string",
   searchBuilderType: "string",
-  render: (value, type) => (type === "display" ? escaped(value) : value),
+  render: (value, type) => (type === "display" ? escaped(value === "" ? NONE : value) : value),
 });
 
 function columnsOf(report) {
@@ -168,14 +169,14 @@ function columnsOf(report) {
     pin,
     text("label", "configuration"),
     ...keys,
-    number("params", "parameters", count),
-    number("macs", "MACs", count),
-    number("receptive_field", "receptive field", count),
-    number("n", "seeds", count),
     number("val", "validation", (_, row) => spread(row.estimates.val)),
     number("test", "test", (_, row) => spread(row.estimates.test)),
     number("val_difference", "Δ validation", (_, row) => differenceHtml(row.pairs.val, row.is_baseline)),
     number("test_difference", "Δ test", (_, row) => differenceHtml(row.pairs.test, row.is_baseline)),
+    number("params", "parameters", count),
+    number("macs", "MACs", count),
+    number("receptive_field", "receptive field", count),
+    number("n", "seeds", count),
     number("seconds", "time", duration),
     number("images_per_second", "images/s", count),
     text("status", "runs"),
@@ -219,8 +220,9 @@ function differences(report, position, baseline) {
 
 /** The difference with its interval, and whether it is a tie, in words. */
 function differenceHtml(pair, is_baseline) {
-  if (is_baseline) return el("span", { class: "soft" }, "baseline").outerHTML;
-  if (!pair) return el("span", { class: "soft" }, NONE).outerHTML;
+  const alone = (text) => el("span", { class: "soft" }, text).outerHTML;
+  if (is_baseline) return alone("baseline");
+  if (!pair) return alone(NONE);
   const kind = pair.tie === null ? "soft" : pair.tie ? "tie" : pair.mean > 0 ? "better" : "worse";
   const range = pair.low === null ? "one pair" : `[${signed(pair.low)}, ${signed(pair.high)}]`;
   const pairs = pair.n === 1 ? "one pair of seeds: no interval" : `${pair.n} pairs of seeds; 95 % interval`;
@@ -249,6 +251,3 @@ function mark(table) {
     tr?.querySelector("button.pin")?.setAttribute("aria-pressed", String(pressed));
   }
 }
-
-/** The mean accuracy as a reader hears or reads it. */
-export const told = (c) => `${accuracy(c.val?.mean)} validation, ${accuracy(c.test?.mean)} test`;

@@ -20,11 +20,25 @@ export const get = (name) => values.get(name);
 
 /** Remember `value`; null forgets it. */
 export function set(name, value) {
-  if (value === null || value === undefined) values.delete(name);
-  else values.set(name, value);
-  const hash = new URLSearchParams([...values].map(([key, v]) => [key, JSON.stringify(v)])).toString();
-  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+  const next = value ?? undefined;
+  if (JSON.stringify(next) === JSON.stringify(values.get(name))) return;
+  if (next === undefined) values.delete(name);
+  else values.set(name, next);
+  write();
   for (const listener of listeners.get(name) ?? []) listener(value);
+}
+
+let waiting = false;
+
+/** Put the values into the address: once for all that are set together, since browsers count such changes. */
+function write() {
+  if (waiting) return;
+  waiting = true;
+  queueMicrotask(() => {
+    waiting = false;
+    const hash = new URLSearchParams([...values].map(([name, value]) => [name, JSON.stringify(value)])).toString();
+    history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+  });
 }
 
 /** Call `listener` with the value whenever the reader changes it. */
