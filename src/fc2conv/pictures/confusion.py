@@ -31,8 +31,8 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     cell = max(1, min(LARGEST, SIDE // n))
     named = n <= NAMED
     size = max(9, min(TEXT, cell - 2))
-    names = [fitted(name, size, LONGEST) for name in classes[:n]] + [str(i) for i in range(len(classes), n)]
-    longest = max(round(font(size).getlength(name)) for name in names) + 12 if named else 24
+    names = [fitted(classes[i] if i < len(classes) else i, size, LONGEST) for i in range(n if named else 0)]
+    longest = max((round(font(size).getlength(name)) for name in names), default=12) + 12
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     diagonal = np.eye(n, dtype=bool)
     worst = max(FLOOR, float(np.where(diagonal, 0, shares).max()))
@@ -53,10 +53,10 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
     if gap:
         tiles[::cell], tiles[:, ::cell] = 255, 255
     sheet.tile(left, top, tiles)
-    for i in range(n if named else 0):
+    for i, name in enumerate(names):
         middle = i * cell + cell // 2
-        sheet.text(left - 10, top + middle, names[i], size, INK, "rm")
-        sheet.upright(left + middle, top - 8, names[i], size)
+        sheet.text(left - 10, top + middle, name, size, INK, "rm")
+        sheet.upright(left + middle, top - 8, name, size)
         accuracy = share(shares[i, i]) if counts[i].sum() else "none"
         sheet.text(left + n * cell + 12, top + middle, accuracy, size, MUTED, "lm")
     for row, column in np.argwhere(counts) if n <= NUMBERED else ():

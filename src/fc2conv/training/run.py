@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,11 @@ from fc2conv.config.batches import check_batch_norm
 from fc2conv.config.schema import Config, LoggerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned
-from fc2conv.pictures import folder as pictures
 from fc2conv.record import terminal
-from fc2conv.record.arrays import Arrays
 from fc2conv.record.checkpoint import load_checkpoint, verify
 from fc2conv.record.folder import CHECKPOINTS, Record, log, reserve
 from fc2conv.record.result import Result, Status, per_class
-from fc2conv.training.arrays import Mistakes, collect
+from fc2conv.training.arrays import Mistakes
 from fc2conv.training.callbacks import (
     BestEpoch,
     Checkpoints,
@@ -39,6 +37,7 @@ from fc2conv.training.callbacks import (
 )
 from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes
+from fc2conv.training.drawing import Drawing
 from fc2conv.training.optimizers import optimizer_for
 from fc2conv.training.schedule import MaxSteps
 from fc2conv.training.signals import Signals
@@ -71,12 +70,13 @@ class Request:
 
 @dataclass(frozen=True)
 class _Observers:
-    """What looks on while a run trains. Only the first rank has a record and trackers."""
+    """What looks on while a run trains. Only the first rank has a record, its pictures and trackers."""
 
     signals: Signals
     callbacks: list[Callback]
     """Those that the config names."""
     record: Record | None = None
+    drawing: Drawing | None = None
     trackers: Sequence[Mirror] = ()
 
 
@@ -104,6 +104,7 @@ def run(request: Request) -> Result | None:
         folder = folder or reserve(config)
         begun = Result.of(config, module.geometry, folder.name, request.model, request.overrides)
         record = Record(folder, None if request.resumed else begun, request.overrides)
+        drawing = Drawing(folder)
         trackers: list[Mirror] = []
         try:
             record.result.world_size = processes.world_size
@@ -114,24 +115,25 @@ def run(request: Request) -> Result | None:
 
                 trackers += loggers.start_trackers(config.logger, record.result, folder, request.resumed)
             record.write()
-            _fit_and_test(request, processes, module, data, replace(observers, record=record, trackers=trackers))
+            observers = replace(observers, record=record, drawing=drawing, trackers=trackers)
+            _fit_and_test(request, processes, module, data, observers)
         except BaseException as error:
             status, code = _ending(error)
             if isinstance(error, Interrupted):
                 error.folder = folder
             with suppress(OSError):  # a full disk has said so already
                 record.close(status, _brief(error))
-                if request.draw and status == "failed":
-                    _draw_curves(record)
             for tracker in trackers:
                 tracker.close(record.result, code)
+            if request.draw and status == "failed":  # one that was stopped may go on
+                drawing.curves(record.result)
             raise
         leave(processes)
         record.close("done")
-        if request.draw:
-            _draw_curves(record)
         for tracker in trackers:
             tracker.close(record.result, 0)
+        if request.draw:
+            drawing.curves(record.result)
         return record.result
 
 
@@ -228,39 +230,19 @@ def _fit_and_test(
         record.result.per_class = per_class(confusion.tolist(), data.classes)
         record.result.seconds["test"] = round(time.perf_counter() - began, 3)
         record.write()
-        arrays = Arrays()
-        with unless_it_fails():
-            arrays = collect(module.net, data, mistakes)
-            arrays.write(folder)
-        if request.draw or observers.trackers:
-            _show(arrays, record, observers.trackers, data.classes)
+        _show(request, observers, module, data, mistakes)
 
 
-def _show(arrays: Arrays, record: Record, trackers: Sequence[Mirror], classes: Sequence[str]) -> None:
-    """Pictures in the run's folder and for the trackers; the learning curves come once the record is complete."""
-    confusion = record.result.confusion or []
-    images = {}
-    with unless_it_fails():
-        images = pictures.images(arrays, confusion, classes)
-        pictures.save(images, record.folder / pictures.FOLDER)
-    for tracker in trackers:
-        tracker.images(arrays, images, confusion, classes)
-
-
-def _draw_curves(record: Record) -> None:
-    with unless_it_fails():
-        pictures.save_curves(record.folder, record.result)
-
-
-@contextmanager
-def unless_it_fails() -> Iterator[None]:
-    """Pictures that cannot be drawn or written are said, and stop nothing."""
-    try:
-        yield
-    except Exception as error:
-        text = f"the run's pictures cannot be drawn ({type(error).__name__}: {error})"
-        log.warning(text)
-        terminal.console.print(text, markup=False, soft_wrap=True)
+def _show(request: Request, observers: _Observers, module: Classifier, data: ImageData, mistakes: Mistakes) -> None:
+    """What the tested network has to show, in the run's folder and for the trackers."""
+    assert observers.record
+    assert observers.drawing
+    confusion, classes = observers.record.result.confusion or [], data.classes
+    arrays = observers.drawing.leave_arrays(module.net, data, mistakes)
+    if request.draw or observers.trackers:
+        images = observers.drawing.images(arrays, confusion, classes)
+        for tracker in observers.trackers:
+            tracker.images(arrays, images, confusion, classes)
 
 
 def _step_loggers(config: LoggerConfig, n: int | None) -> list[Callback]:
