@@ -42,6 +42,18 @@ def image_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers goes with it."""
+    before, modules = dict(ARCHITECTURES), set(sys.modules)
+    yield
+    ARCHITECTURES.clear()
+    ARCHITECTURES.update(before)
+    for name in set(sys.modules) - modules:
+        if name.startswith(PREFIX):
+            del sys.modules[name]
+
+
+@pytest.fixture
 def draws() -> None:
     """For tests whose runs draw their pictures."""
 
@@ -52,18 +64,6 @@ def _draws_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     if "draws" not in request.fixturenames:
         monkeypatch.setattr("fc2conv.pictures.folder.images", lambda *of: {})
         monkeypatch.setattr("fc2conv.pictures.folder.save_curves", lambda *of: [])
-
-
-@pytest.fixture
-def registry() -> Iterator[None]:
-    """What a test registers goes with it."""
-    before, modules = dict(ARCHITECTURES), set(sys.modules)
-    yield
-    ARCHITECTURES.clear()
-    ARCHITECTURES.update(before)
-    for name in set(sys.modules) - modules:
-        if name.startswith(PREFIX):
-            del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

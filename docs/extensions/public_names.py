@@ -1,12 +1,14 @@
-"""Ends the build where a public name is not in the reference.
+"""Ends the build where a public name is not in the reference, or says nothing of itself.
 
-Public are the names of `fc2conv`, and in the modules of MODULES those without an underscore that are defined there.
+Public are the names of `fc2conv`, and in the modules of MODULES those without an underscore that are defined there;
+and the methods and properties of a public class. What these take over from a base class has its docstring.
 """
 
 from __future__ import annotations
 
 import inspect
 from importlib import import_module
+from inspect import isclass
 from types import ModuleType
 from typing import Any
 
@@ -53,11 +55,28 @@ def names() -> list[str]:
     return found + [f"{name}.{each}" for name in MODULES for each in public(import_module(name))]
 
 
+def silent(name: str) -> list[str]:
+    """What has no docstring of a public name: itself, or its methods and properties."""
+    module, _, last = name.rpartition(".")
+    value = getattr(import_module(module), last)
+    members = {f"{name}.{key}": getattr(value, key) for key in vars(value) if key[0] != "_"} if isclass(value) else {}
+    found = {name: value} | {key: each for key, each in members.items() if callable(each) or isinstance(each, property)}
+    return [key for key, each in found.items() if not said(each)]
+
+
+def said(value: Any) -> str:
+    """Its docstring, but for the one that dataclass makes up: the signature."""
+    doc = inspect.getdoc(value) or ""
+    return "" if isclass(value) and doc.startswith(f"{value.__name__}(") else doc
+
+
 def check(app: Sphinx, env: BuildEnvironment) -> None:
     documented = env.domains.python_domain.objects
     for name in names():
         if name not in documented:
             logger.warning("%s is public, and no page of the reference has it", name)
+        for each in silent(name):
+            logger.warning("%s is public, and has no docstring", each)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

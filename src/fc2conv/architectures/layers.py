@@ -53,6 +53,7 @@ class Conv(Layer):
 
     @property
     def kernel(self) -> Pair:
+        """(height, width)"""
         return pair(self.kernel_size)
 
     @property
@@ -313,11 +314,15 @@ class NormLayer(Layer):
 
 @dataclass(frozen=True)
 class ActivationLayer(Layer):
+    """The nonlinearity, value by value."""
+
     kind: Activation
 
 
 @dataclass(frozen=True)
 class DropoutLayer(Layer):
+    """In training, each value becomes 0 with this probability, and the others grow to make up for it."""
+
     probability: float
 
     def kept(self, shape: Shape) -> int:
@@ -326,6 +331,8 @@ class DropoutLayer(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
+    """An image becomes its values in one row."""
+
     def output(self, shape: Shape) -> Shape:
         return (prod(shape),)
 

@@ -61,6 +61,7 @@ class Architecture:
 
     @property
     def family(self) -> str:
+        """The name it is chosen by: model=family."""
         return str(self.config.family)
 
     @property
@@ -75,6 +76,7 @@ class Architecture:
 
     @property
     def built_in(self) -> bool:
+        """Whether it is one of this package's."""
         return self.file.parent == Path(__file__).resolve().parent
 
     @property

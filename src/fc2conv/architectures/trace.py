@@ -83,6 +83,7 @@ class Row:
 
     @property
     def name(self) -> str:
+        """The layer's."""
         return self.layer.name
 
 
@@ -95,10 +96,12 @@ class Geometry:
 
     @property
     def params(self) -> int:
+        """Trainable parameters."""
         return sum(row.params for row in self.rows)
 
     @property
     def macs(self) -> int:
+        """Multiply-accumulates for one image."""
         return sum(row.macs for row in self.rows)
 
     @property
