@@ -127,7 +127,7 @@ def test_no_script_can_come_in(file: Path, chromium: Browser) -> None:
     page.evaluate(
         """document.body.insertAdjacentHTML("beforeend", "<p onclick='window.hacked = 1' id=bait>bait</p>")"""
     )
-    assert page.evaluate("document.getElementById('bait').onclick") is None
+    assert page.evaluate("document.getElementById('bait').onclick === null")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
