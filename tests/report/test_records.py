@@ -15,6 +15,7 @@ from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError
 from fc2conv.record.result import Result
 from fc2conv.report import records
+from fc2conv.report.configurations import group
 
 Add = Callable[..., Result]
 
@@ -137,3 +138,20 @@ def test_a_network_of_a_plugin_that_is_not_loaded_is_told_by_what_its_record_say
     a, b, c = records.read([], runs_dir).runs
     assert a.configuration == b.configuration != c.configuration
     assert (a.values["model.width"], c.values["model.width"]) == (3, 4)
+
+
+def test_figures_that_no_run_can_have_are_missing(add: Add, runs_dir: Path) -> None:
+    """They are of the right types, so the record is read."""
+    add(folder="odd")
+    high = {"loss": 1.0, "acc": 5.0, "n": 1}
+    edit(runs_dir / "odd", seconds={"total": -1.0}, images_per_second=1e308, val=high, test=None)
+    (run,) = records.read([], runs_dir).runs
+    assert (run.seconds, run.images_per_second, run.accuracy("val"), run.accuracy("test")) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("count", [None, -5, {"a": 1}, "many", 2**80])
+def test_a_count_that_is_none_is_not_known(add: Add, runs_dir: Path, count: Any) -> None:
+    add(folder="odd")
+    edit(runs_dir / "odd", params={"total": count})
+    _, (found,) = group(records.read([], runs_dir).runs)
+    assert found.params is None

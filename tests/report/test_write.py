@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -146,3 +148,13 @@ def test_the_page_has_runs_names_as_text(add: Add, runs_dir: Path) -> None:
     page = build(Request(runs_dir=runs_dir, name="<b>&")).texts()["index.html"]
     assert "<script>alert(1)" not in page
     assert "<b>" not in page
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_half_a_surrogate_pair_is_written_as_a_question_mark(add: Add, runs_dir: Path) -> None:
+    result = add(folder="a")
+    result.model = "odd\ud800"
+    (runs_dir / "a" / "result.json").write_text(json.dumps(asdict(result)))
+    request = Request(runs_dir=runs_dir)
+    write.write(build(request), request.folder)
+    assert "\nodd?,odd?," in (request.folder / "table.csv").read_text()

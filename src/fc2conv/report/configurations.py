@@ -11,7 +11,7 @@ from fc2conv.config.schema import headings
 from fc2conv.config.unused import key_of
 from fc2conv.fields import written
 from fc2conv.report.intervals import Estimate
-from fc2conv.report.records import Run
+from fc2conv.report.records import Run, possible
 
 Value = int | float | str
 MODEL = "model"
@@ -135,12 +135,16 @@ def _measured(c: Configuration, runs: Sequence[Run]) -> Configuration:
         c,
         family=runs[c.runs[0]].result.family,
         counted=dict(sorted(counted.items())),
-        params=known.params.get("total") if known else None,
-        macs=known.macs if known else None,
+        params=_count(known.params.get("total")) if known else None,
+        macs=_count(known.macs) if known else None,
         receptive_field=known.receptive_field if known else None,
         val=accuracies("val"),
         test=accuracies("test"),
     )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and possible(value) is not None else None
 
 
 # --- the keys that vary

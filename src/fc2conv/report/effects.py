@@ -84,7 +84,7 @@ def effect(key: Key, configurations: Sequence[Configuration]) -> Effect | None:
     for members in used:
         members.sort(key=lambda i: position[configurations[i].point[name]])
     values = [v for v in key.values if any(configurations[i].point[name] == v for s in used for i in s)]
-    complete = [s for s in compared if len(s) == len(values)]
+    complete = [s for s in compared if {configurations[i].point[name] for i in s} == set(values)]
     levels = []
     for value in values if complete else []:
         at = [configurations[i] for s in complete for i in s if configurations[i].point[name] == value]

@@ -34,7 +34,8 @@ def draw(report: Report, charts: Sequence[dict[str, Any]]) -> Iterator[tuple[str
         spec["title"] = {"text": chart["title"], "subtitle": chart["caption"]}
         if chart["data"]:
             spec["datasets"] = {**spec.get("datasets", {}), chart["data"]: rows[chart["data"]]}
-        text, name = json.dumps(spec), re.sub(r"[^\w.-]+", "_", chart["id"])
+        text = json.dumps(spec, ensure_ascii=False).encode(errors="replace").decode()
+        name = re.sub(r"[^\w.-]+", "_", chart["id"])
         drawn = vl_convert.vegalite_to_svg(text)
         yield f"{name}.svg", drawn.encode()
         yield f"{name}.png", vl_convert.svg_to_png(drawn, scale=2)

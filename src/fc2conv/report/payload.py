@@ -75,10 +75,10 @@ class Report:
         return device or "an unknown device", {i for i, its in single.items() if its == device}
 
     def seconds(self, i: int) -> float | None:
-        return self.mean(i, lambda run: run.result.seconds.get("total"))
+        return self.mean(i, lambda run: run.seconds)
 
     def images_per_second(self, i: int) -> float | None:
-        return self.mean(i, lambda run: run.result.images_per_second)
+        return self.mean(i, lambda run: run.images_per_second)
 
     @cached_property
     def fronts(self) -> dict[str, set[int]]:
@@ -167,7 +167,7 @@ def _summary(report: Report) -> dict[str, Any]:
         "by_status": dict(Counter(r.status for r in results)),
         "models": list(dict.fromkeys(c.model for c in report.configurations)),
         "seeds": sorted({r.seed for r in results}),
-        "seconds": math.fsum(r.seconds.get("total") or 0.0 for r in results),
+        "seconds": math.fsum(run.seconds or 0.0 for run in report.runs),
         "failures": [
             {"run": i, "error": (r.error or "")[:ERROR]} for i, r in enumerate(results) if r.status == "failed"
         ],
@@ -282,7 +282,8 @@ def confusion(report: Report, i: int) -> tuple[list[list[int]], list[str]]:
     names = list(classes.pop())
     if any(len(m) != len(names) or any(len(row) != len(names) for row in m) for m in matrices):
         return [], []
-    return np.sum(matrices, axis=0).tolist(), names
+    size = range(len(names))
+    return [[sum(m[row][column] for m in matrices) for column in size] for row in size], names
 
 
 def _filters(report: Report, i: int) -> dict[str, Any] | None:
@@ -328,8 +329,8 @@ def _run(report: Report, r: int, c: int, made: _Made) -> dict[str, Any]:
         "status": result.status,
         **{split: run.accuracy(split) for split in ("val", "test", "train")},
         **{f"{split}_loss": (getattr(result, split) or {}).get("loss") for split in ("val", "test")},
-        "seconds": result.seconds.get("total"),
-        "images_per_second": result.images_per_second,
+        "seconds": run.seconds,
+        "images_per_second": run.images_per_second,
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "device": result.device,

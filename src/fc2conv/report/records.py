@@ -29,6 +29,9 @@ LARGEST = 2**24
 EPOCHS = 200
 """Most points of a curve: of a longer one, evenly spaced epochs are kept, the last among them."""
 
+IMPOSSIBLE = 1e15
+"""No count, time or loss is so large."""
+
 Curve = dict[int, dict[str, float]]
 """Epoch -> column -> value; what is missing, or no finite number, is left out."""
 
@@ -51,7 +54,21 @@ class Run:
         """Of train, val or test; None if it has none yet, or no finite one."""
         metrics: dict[str, float] | None = getattr(self.result, split)
         value = metrics["acc"] if metrics else None
-        return value if value is not None and math.isfinite(value) else None
+        return value if value is not None and 0 <= value <= 1 else None
+
+    @property
+    def seconds(self) -> float | None:
+        """All that it took."""
+        return possible(self.result.seconds.get("total"))
+
+    @property
+    def images_per_second(self) -> float | None:
+        return possible(self.result.images_per_second)
+
+
+def possible(value: float | None) -> float | None:
+    """None for what no run can have taken or counted: a record may hold any number."""
+    return value if isinstance(value, (int, float)) and 0 <= value < IMPOSSIBLE else None
 
 
 @dataclass
@@ -196,7 +213,7 @@ def _number(text: object) -> float | None:
         value = float(text) if isinstance(text, str) else math.nan
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < IMPOSSIBLE else None  # NaN is not
 
 
 def _thinned(curve: Curve) -> Curve:

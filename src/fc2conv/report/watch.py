@@ -17,7 +17,7 @@ from fc2conv.record.arrays import FILE as ARRAYS
 from fc2conv.record.result import FILE
 from fc2conv.record.runs import folders_of_runs
 from fc2conv.report.records import METRICS, places
-from fc2conv.report.write import PAGE, Built, Request, build
+from fc2conv.report.write import PAGE, Built, Request, build, encoded
 
 HOST = "127.0.0.1"
 INTERVAL = 2.0
@@ -51,7 +51,7 @@ class Site:
         began = time.monotonic()
         built = build(self.request, live=True)
         texts = built.texts() | {"data.json": json.dumps(built.payload)}
-        files = {f"/{name}": (TYPES[Path(name).suffix], text.encode()) for name, text in texts.items()}
+        files = {f"/{name}": (TYPES[Path(name).suffix], encoded(text)) for name, text in texts.items()}
         files["/"] = files[f"/{PAGE}"]
         self.version += 1
         files["/version"] = ("text/plain; charset=utf-8", str(self.version).encode())

@@ -117,13 +117,18 @@ def write(built: Built, folder: Path) -> None:
         try:
             (new / FIGURES).mkdir(parents=True)
             for name, text in built.texts().items():
-                (new / name).write_text(text, encoding="utf-8", newline="")
+                (new / name).write_bytes(encoded(text))
             for name, content in draw(built.report, built.charts):
                 (new / FIGURES / name).write_bytes(content)
             _exchange(new, folder, old)
         finally:
             for path in (new, old):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def encoded(text: str) -> bytes:
+    """As UTF-8, which has nothing for half a surrogate pair, though a record may hold one."""
+    return text.encode(errors="replace")
 
 
 def _exchange(new: Path, folder: Path, old: Path) -> None:

@@ -35,7 +35,7 @@ def learning(report: Report, metric: Literal["acc", "loss"]) -> parts.Drawn | No
     title, spelling = ("accuracy", "~%") if metric == "acc" else ("loss", "~g")
     y = alt.Y(f"val_{metric}:Q", title=title, axis=alt.Axis(format=spelling), scale=alt.Scale(zero=False))
     selected = alt.selection_point(fields=["label"], bind="legend", name="selected")
-    legend = parts.legend([c.label for c in report.configurations])
+    legend = parts.legend([report.configurations[i].label for i in report.ranked()[:LINES]])
     colour = alt.Color("label:N", title=None, scale=alt.Scale(range=list(COLOURS)), legend=legend)
     faded = alt.when(selected).then(alt.value(1)).otherwise(alt.value(0.1))
     tooltip = [alt.Tooltip("label:N"), alt.Tooltip("epoch:Q")]

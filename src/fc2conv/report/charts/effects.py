@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fc2conv.report import effects
 from fc2conv.report.charts import parts
 from fc2conv.report.charts.parts import COLOURS, MANY
-from fc2conv.report.configurations import Key
+from fc2conv.report.configurations import MODEL, Key
 from fc2conv.report.payload import Report
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def effect(report: Report, found: effects.Effect | None) -> parts.Drawn | None:
 
     if found is None:
         return None
-    key, axis = found.key, _value_axis(found.key)
+    key, axis = found.key, _value_axis(found)
     rows: list[parts.Row] = [
         {"configuration": i, "value": report.configurations[i].point[key.key], "slice": n}
         for n, members in enumerate(found.slices)
@@ -124,13 +124,17 @@ def importance(report: Report) -> parts.Drawn | None:
     return parts.Drawn(bars.properties(height=26 * len(rows) + 20), {"shares": rows})
 
 
-def _value_axis(key: Key) -> alt.X:
-    """Numbers on a linear or logarithmic axis with a tick at each value where these are few; text in its order."""
+def _value_axis(found: effects.Effect) -> alt.X:
+    """Numbers on a linear or logarithmic axis with a tick at each value where these are few; text in its order, models
+    by their means."""
     import altair as alt
 
+    key = found.key
     if key.kind == "text":
         wide = sum(len(value) for value in _spelled(key)) > 70
-        return alt.X("value:N", title=key.label, sort=_spelled(key), axis=alt.Axis(labelAngle=-30 if wide else 0))
+        by_mean = sorted(found.levels, key=lambda level: level.mean)
+        order = [str(level.value) for level in by_mean] if key.key == MODEL and by_mean else _spelled(key)
+        return alt.X("value:N", title=key.label, sort=order, axis=alt.Axis(labelAngle=-30 if wide else 0))
     numbers = [float(value) for value in key.values]
     axis = alt.Axis(format="~s" if min(numbers) >= 1 else "~g", labelOverlap=True)
     if len(numbers) <= TICKS:

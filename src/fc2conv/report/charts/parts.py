@@ -63,7 +63,9 @@ def legend(labels: Sequence[Value]) -> alt.Legend:
     import altair as alt
 
     return alt.Legend(
-        orient="bottom", columns=1 if max(len(str(label)) for label in labels) > 36 else 3, symbolLimit=2 * LEGEND
+        orient="bottom",
+        columns=1 if max((len(str(label)) for label in labels), default=0) > 36 else 3,
+        symbolLimit=2 * LEGEND,
     )
 
 
