@@ -41,7 +41,7 @@ def test_a_report_is_a_page_two_tables_and_figures(sweep: Path, tmp_path: Path, 
     assert [path.name for path in request.folder.parent.iterdir()] == ["sweep"], "nothing is left beside it"
     figures = {path.stem for path in (request.folder / "figures").iterdir()}
     assert figures == {
-        *("params", "macs", "effect-kernel_size", "parallel", "curves-accuracy", "curves-loss"),
+        *("params", "macs", "effect-kernel_size", "parallel", "importance", "curves-accuracy", "curves-loss"),
         *("time", "speed", "classes"),
     }
     for name in figures:
