@@ -24,6 +24,10 @@ def test_json_in_a_page_is_the_same_value_without_what_ends_an_element() -> None
     assert json.loads(text) == {NASTY: [NASTY, 1.5, None]}
 
 
+def test_half_a_surrogate_pair_is_a_question_mark() -> None:
+    assert json_text("odd\ud800") == '"odd?"'
+
+
 def test_a_number_that_json_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         json_text([float("nan")])

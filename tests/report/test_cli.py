@@ -113,4 +113,4 @@ def test_watching_serves_until_ctrl_c_and_then_writes(
     assert (code, err) == (0, "")
     assert out.startswith("http://127.0.0.1:")
     assert "10 runs of 4 configurations" in out, "with what came last"
-    assert '"live": false' in Path("reports/runs/index.html").read_text()
+    assert '"live":false' in Path("reports/runs/index.html").read_text()

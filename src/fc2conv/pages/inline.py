@@ -22,12 +22,14 @@ ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def json_text(value: Any) -> str:
-    """JSON that may stand in a script element, whatever texts are in it.
+    """JSON that may stand in a script element of a UTF-8 file, whatever texts are in it: half a surrogate pair, which
+    UTF-8 does not have, becomes a question mark.
 
     Raises:
         ValueError: a number is NaN or infinite, which JSON does not have
     """
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).translate(ESCAPES)
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode().translate(ESCAPES)
 
 
 def modules_in(folder: Traversable, prefix: str) -> dict[str, str]:

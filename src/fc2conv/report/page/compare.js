@@ -5,6 +5,8 @@ import { count, duration, spread } from "pages/format.js";
 import * as pins from "report/pins.js";
 
 const EDGE = 42; // pixels of a filter's edge, about
+const GAP = 5;
+const FRAME = "rgb(128 128 128 / 60%)"; // around each filter, whose weights may all be near zero
 const TILES = 64; // most filters drawn of a configuration
 
 // From blue over white to orange, told apart by colour-blind readers, too; as fc2conv's pictures have it.
@@ -84,13 +86,15 @@ function filters({ label }, { shape, values }, limit) {
   const canvas = el("canvas", {
     role: "img",
     "aria-label": `First-layer filters of ${label}: ${outputs} of ${height} by ${width} pixels`,
-    width: columns * (width * edge + 3) - 3,
-    height: lines * (height * edge + 3) - 3,
+    width: columns * (width * edge + GAP) - GAP + 2,
+    height: lines * (height * edge + GAP) - GAP + 2,
   });
   const context = canvas.getContext("2d");
   for (let tile = 0; tile < shown; tile++) {
-    const left = (tile % columns) * (width * edge + 3);
-    const top = Math.floor(tile / columns) * (height * edge + 3);
+    const left = (tile % columns) * (width * edge + GAP) + 1;
+    const top = Math.floor(tile / columns) * (height * edge + GAP) + 1;
+    context.fillStyle = FRAME;
+    context.fillRect(left - 1, top - 1, width * edge + 2, height * edge + 2);
     for (let pixel = 0; pixel < height * width; pixel++) {
       context.fillStyle = signedColour(values[tile * height * width + pixel] / (limit || 1));
       context.fillRect(left + (pixel % width) * edge, top + Math.floor(pixel / width) * edge, edge, edge);
