@@ -20,6 +20,8 @@ NUMBERED = 12
 """Most columns of a heat map with numbers in it."""
 TICKS = 8
 """Most values of a key that have a tick each."""
+LETTERS = 70
+"""Most of all values of a key that stand side by side; more stand one above the other."""
 SLICES = 150
 """Most lines of an effect: of more, the mean says it better."""
 
@@ -30,22 +32,30 @@ def effect(report: Report, found: effects.Effect | None) -> parts.Drawn | None:
 
     if found is None:
         return None
-    key, axis = found.key, _value_axis(found)
+    key, sideways = found.key, _is_long(found.key)
+    axis = _value_axis(found, alt.Y if sideways else alt.X)
+    mean, low, high = (
+        (alt.X("mean:Q"), alt.X("low:Q"), alt.X2("high:Q"))
+        if sideways
+        else (alt.Y("mean:Q"), alt.Y("low:Q"), alt.Y2("high:Q"))
+    )
     rows: list[parts.Row] = [
         {"configuration": i, "value": report.configurations[i].point[key.key], "slice": n}
         for n, members in enumerate(found.slices)
         for i in members
     ]
-    y = parts.accuracy("val", "validation accuracy")
+    accuracy = parts.accuracy("val", "validation accuracy", sideways)
     base = alt.Chart(alt.NamedData("points")).transform_lookup("configuration", parts.looked_up("label", "val"))
     many = len(rows) > MANY
     layers: list[alt.Chart] = []
     if found.controlled and key.kind == "number" and len(found.slices) <= SLICES:
         thin = base.mark_line(strokeWidth=1, color=COLOURS[0], strokeOpacity=0.15 if many else 0.4)
-        layers.append(thin.encode(axis, y, detail="slice:N"))
+        layers.append(thin.encode(axis, accuracy, detail="slice:N"))
     points = base.mark_point(filled=True, color=COLOURS[0], opacity=1, fillOpacity=0.4 if many else 0.8)
     layers.append(
-        points.encode(axis, y, size=parts.pinned_size(40), tooltip=[alt.Tooltip("label:N"), parts.percent("val")])
+        points.encode(
+            axis, accuracy, size=parts.pinned_size(40), tooltip=[alt.Tooltip("label:N"), parts.percent("val")]
+        )
     )
     levels: list[parts.Row] = []
     if 0 < len(found.levels) <= LEVELS:
@@ -54,12 +64,13 @@ def effect(report: Report, found: effects.Effect | None) -> parts.Drawn | None:
         tooltip = [alt.Tooltip("value:N", title=key.label), *map(parts.percent, ("mean", "low", "high"))]
         if any(level["low"] is not None for level in levels):
             interval = means.transform_filter("isValid(datum.low)").mark_rule(color=MEAN, strokeWidth=2.5)
-            layers.append(interval.encode(axis, alt.Y("low:Q"), alt.Y2("high:Q")))
+            layers.append(interval.encode(axis, low, high))
         if key.kind == "number":
-            layers.append(means.mark_line(color=MEAN, strokeWidth=2).encode(axis, alt.Y("mean:Q")))
+            layers.append(means.mark_line(color=MEAN, strokeWidth=2).encode(axis, mean))
         big = means.mark_point(color=MEAN, filled=True, shape="diamond", size=110, opacity=1)
-        layers.append(big.encode(axis, alt.Y("mean:Q"), tooltip=tooltip))
-    drawn = alt.layer(*layers).add_params(parts.pinned()).properties(height=260)
+        layers.append(big.encode(axis, mean, tooltip=tooltip))
+    height = 24 * len(key.values) + 20 if sideways else 260
+    drawn = alt.layer(*layers).add_params(parts.pinned()).properties(height=height)
     return parts.Drawn(drawn, {"points": rows} | ({"levels": levels} if levels else {}))
 
 
@@ -124,22 +135,25 @@ def importance(report: Report) -> parts.Drawn | None:
     return parts.Drawn(bars.properties(height=26 * len(rows) + 20), {"shares": rows})
 
 
-def _value_axis(found: effects.Effect) -> alt.X:
+def _is_long(key: Key) -> bool:
+    return key.kind == "text" and sum(map(len, _spelled(key))) > LETTERS
+
+
+def _value_axis(found: effects.Effect, channel: type[alt.X] | type[alt.Y]) -> alt.X | alt.Y:
     """Numbers on a linear or logarithmic axis with a tick at each value where these are few; text in its order, models
-    by their means."""
+    by their means, the best to the right, or at the top."""
     import altair as alt
 
     key = found.key
     if key.kind == "text":
-        wide = sum(len(value) for value in _spelled(key)) > 70
-        by_mean = sorted(found.levels, key=lambda level: level.mean)
+        by_mean = sorted(found.levels, key=lambda level: level.mean, reverse=channel is alt.Y)
         order = [str(level.value) for level in by_mean] if key.key == MODEL and by_mean else _spelled(key)
-        return alt.X("value:N", title=key.label, sort=order, axis=alt.Axis(labelAngle=-30 if wide else 0))
+        return channel("value:N", title=key.label, sort=order, axis=alt.Axis(labelAngle=0))
     numbers = [float(value) for value in key.values]
     axis = alt.Axis(format="~s" if min(numbers) >= 1 else "~g", labelOverlap=True)
     if len(numbers) <= TICKS:
         axis.values = numbers
-    return alt.X("value:Q", title=key.label, scale=parts.scale(numbers), axis=axis)
+    return channel("value:Q", title=key.label, scale=parts.scale(numbers), axis=axis)
 
 
 def _spelled(key: Key) -> list[str]:

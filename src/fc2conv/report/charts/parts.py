@@ -93,11 +93,13 @@ def axis(values: Sequence[float], scale: alt.Scale) -> alt.Axis:
     return alt.Axis(format="~s")
 
 
-def accuracy(field: str, title: str) -> alt.Y:
+def accuracy(field: str, title: str, sideways: bool = False) -> alt.X | alt.Y:
     """The axis of accuracies, from the least to the largest."""
     import altair as alt
 
-    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format="~%"))
+    channel = alt.X if sideways else alt.Y
+    axis = alt.Axis(format="~%", tickCount=6) if sideways else alt.Axis(format="~%")
+    return channel(f"{field}:Q", title=title, scale=alt.Scale(zero=False, padding=12), axis=axis)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
