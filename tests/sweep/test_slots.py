@@ -241,7 +241,7 @@ class Driven(Exception):
 
 class NoPool:
     def run(self, source: Any, slots: Sequence[Slot], *_: object) -> None:
-        raise Driven(slots, source.waiting)
+        raise Driven(slots, list(iter(source.take, None)))
 
 
 def test_what_is_finished_changes_nothing(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
