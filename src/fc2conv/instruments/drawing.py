@@ -1,0 +1,77 @@
+"""How measurements are drawn: lines as Altair charts, arrays as images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from altair import Chart
+    from PIL.Image import Image
+
+EDGE = 640
+"""Pixels of an image's longer side, about."""
+BLUE, WHITE, RED = (33, 102, 172), (255, 255, 255), (178, 24, 43)
+"""ColorBrewer's RdBu: negative, zero, positive."""
+
+
+def lines(title: str, x: tuple[str, Sequence[float]], y: tuple[str, Mapping[str, Sequence[float]]]) -> Chart:
+    """A line for each of y's sequences over x's; what is not finite is left out.
+
+    Args:
+        title: what one should see
+        x: (title of the axis, its values)
+        y: (title of the axis, line -> its values, one for each of x)
+    """
+    import altair as alt
+
+    rows = [
+        {"line": name, "x": at, "y": float(value)}
+        for name, values in y[1].items()
+        for at, value in zip(x[1], values, strict=True)
+        if math.isfinite(value)
+    ]
+    chart: Chart = alt.Chart.from_dict(
+        {
+            "title": title,
+            "data": {"values": rows},
+            "mark": {"type": "line", "point": True},
+            "encoding": {
+                "x": {"field": "x", "type": "quantitative", "title": x[0]},
+                "y": {"field": "y", "type": "quantitative", "title": y[0]},
+                "color": {"field": "line", "type": "nominal", "title": None, "sort": None},
+            },
+        }
+    )
+    return chart
+
+
+def heat(values: NDArray[Any]) -> Image:
+    """An array (H, W) as an image: white is zero, red positive, blue negative, the strongest the largest magnitude.
+
+    Small arrays are enlarged, a square for each value; of large ones each pixel shows the value of the largest
+    magnitude in its place, so that single values do not vanish.
+    """
+    from PIL import Image
+
+    block = math.ceil(max(values.shape) / (2 * EDGE))
+    if block > 1:
+        values = _strongest(values, block)
+    strength = np.abs(values) / (np.abs(values).max() or 1.0)
+    colour = np.where((values < 0)[..., None], BLUE, RED)
+    pixels = (WHITE + strength[..., None] * (colour - np.array(WHITE))).round().astype(np.uint8)
+    cell = max(1, EDGE // max(values.shape))
+    return Image.fromarray(pixels.repeat(cell, 0).repeat(cell, 1))
+
+
+def _strongest(values: NDArray[Any], block: int) -> NDArray[Any]:
+    """Of each block x block values the one of the largest magnitude."""
+    h, w = (-(-n // block) for n in values.shape)
+    padded = np.zeros((h * block, w * block), values.dtype)
+    padded[: values.shape[0], : values.shape[1]] = values
+    blocks = padded.reshape(h, block, w, block).transpose(0, 2, 1, 3).reshape(h, w, -1)
+    return np.take_along_axis(blocks, np.abs(blocks).argmax(-1)[..., None], -1)[..., 0]
