@@ -10,9 +10,11 @@ from fc2conv.instruments.drawing import heat, lines
 
 
 def test_lines_leave_out_what_is_not_finite() -> None:
-    (rows,) = lines("title", ("x", [0, 1]), ("y", {"a": [1.0, math.nan], "b": [math.inf, 2.0]})).to_dict()[
-        "datasets"
-    ].values()
+    (rows,) = (
+        lines("title", ("x", [0, 1]), ("y", {"a": [1.0, math.nan], "b": [math.inf, 2.0]}))
+        .to_dict()["datasets"]
+        .values()
+    )
     assert rows == [{"line": "a", "x": 0, "y": 1.0}, {"line": "b", "x": 1, "y": 2.0}]
 
 
