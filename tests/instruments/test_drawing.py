@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fc2conv.instruments.drawing import heat, lines
+from fc2conv.instruments.drawing import heat, lines, tiles
 
 
 def test_lines_leave_out_what_is_not_finite() -> None:
@@ -36,3 +36,14 @@ def test_a_large_array_keeps_its_single_values() -> None:
     pixels = np.asarray(heat(values))
     assert pixels.shape == (1176, 196, 3)
     assert np.argwhere((pixels != 255).any(-1)).tolist() == [[1175, 1]]
+
+
+def test_tiles_have_each_their_own_scale() -> None:
+    values = np.zeros((1, 3, 2, 2))
+    values[0, 0, 0, 0], values[0, 1, 1, 1] = 0.001, -1000
+    pixels = np.asarray(tiles(values))
+    cell = 640 // 8
+    assert pixels.shape == (2 * cell, 8 * cell, 3)
+    assert pixels[0, 0].tolist() == [178, 24, 43]
+    assert pixels[cell, 4 * cell].tolist() == [33, 102, 172]
+    assert (pixels[:, 5 * cell :] == 255).all()

@@ -162,6 +162,6 @@ def test_its_picture_has_the_units_side_by_side() -> None:
     weights = torch.zeros(9, 2, 3, 3)
     weights[8, 0, 1, 1] = 5.0
     pixels = np.asarray(picture(weights))
-    cell = 640 // 32
-    assert pixels.shape == (8 * cell, 32 * cell, 3)  # two rows of eight, with a pixel between
+    cell = 640 // 31
+    assert pixels.shape == (7 * cell, 31 * cell, 3)  # two rows of eight, with a pixel between
     assert pixels[5 * cell, cell].tolist() == [178, 24, 43]

@@ -17,6 +17,8 @@ EDGE = 640
 """Pixels of an image's longer side, about."""
 BLUE, WHITE, RED = (33, 102, 172), (255, 255, 255), (178, 24, 43)
 """ColorBrewer's RdBu: negative, zero, positive."""
+COLOURS = {"scheme": "tableau20"}
+"""Enough for the layers of a small network."""
 
 
 def lines(title: str, x: tuple[str, Sequence[float]], y: tuple[str, Mapping[str, Sequence[float]]]) -> Chart:
@@ -43,7 +45,7 @@ def lines(title: str, x: tuple[str, Sequence[float]], y: tuple[str, Mapping[str,
             "encoding": {
                 "x": {"field": "x", "type": "quantitative", "title": x[0]},
                 "y": {"field": "y", "type": "quantitative", "title": y[0]},
-                "color": {"field": "line", "type": "nominal", "title": None, "sort": None},
+                "color": {"field": "line", "type": "nominal", "title": None, "sort": None, "scale": COLOURS},
             },
         }
     )
@@ -66,6 +68,16 @@ def heat(values: NDArray[Any]) -> Image:
     pixels = (WHITE + strength[..., None] * (colour - np.array(WHITE))).round().astype(np.uint8)
     cell = max(1, EDGE // max(values.shape))
     return Image.fromarray(pixels.repeat(cell, 0).repeat(cell, 1))
+
+
+def tiles(values: NDArray[Any], gap: int = 1) -> Image:
+    """Arrays (rows, columns, H, W) as one image, each on its own scale, with `gap` values between them."""
+    strongest = np.abs(values).max((2, 3), keepdims=True)
+    scaled = np.divide(values, strongest, out=np.zeros(values.shape), where=strongest > 0)
+    padded = np.pad(scaled, ((0, 0), (0, 0), (0, gap), (0, gap)))
+    rows, columns, h, w = padded.shape
+    joined = padded.transpose(0, 2, 1, 3).reshape(rows * h, columns * w)
+    return heat(joined[: rows * h - gap, : columns * w - gap])
 
 
 def _strongest(values: NDArray[Any], block: int) -> NDArray[Any]:

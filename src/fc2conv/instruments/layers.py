@@ -50,8 +50,8 @@ def copied(model: nn.Module, dtype: torch.dtype | None = None, device: str | Non
 
 
 def place_of(net: nn.Module) -> dict[str, Any]:
-    """{device, dtype} of a network's parameters, for Tensor.to."""
-    first = next(net.parameters())
+    """{device, dtype} of a network's parameters, for Tensor.to; of one without any, the CPU and float64."""
+    first = next(net.parameters(), torch.zeros((), dtype=torch.float64))
     return {"device": first.device, "dtype": first.dtype}
 
 

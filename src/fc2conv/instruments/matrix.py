@@ -53,7 +53,7 @@ class Connections:
     @property
     def nonzeros(self) -> int:
         """Entries of the matrix that may differ from zero."""
-        return int((self.matrix(torch.ones(self.n_weights)) > 0).sum())
+        return int((self.matrix(torch.ones(self.n_weights, device=self.rows.device)) > 0).sum())
 
     @property
     def distinct(self) -> int:

@@ -45,9 +45,9 @@ def project(matrix: Tensor, onto: Connections) -> Tensor:
     """
     if onto.nonzeros < len(onto.rows):
         raise ConfigError("onto", "got a structure in which several weights add up to one entry; expected one weight")
-    entries = matrix[onto.rows, onto.columns]
-    sums = matrix.new_zeros(onto.n_weights).index_add(0, onto.weights, entries)
-    return sums / torch.bincount(onto.weights, minlength=onto.n_weights).clamp(min=1)
+    entries, weights = matrix[onto.rows, onto.columns], onto.weights.to(matrix.device)
+    sums = matrix.new_zeros(onto.n_weights).index_add(0, weights, entries)
+    return sums / torch.bincount(weights, minlength=onto.n_weights).clamp(min=1)
 
 
 def released(layer: nn.Conv2d | LocallyConnected | SharedImage, shape: Shape, release: Release) -> nn.Module:

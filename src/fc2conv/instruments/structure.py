@@ -27,7 +27,7 @@ from torch import Tensor
 
 from fc2conv.architectures.trace import Shape
 from fc2conv.fields import require
-from fc2conv.instruments.drawing import heat
+from fc2conv.instruments.drawing import tiles
 from fc2conv.instruments.matrix import Connections
 from fc2conv.instruments.release import project
 
@@ -176,12 +176,10 @@ def units_of(matrix: Tensor, shape: Shape) -> Tensor:
 
 def picture(weights: Tensor, columns: int = 8) -> Image:
     """The first 64 units of (U, C, H, W), mean over the bands, side by side, each on its own scale."""
-    tiles = weights.detach().cpu().double().mean(1)[:UNITS]
-    tiles = tiles / tiles.abs().amax((1, 2), keepdim=True).clamp(min=1e-300)
-    rows = -(-len(tiles) // columns)
-    padded = F.pad(tiles, (0, 1, 0, 1, 0, rows * columns - len(tiles)))
-    h, w = padded.shape[1:]
-    return heat(padded.view(rows, columns, h, w).permute(0, 2, 1, 3).reshape(rows * h, columns * w).numpy())
+    shown = weights.detach().cpu().double().mean(1)[:UNITS]
+    rows = -(-len(shown) // columns)
+    full = F.pad(shown, (0, 0, 0, 0, 0, rows * columns - len(shown)))
+    return tiles(full.view(rows, columns, *shown.shape[1:]).numpy())
 
 
 def _uniform(weights: Tensor, generator: torch.Generator) -> Tensor:
