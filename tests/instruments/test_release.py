@@ -49,6 +49,9 @@ def _seed() -> None:
         (nn.Conv2d(1, 2, 3, padding=2, padding_mode="reflect"), (1, 5, 5), "sharing", TiedLinear, None),
         (nn.Conv2d(4, 2, 3, groups=2, padding=1), (4, 4, 4), "locality", TiedLinear, 4 * 49 + 2),
         (nn.Conv2d(1, 1, 3, dilation=2, padding=2), (1, 6, 6), "sharing", TiedLinear, 14 * 14 + 36),
+        # larger than their input: 3 4 - 2 pairs of rows and 4 of columns for 4 x 6 units; 2 5 - 2 of both for 5 x 5
+        (nn.Conv2d(1, 1, (3, 1), padding=1), (1, 4, 4), "sharing", TiedLinear, 40 + 24),
+        (nn.Conv2d(1, 1, 2, padding=1), (1, 4, 4), "sharing", TiedLinear, 64 + 25),
         (TableConv(4, PAIRS, (3, 3), padding=1), (4, 4, 4), "locality", TiedLinear, 20 * 49 + 12),
         (TableConv(4, PAIRS, (3, 3)), (4, 4, 4), "sharing", TiedLinear, 20 * 4 * 9 + 48),
         (LocallyConnected((2, 4, 5), 3, 1), (2, 4, 5), "locality", DenseImage, 40 * 60 + 60),
