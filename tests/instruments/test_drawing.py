@@ -46,4 +46,5 @@ def test_tiles_have_each_their_own_scale() -> None:
     assert pixels.shape == (2 * cell, 8 * cell, 3)
     assert pixels[0, 0].tolist() == [178, 24, 43]
     assert pixels[cell, 4 * cell].tolist() == [33, 102, 172]
-    assert (pixels[:, 5 * cell :] == 255).all()
+    assert (pixels[:, 6 * cell :] == 255).all()
+    assert (pixels[:, [2 * cell, 5 * cell]] == [208, 213, 221]).all()  # the lines between them

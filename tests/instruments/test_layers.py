@@ -68,9 +68,7 @@ def test_each_layers_own_output_is_kept() -> None:
     torch.testing.assert_close(found["conv"].value, plain)
     torch.testing.assert_close(found["act"].value, plain.relu())
     assert original.act.inplace
-    before = dict(found)
-    net(images + 1)  # nobody watches any more
-    assert found == before
+    assert not any(module._forward_hooks for module in net.modules())  # nobody watches any more
 
 
 def test_a_classifiers_network_is_measured() -> None:

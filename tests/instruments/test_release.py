@@ -17,7 +17,7 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.lenet1 import PAIRS
 from fc2conv.errors import ConfigError
 from fc2conv.instruments.matrix import TiedLinear, connections, matrix_of
-from fc2conv.instruments.release import imposed, input_shape, project, release, released
+from fc2conv.instruments.release import imposed, input_shape, project, recast, release, released
 from fc2conv.nets.build import net_of
 from fc2conv.nets.modules import DenseImage, LocallyConnected, SharedImage, TableConv
 
@@ -144,6 +144,34 @@ def test_the_network_itself_is_as_it_was() -> None:
     for p in free.parameters():
         p.data.zero_()
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+@pytest.mark.parametrize("rung", ["local", "shared", "dense", "conv"])
+def test_a_rung_goes_on_from_a_convolution(rung: Any) -> None:
+    conv, other = ladder(constraint="conv"), ladder(constraint=rung)
+    images = torch.randn(5, 1, 8, 8)
+    assert not torch.allclose(other(images), conv(images), atol=1e-2)
+    recast(conv, other, (1, 8, 8))
+    assert_close(other(images), conv(images), rtol=0, atol=1e-5)
+    assert type(other.hidden) is type(ladder(constraint=rung).hidden)
+
+
+def test_a_convolution_goes_on_from_the_nearest_to_a_dense_layer() -> None:
+    dense, conv = ladder(constraint="dense"), ladder(constraint="conv")
+    recast(dense, conv, (1, 8, 8))
+    nearest: Any = imposed(dense.hidden, (1, 8, 8), "conv", half_width=1)  # type: ignore[arg-type]
+    assert_close(conv.hidden.weight, nearest.weight)
+    assert_close(conv.output.weight, dense.output.weight)
+
+
+def test_networks_whose_layers_do_not_correspond() -> None:
+    other = ladder(constraint="conv", activation="tanh")
+    with pytest.raises(ConfigError, match=r"trained: got \[hidden,tanh,flatten,output\], expected the layers hidden, relu"):
+        recast(other, ladder(constraint="conv"), (1, 8, 8))
+    wide = LadderConfig(channels=3, half_width=1)
+    net = net_of(wide, plan(wide, (1, 8, 8), 4))
+    with pytest.raises(ConfigError, match=r"trained: got hidden of \(192, 64\), expected \(128, 64\)"):
+        recast(net, ladder(constraint="local"), (1, 8, 8))
 
 
 # --- the nearest with a constraint

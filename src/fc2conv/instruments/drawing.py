@@ -17,6 +17,8 @@ EDGE = 640
 """Pixels of an image's longer side, about."""
 BLUE, WHITE, RED = (33, 102, 172), (255, 255, 255), (178, 24, 43)
 """ColorBrewer's RdBu: negative, zero, positive."""
+GREY = (208, 213, 221)
+"""Where there is no value."""
 COLOURS = {"scheme": "tableau20"}
 """Enough for the layers of a small network."""
 
@@ -54,6 +56,7 @@ def lines(title: str, x: tuple[str, Sequence[float]], y: tuple[str, Mapping[str,
 
 def heat(values: NDArray[Any]) -> Image:
     """An array (H, W) as an image: white is zero, red positive, blue negative, the strongest the largest magnitude.
+    NaN is grey.
 
     Small arrays are enlarged, a square for each value; of large ones each pixel shows the value of the largest
     magnitude in its place, so that single values do not vanish.
@@ -63,18 +66,20 @@ def heat(values: NDArray[Any]) -> Image:
     block = math.ceil(max(values.shape) / (2 * EDGE))
     if block > 1:
         values = _strongest(values, block)
-    strength = np.abs(values) / (np.abs(values).max() or 1.0)
-    colour = np.where((values < 0)[..., None], BLUE, RED)
+    known = np.nan_to_num(values)
+    strength = np.abs(known) / (np.abs(known).max() or 1.0)
+    colour = np.where((known < 0)[..., None], BLUE, RED)
     pixels = (WHITE + strength[..., None] * (colour - np.array(WHITE))).round().astype(np.uint8)
+    pixels[np.isnan(values)] = GREY
     cell = max(1, EDGE // max(values.shape))
     return Image.fromarray(pixels.repeat(cell, 0).repeat(cell, 1))
 
 
 def tiles(values: NDArray[Any], gap: int = 1) -> Image:
-    """Arrays (rows, columns, H, W) as one image, each on its own scale, with `gap` values between them."""
+    """Arrays (rows, columns, H, W) as one image, each on its own scale, with a line of `gap` values between them."""
     strongest = np.abs(values).max((2, 3), keepdims=True)
     scaled = np.divide(values, strongest, out=np.zeros(values.shape), where=strongest > 0)
-    padded = np.pad(scaled, ((0, 0), (0, 0), (0, gap), (0, gap)))
+    padded = np.pad(scaled, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     rows, columns, h, w = padded.shape
     joined = padded.transpose(0, 2, 1, 3).reshape(rows * h, columns * w)
     return heat(joined[: rows * h - gap, : columns * w - gap])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fc2conv.architectures.trace import Shape
 from fc2conv.errors import ConfigError
 from fc2conv.fields import require, spelled
-from fc2conv.instruments.layers import copied, network_of, place_of
+from fc2conv.instruments.layers import copied, layers_of, network_of, place_of
 from fc2conv.instruments.matrix import (
     Connections,
     LinearLayer,
@@ -139,6 +139,38 @@ def release(model: nn.Module, layer: str, what: Release, shape: Shape) -> nn.Mod
     new = released(cast(nn.Conv2d, old), input_shape(net, layer, shape), what)
     net.set_submodule(layer, new.train(old.training))
     return net
+
+
+def recast(trained: nn.Module, model: nn.Module, shape: Shape) -> None:
+    """Give a network the weights of a trained one that has layers of the same names, under other constraints.
+
+    A layer that can compute what the trained one does, does so; a more constrained one becomes the nearest. So a
+    ladder's network with model.constraint=local goes on from one with conv.
+
+    Args:
+        trained, model: Classifiers, or any modules; `model` is changed
+        shape: (C, H, W) of their images
+
+    Raises:
+        ConfigError: their layers do not correspond
+    """
+    old, new = network_of(trained), network_of(model)
+    was, layers = layers_of(old), layers_of(new)
+    require(set(was) == set(layers), "trained", list(was), f"the layers {', '.join(layers)}")
+    for name, layer in layers.items():
+        if type(layer) is type(was[name]) and _sizes(layer) == _sizes(was[name]):
+            layer.load_state_dict(was[name].state_dict())
+            continue
+        given = input_shape(new, name, shape)
+        source = connections(cast(LinearLayer, was[name]), input_shape(old, name, shape))
+        target = connections(cast(LinearLayer, layer), given)
+        require(source.shape == target.shape, "trained", f"{name} of {source.shape}", f"{target.shape}")
+        weights = cast(LinearLayer, was[name])
+        fit(layer, source.matrix(weights.weight.detach()), bias_of(weights, source.out_shape), given)
+
+
+def _sizes(layer: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in layer.state_dict().items()}
 
 
 def input_shape(net: nn.Module, layer: str, shape: Shape) -> Shape:

@@ -92,15 +92,17 @@ def similarity(weights: Tensor) -> Tensor:
     theirs = mine.flip(1, 2).roll((1, 1), (1, 2))  # and of v at p + d: those at -d
     whole = weights.square().sum((1, 2, 3))
     enough = SHARED_ENERGY - 1e-9
-    there = theirs >= enough * whole[:, None, None]
-    best = []
-    for u in range(len(weights)):
-        products = _correlation(spectra[u], spectra, full, sum_over=1)  # (U, ...): with each other unit v at p + d
-        cosines = products / (mine[u] * theirs).clamp(min=1e-300).sqrt()
-        cosines[~(there & (mine[u] >= enough * whole[u]))] = -1
-        cosines[u] = -1
-        best.append(cosines.max())
-    return torch.stack(best).clamp(-1, 1)
+    enough_mine = mine >= enough * whole[:, None, None]
+    enough_theirs = theirs >= enough * whole[:, None, None]
+    best = torch.full((len(weights),), -1.0, dtype=torch.float64)
+    for u in range(len(weights) - 1):
+        v = slice(u + 1, None)  # v is as like u as u is like v
+        products = _correlation(spectra[u], spectra[v], full, sum_over=1)
+        cosines = products / (mine[u] * theirs[v]).clamp(min=1e-300).sqrt()
+        found = cosines.masked_fill(~(enough_mine[u] & enough_theirs[v]), -1).amax((1, 2))
+        best[u] = torch.maximum(best[u], found.max())
+        best[v] = torch.maximum(best[v], found)
+    return best.clamp(-1, 1)
 
 
 def _correlation(a: Tensor, b: Tensor, size: tuple[int, int], sum_over: int | None = None) -> Tensor:
