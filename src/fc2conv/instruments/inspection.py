@@ -22,7 +22,7 @@ from fc2conv.instruments.correlation import laws
 from fc2conv.instruments.drawing import tiles
 from fc2conv.instruments.equivariance import equivariance
 from fc2conv.instruments.layers import Output, copied, layers_of, place_of, watched
-from fc2conv.instruments.matrix import Connections, LinearLayer, connections, matrix_of
+from fc2conv.instruments.matrix import LinearLayer, connections, matrix_of
 from fc2conv.instruments.receptive_field import at_initialisation, effective, theoretical
 from fc2conv.instruments.release import Constraint, imposed
 from fc2conv.instruments.shift import shift_curve, shifted_test
@@ -166,24 +166,25 @@ def _matrices(net: nn.Module, shape: Shape, pictures: Pictures) -> Numbers:
 
 def _structure(net: nn.Module, shape: Shape, arrays: Arrays, pictures: Pictures) -> Numbers:
     """Of the first layer, if it is dense: its units see the image."""
-    for name, layer, given, made in _linear_layers(net, shape)[:1]:
-        if not isinstance(layer, nn.Linear) or len(layer.weight) < 2 or prod(given) * prod(made) > LARGEST:
-            break
-        units = structure.units_of(layer.weight, given)
-        found = structure.structure(units, WINDOW)
-        numbers: Numbers = {"layer": name, "window": WINDOW, **found.figures()}
-        if isinstance(layer, DenseImage):  # its units stand over pixels
-            own = matrix_of(layer, given)
-            for constraint in get_args(Constraint):
-                nearest = imposed(layer, given, constraint, WINDOW // 2)
-                structures: Connections = connections(nearest, given)  # type: ignore[arg-type]
-                numbers[f"explained_{constraint}"] = structure.explained(own, structures)
-                numbers[f"explained_{constraint}_null"] = structure.explained_by_chance(structures)
-        arrays["structure_null_locality"] = found.null_locality
-        arrays["structure_null_similarity"] = found.null_similarity
-        pictures["structure"] = structure.picture(units)
-        return numbers
-    return {}
+    layers = _linear_layers(net, shape)
+    if not layers:
+        return {}
+    name, layer, given, made = layers[0]
+    if not isinstance(layer, nn.Linear) or len(layer.weight) < 2 or prod(given) * prod(made) > LARGEST:
+        return {}
+    units = structure.units_of(layer.weight, given)
+    found = structure.structure(units, WINDOW)
+    numbers: Numbers = {"layer": name, "window": WINDOW, **found.figures()}
+    if isinstance(layer, DenseImage):  # its units stand over pixels
+        own = matrix_of(layer, given)
+        for constraint in get_args(Constraint):
+            nearest = connections(imposed(layer, given, constraint, WINDOW // 2), given)
+            numbers[f"explained_{constraint}"] = structure.explained(own, nearest)
+            numbers[f"explained_{constraint}_null"] = structure.explained_by_chance(nearest)
+    arrays["structure_null_locality"] = found.null_locality
+    arrays["structure_null_similarity"] = found.null_similarity
+    pictures["structure"] = structure.picture(units)
+    return numbers
 
 
 def _correlation(net: nn.Module, images: Tensor) -> Numbers:

@@ -80,7 +80,9 @@ def released(layer: nn.Conv2d | LocallyConnected | SharedImage, shape: Shape, re
     return target
 
 
-def imposed(layer: LinearLayer, shape: Shape, constraint: Constraint, half_width: int = 2) -> nn.Module:
+def imposed(
+    layer: LinearLayer, shape: Shape, constraint: Constraint, half_width: int = 2
+) -> LocallyConnected | SharedImage | nn.Conv2d:
     """The nearest layer that has the constraint: LocallyConnected, SharedImage, or a convolution.
 
     Args:
@@ -94,7 +96,7 @@ def imposed(layer: LinearLayer, shape: Shape, constraint: Constraint, half_width
     own = connections(layer, shape)
     require(own.out_shape[1:] == shape[1:], "layer", list(own.out_shape), f"maps of {spelled((shape[1], shape[2]))}")
     maps = own.out_shape[0]
-    target: nn.Module
+    target: LocallyConnected | SharedImage | nn.Conv2d
     match constraint:
         case "local":
             target = LocallyConnected(shape, maps, half_width)
