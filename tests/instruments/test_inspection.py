@@ -22,8 +22,8 @@ def inspected(name: str, image_folder: Path, tmp_path: Path, **fields: Any) -> t
     torch.manual_seed(0)
     data = ImageData(name="folder", path=str(image_folder), dir=str(tmp_path / "data"), size=10, val_size=0.2)
     model = class_named(name)(input_shape=data.shape, classes=3, **fields)
-    numbers = inspect(model, data, tmp_path / "run", images=5)
-    return numbers, tmp_path / "run" / "instruments"
+    numbers = inspect(model, data, tmp_path / "found", images=5)
+    return numbers, tmp_path / "found"
 
 
 def test_a_convolutional_network(image_folder: Path, tmp_path: Path) -> None:
@@ -79,7 +79,9 @@ def test_a_dense_layer_on_an_image(image_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_without_maps(image_folder: Path, tmp_path: Path) -> None:
-    numbers, folder = inspected("MLP", image_folder, tmp_path, hidden=[4])
+    """A second layer of as many inputs as there are pixels sees no image."""
+    numbers, folder = inspected("MLP", image_folder, tmp_path, hidden=[100, 4])
     assert numbers["structure"]["layer"] == "hidden1"
+    assert numbers["matrix"] == {"hidden1": {"shape": [100, 100], "nonzeros": 10_000, "weights": 10_000}}
     assert set(numbers) == {"images", "equivariance", "shift", "matrix", "structure"}
     assert not (folder / "receptive_field.png").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,15 @@ def lines(title: str, x: tuple[str, Sequence[float]], y: tuple[str, Mapping[str,
         }
     )
     return chart
+
+
+def rendered(chart: Chart) -> Image:
+    """The chart as an image, twice as large as it says."""
+    from PIL import Image
+
+    png = io.BytesIO()
+    chart.save(png, format="png", scale_factor=2)
+    return Image.open(png)
 
 
 def heat(values: NDArray[Any]) -> Image:
