@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from fc2conv.architectures import plan
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.lenet1 import PAIRS
+from fc2conv.architectures.lenet5 import LeNet5Config
 from fc2conv.errors import ConfigError
 from fc2conv.instruments.matrix import bias_of, connections, matrix_of, picture
 from fc2conv.nets.build import net_of
@@ -42,6 +43,14 @@ def test_lenets_first_convolution() -> None:
     assert matrix[matrix != 0].unique().numel() == 150
     images = torch.rand(4, 1, 28, 28)
     assert_close(images.flatten(1) @ matrix.T + bias, conv(images).flatten(1), rtol=0, atol=1e-5)
+
+
+def test_lenet_5s_connections_are_the_published_ones() -> None:
+    """LeCun et al. 1998, section II.B: C1 has 122,304 and C3 151,600, with a bias for each unit."""
+    net = net_of(LeNet5Config(), plan(LeNet5Config(), (1, 32, 32), 10))
+    c1, c3 = (connections(getattr(net, name), shape) for name, shape in (("c1", (1, 32, 32)), ("c3", (6, 14, 14))))
+    assert c1.nonzeros + c1.shape[0] == 122_304
+    assert c3.nonzeros + c3.shape[0] == 151_600
 
 
 LAYERS: list[tuple[Any, tuple[int, int, int]]] = [
