@@ -65,7 +65,7 @@ def equivariance(
     """The errors of every layer, in float64.
 
     A map of total stride s moves by a fraction of a unit when the image moves by no multiple of s. Each unit is then
-    drawn as the s x s pixels it stands for, and the drawing moves by whole pixels (as Zhang 2019, section 4.1).
+    drawn as the s x s pixels it stands for, and the drawing moves by whole pixels (as Zhang 2019 compares maps).
 
     Args:
         model: a Classifier, or any module (B, C, H, W) -> (B, classes)

@@ -1,7 +1,7 @@
 """Predictions under shift: what a network says of test images that are moved by some pixels.
 
 Accuracy, accuracy relative to that of the images in their place, and consistency: how many images are still taken for
-what they were taken for in their place, rightly or not (Zhang 2019, section 4.2, against shift 0).
+what they were taken for in their place, rightly or not (the consistency of Zhang 2019, against shift 0).
 """
 
 from __future__ import annotations
