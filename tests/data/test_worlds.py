@@ -27,7 +27,7 @@ from fc2conv.errors import ConfigError
 from fc2conv.nets.build import net_of
 
 Array = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 ALL = sorted(WORLDS)
 
 
@@ -46,9 +46,9 @@ def world(name: str, **settings: int) -> dict[str, Array]:
 def responses(images: Array, patterns: npt.NDArray[np.int8]) -> Floats:
     """(N, 1, H, W), (P, EDGE, EDGE) -> (N, P, H * W): the product of each pattern with what is under it, wherever its
     corner is put on the torus."""
-    canvas = np.zeros((len(patterns), *images.shape[2:]))
+    canvas = np.zeros((len(patterns), *images.shape[2:]), np.float32)
     canvas[:, :EDGE, :EDGE] = patterns
-    spectrum = np.fft.rfft2(images) * np.conj(np.fft.rfft2(canvas))
+    spectrum = np.fft.rfft2(images.astype(np.float32)) * np.conj(np.fft.rfft2(canvas))
     return np.fft.irfft2(spectrum, s=images.shape[2:]).reshape(len(images), len(patterns), -1)
 
 

@@ -152,8 +152,11 @@ def texture(sample: Sample) -> Made:
 
     The correlation is 1/2 between neighbours in that direction and 0 between all other pixels. A single pixel has the
     same distribution in each class, and so has the sum, over an image, of any function of single pixels: 1x1
-    convolutions with a global average are at chance. So is what sees the pixels in a fixed shuffled order through
-    small shared windows, and, since the classes' means are equal, a linear classifier. A 3x3 window is enough.
+    convolutions with a global average are at chance. In a fixed shuffled order, small shared windows seldom hold two
+    relatives. A 3x3 window on the image as it is suffices.
+
+    The classes' means are equal, which was thought to leave a linear classifier at chance. Their covariances differ,
+    and so does the spread of its outputs: softmax regression came out at .26 to .28 over four seeds.
     """
     labels = sample.labels(4)
     noise = sample.noise()

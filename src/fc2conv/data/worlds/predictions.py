@@ -1,7 +1,7 @@
 """What each world predicts, written before anything was trained on it.
 
 The arguments are in the docstrings of generators.py; here is what follows from them for networks of this suite, on the
-small budget: 4,000 images, 400 steps of 128. A prediction that fails stays as it is, beside what came out.
+small budget: 4,000 images, 400 steps of 128. A prediction that fails stays as it is; the docstring says so then.
 """
 
 from __future__ import annotations
