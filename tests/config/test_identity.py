@@ -37,6 +37,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "permutation": "none",
         "block": 7,
         "bands": None,
+        "distance": 24,
     },
     "optim": {
         "name": "adamw",

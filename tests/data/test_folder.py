@@ -178,6 +178,10 @@ def test_colour(config: Callable[..., DataConfig], tmp_path: Path) -> None:
     assert shape_of(config(path=str(tmp_path / "colours"), size=6, colour=False, bands=5)) == ((5, 6, 6), 2)
     with pytest.raises(ConfigError, match="only grey images can be repeated"):
         shape_of(config(path=str(tmp_path / "colours"), size=6, bands=5))
+    assert shape_of(config(path=str(tmp_path / "colours"), size=6, bands=1)) == ((1, 6, 6), 2)
+    mean = ImageData(config(path=str(tmp_path / "colours"), size=6, bands=1, val_size=2))
+    mean.setup()
+    assert mean.source.train_images.unique().tolist() == [97, 100]  # (10 + 240 + 40) / 3 and (250 + 20 + 30) / 3
     grey = load(config(path=str(tmp_path / "colours"), size=6, colour=False))
     # ITU-R 601-2, as Pillow converts: L = (299 R + 587 G + 114 B) / 1000
     assert {(int(c), int(i.unique())) for i, c in zip(grey.train_images, grey.train_labels, strict=True)} == {

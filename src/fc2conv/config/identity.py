@@ -56,6 +56,8 @@ def identity_of(config: Config) -> dict[str, Any]:
     data.pop("dir", None)
     if config.data.name != "folder":
         data = {k: v for k, v in data.items() if k not in FOLDER_KEYS}
+    if config.data.name != "world_order":
+        data.pop("distance", None)
     trainer = changes(config.trainer, TrainerConfig())
     callbacks = _callbacks(config)
     return {

@@ -22,6 +22,18 @@ from fc2conv.fields import Pair, pair, require, spelled
 # --- data
 
 
+WorldName = Literal[
+    "world_anywhere",
+    "world_position",
+    "world_border",
+    "world_texture",
+    "world_spectral",
+    "world_tabular",
+    "world_order",
+]
+"""Generated images whose rule is known (data/worlds/)."""
+
+
 @dataclass(frozen=True)
 class DatasetInfo:
     """What is known of a named dataset before it is read."""
@@ -31,24 +43,40 @@ class DatasetInfo:
     classes: int
     train: int
     """Images in the official training set."""
+    test: int = 10_000
+    """Images in the official test set."""
 
 
 DATASETS: dict[str, DatasetInfo] = {
     "fashion_mnist": DatasetInfo((1, 28, 28), 10, 60_000),
     "mnist": DatasetInfo((1, 28, 28), 10, 60_000),
     "kmnist": DatasetInfo((1, 28, 28), 10, 60_000),
-    "emnist": DatasetInfo((1, 28, 28), 47, 112_800),  # its `balanced` split
+    "emnist": DatasetInfo((1, 28, 28), 47, 112_800, 18_800),  # its `balanced` split
     "cifar10": DatasetInfo((3, 32, 32), 10, 50_000),
     "cifar100": DatasetInfo((3, 32, 32), 100, 50_000),
+    # generated (data/worlds/); conf/data/ keeps 1,000 of the training images for validation
+    "world_anywhere": DatasetInfo((1, 32, 32), 10, 5_000, 2_000),
+    "world_position": DatasetInfo((1, 32, 32), 4, 5_000, 2_000),
+    "world_border": DatasetInfo((1, 32, 32), 2, 5_000, 2_000),
+    "world_texture": DatasetInfo((1, 32, 32), 4, 5_000, 2_000),
+    "world_spectral": DatasetInfo((64, 16, 16), 10, 5_000, 2_000),
+    "world_tabular": DatasetInfo((1, 16, 16), 2, 5_000, 2_000),
+    "world_order": DatasetInfo((1, 16, 128), 2, 5_000, 2_000),
 }
+DISTANCES = (7, 48)
+"""From and to, of world_order: the edge of its patterns, beside each other; and what leaves the torus twice wider than
+a receptive field of 40 pixels."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Which images, how they are split, and how a batch of them is seen."""
 
-    name: Literal["fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "folder"] = "fashion_mnist"
-    """Which dataset; `folder`: images of your own, which lie in `path`."""
+    name: Literal["fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "folder", WorldName] = (
+        "fashion_mnist"
+    )
+    """Which dataset; `folder`: images of your own, which lie in `path`; `world_...`: generated, by a rule that says who must
+    fail."""
     dir: str = "data"
     """Where prepared caches lie."""
     path: str | None = None
@@ -67,8 +95,8 @@ class DataConfig:
     train_size: int | None = None
     """Use only so many training images, class-balanced; smaller sets lie inside larger ones. null: all."""
     seed: int = 0
-    """Draws the validation split, the subsets and the fixed permutation; apart from the run's own seed, so that runs
-    with several seeds share one split."""
+    """Draws the validation split, the subsets, the fixed permutation and the images of a generated world; apart from
+    the run's own seed, so that runs with several seeds share one split."""
     normalise: Literal["standard", "unit"] = "standard"
     """standard: zero mean and unit variance, per band, over the pixels of the training split as published. What
     `canvas` adds around them is not counted, so that a stroke has the same value on every canvas. unit: from 0 to 1, as
@@ -92,7 +120,9 @@ class DataConfig:
     block: int = 7
     """With permutation=block: pixels on each side of a block."""
     bands: int | None = None
-    """Repeat a grey image into so many bands. null: as the data has them."""
+    """Repeat a grey image into so many bands, or average neighbouring bands to so few. null: as the data has them."""
+    distance: int = 24
+    """Of `world_order`: pixels from the one pattern to the other."""
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more images")
@@ -107,6 +137,8 @@ class DataConfig:
         require(self.translate >= 0, "data.translate", self.translate, "0 or more pixels")
         require(0 <= self.erase <= 1, "data.erase", self.erase, "a probability")
         require(self.bands is None or self.bands >= 1, "data.bands", self.bands, "1 or more bands")
+        near, far = DISTANCES
+        require(near <= self.distance <= far, "data.distance", self.distance, f"from {near} to {far} pixels")
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
         if self.name in DATASETS:
@@ -131,7 +163,12 @@ class DataConfig:
             fits = self.block >= 1 and not any(edge % self.block for edge in size)
             require(fits, "data.block", self.block, f"a divisor of the image's {spelled(size)} pixels")
         if self.bands is not None:
-            require(bands in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated")
+            require(
+                bands == 1 or self.bands <= bands,
+                "data.bands",
+                self.bands,
+                f"at most {bands} (only grey images can be repeated)",
+            )
 
     def split(self, images: int) -> tuple[int, int]:
         """(training, validation) images of an official training set of `images`.

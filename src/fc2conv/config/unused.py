@@ -35,6 +35,7 @@ def unused(config: Config) -> dict[str, str]:
     data, optim, trainer = config.data, config.optim, config.trainer
     readers = (
         (data.name == "folder", "only data=folder reads it", ("path", "size", "colour", "test_size")),
+        (data.name == "world_order", "only data=world_order reads it", ("distance",)),
         (data.canvas is not None, "only images on a data.canvas have a place", ("place",)),
         (data.permutation == "block", "only data.permutation=block reads it", ("block",)),
     )

@@ -88,10 +88,10 @@ def bands(config: DataConfig) -> int:
         colour = is_colour(listing(config)[0][1][0][0])
     found = 3 if colour else 1
     require(
-        config.bands is None or found in (1, config.bands),
+        config.bands is None or found == 1 or config.bands <= found,
         "data.bands",
         config.bands,
-        "only grey images can be repeated",
+        f"at most {found} (only grey images can be repeated)",
     )
     return found
 

@@ -16,7 +16,7 @@ from fc2conv.config.batches import count_batches, smallest_batch
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import EVALUATED, DataConfig
 from fc2conv.data.residence import copy_selected
-from fc2conv.data.sources import Images, load, stratified_order
+from fc2conv.data.sources import Images, averaged, is_generated, load, stratified_order
 from fc2conv.data.transforms import Transforms, mixed_seed
 from fc2conv.errors import ConfigError
 from fc2conv.fields import signature_with_fields
@@ -150,7 +150,7 @@ class ImageData(LightningDataModule):
 
     @property
     def source(self) -> Images:
-        """The dataset as published."""
+        """The dataset as published; with data.bands fewer than it has, averaged to those."""
         if self._source is None:
             self.setup()
         assert self._source is not None
@@ -168,13 +168,15 @@ class ImageData(LightningDataModule):
         return self.transforms.shape(bands)
 
     def prepare_data(self) -> None:
-        if self._source is None:
+        if self._source is None and not is_generated(self.config):
             load(self.config)
 
     def setup(self, stage: str | None = None) -> None:
         if self._source is not None:
             return
         config, source = self.config, load(self.config)
+        if config.bands is not None and config.bands < source.train_images.shape[1]:
+            source = averaged(source, config.bands)
         n_train, n_val = config.split(len(source.train_labels))
         order = stratified_order(source.train_labels, config.seed)
         self.val_indices, self.train_indices = order[:n_val], order[n_val : n_val + n_train]

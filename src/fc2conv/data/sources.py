@@ -1,7 +1,7 @@
 """Where images come from: prepared caches, Debian's package, torchvision's downloads, a user's own folders.
 
 Whatever the source, it is decoded once into plain .npy arrays (no pickle) that every process maps into memory, and
-checked against its SHA-256 each time it is opened.
+checked against its SHA-256 each time it is opened. Worlds are not read but generated, by each process, in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,15 @@ from torch import Tensor
 from fc2conv.config.schema import DATASETS, DataConfig
 from fc2conv.data.decode import decode
 from fc2conv.data.folder import bands, cache_name, class_names, listing, test_images
+from fc2conv.data.worlds.generators import GENERATORS, generate
 from fc2conv.errors import DataError
 from fc2conv.fields import usable
 
 Array = npt.NDArray[np.uint8]
 LOCK = ".prepare.lock"
 """In data.dir; left there, since to remove a lock's file lets two processes lock two files of one name."""
+PIXELS = 4096 * 28 * 28
+"""That are turned into floats at a time."""
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -71,11 +74,17 @@ class Images:
 
 
 def load(config: DataConfig) -> Images:
-    """Open the dataset's cache, preparing it first if need be.
+    """Open the dataset's cache, preparing it first if need be; or generate it.
 
     Raises:
         DataError: nothing found, or a file that is truncated or altered
     """
+    if is_generated(config):
+        arrays, classes = generate(config)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        digests = {name: sha256(array) for name, array in arrays.items()}
+        known = torch.from_numpy(moments(arrays["train_images"]))
+        return Images(**tensors, moments=known, classes=classes, sha256=digests)
     with usable("data.path", config.path):
         folder = _cache(config)
     with usable("data.dir", config.dir):
@@ -89,8 +98,13 @@ def load(config: DataConfig) -> Images:
 
 
 def is_prepared(config: DataConfig) -> bool:
-    """Whether the dataset's cache is there, so that `load` only has to open it."""
-    return (_cache(config) / "meta.json").exists()
+    """Whether the dataset's cache is there, so that `load` only has to open it; or none is needed."""
+    return is_generated(config) or (_cache(config) / "meta.json").exists()
+
+
+def is_generated(config: DataConfig) -> bool:
+    """Whether `load` makes the images, in each process anew, and leaves no files."""
+    return config.name in GENERATORS
 
 
 def _cache(config: DataConfig) -> Path:
@@ -148,10 +162,7 @@ def _prepare(config: DataConfig, folder: Path) -> None:
     arrays, classes = (_read_folder if config.name == "folder" else _read_named)(config)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        images = arrays["train_images"]
-        chunks = (images[i : i + 4096].astype(np.float64) for i in range(0, len(images), 4096))
-        moments = np.concatenate([np.stack([c.mean((2, 3)), np.square(c).mean((2, 3))], axis=1) for c in chunks])
-        contents = {**arrays, "moments": moments}
+        contents: dict[str, npt.NDArray[np.generic]] = {**arrays, "moments": moments(arrays["train_images"])}
         for name, array in contents.items():
             _save(aside / f"{name}.npy", array)
         meta = {"classes": classes, "sha256": {name: sha256(array) for name, array in contents.items()}}
@@ -162,6 +173,13 @@ def _prepare(config: DataConfig, folder: Path) -> None:
         os.rename(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def moments(images: Array) -> npt.NDArray[np.float64]:
+    """(N, C, H, W) -> (N, 2, C): each image's mean pixel and mean squared pixel, by band."""
+    step = max(1, PIXELS // images[0].size)
+    chunks = (images[i : i + step].astype(np.float64) for i in range(0, len(images), step))
+    return np.concatenate([np.stack([c.mean((2, 3)), np.square(c).mean((2, 3))], axis=1) for c in chunks])
 
 
 def _save(path: Path, array: npt.NDArray[np.generic]) -> None:
@@ -285,6 +303,21 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         test, train = (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])
     arrays = dict(zip(ARRAYS, (*train, *test), strict=True))
     return arrays, class_names(config)
+
+
+def averaged(images: Images, bands: int) -> Images:
+    """The dataset with neighbouring bands averaged, to so few; as it was published still by its SHA-256.
+
+    64 bands become 22 + 21 + 21.
+    """
+
+    def average(pixels: Tensor) -> Tensor:
+        step = max(1, PIXELS // pixels[0].numel())
+        groups = (chunk.float().tensor_split(bands, dim=1) for chunk in torch.split(pixels, step))
+        return torch.cat([torch.cat([g.mean(1, keepdim=True) for g in group], 1).round_().byte() for group in groups])
+
+    train, test = average(images.train_images), average(images.test_images)
+    return replace(images, train_images=train, test_images=test, moments=torch.from_numpy(moments(train.numpy())))
 
 
 def stratified_order(labels: Tensor, seed: int) -> Tensor:
