@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,8 +23,9 @@ from fc2conv.architectures import ARCHITECTURES, plan
 from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
+from fc2conv.config.match import match_model
 from fc2conv.config.parsing import parse, suggest, unknown
-from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, TOP_LEVEL, Config, DataConfig, plain
+from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, TOP_LEVEL, Config, DataConfig, MatchConfig, plain
 from fc2conv.config.unused import key_of
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair, usable
@@ -132,7 +134,7 @@ def _keys(indent: int) -> str:
     """Every key of every architecture and group, a paragraph for each, wrapped for --help."""
     margin = " " * indent
     of = {f"model={family}": [k for k in plain(a.config()) if k != "family"] for family, a in ARCHITECTURES.items()}
-    of |= {group: list(plain(cls())) for group, cls in GROUPS.items()}
+    of |= {group: list(plain(cls())) for group, cls in {"match": MatchConfig, **GROUPS}.items()}
     paragraphs = [
         textwrap.fill(", ".join(keys), 120, initial_indent=f"{margin}{name:<14} ", subsequent_indent=margin + " " * 15)
         for name, keys in of.items()
@@ -175,6 +177,21 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
     else:
         shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
     return (data.bands or shape[0], *pair(data.canvas or shape[1:])), classes
+
+
+def matched(config: Config) -> Config:
+    """`config` with the widths that its `match` asks for. What does not fit the data stays as it is: plan_of says why.
+
+    Raises:
+        ConfigError: there are no such widths
+    """
+    if config.match.budget is None:
+        return config
+    shape, classes = shape_of(config.data)
+    try:
+        return replace(config, model=match_model(config.model, config.match, shape, classes))
+    except errors.GeometryError:
+        return config
 
 
 def plan_of(config: Config) -> Geometry:
@@ -404,6 +421,8 @@ def _known(group: str) -> list[str]:
         return [*TOP_LEVEL, "experiment", "model", *GROUPS, *LISTS]
     if group == "logger":
         return list(LOGGERS)
+    if group == "match":
+        return list(plain(MatchConfig()))
     if group.removeprefix("logger.") in LOGGERS:
         return list(plain(LOGGERS[group.removeprefix("logger.")]()))
     if group == "model":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fc2conv.architectures.layers import (
     Activation,
@@ -35,6 +35,7 @@ class LeNetConfig(ModelConfig):
     """
 
     family: Literal["lenet"] = "lenet"
+    width_keys: ClassVar[tuple[str, ...]] = ("channels", "hidden")
     channels: tuple[int, ...] = (6, 16)
     """Output channels, one number for each convolution."""
     kernel_size: int | tuple[int, ...] = 5

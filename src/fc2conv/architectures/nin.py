@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fc2conv.architectures.layers import (
     ActivationLayer,
@@ -24,6 +24,7 @@ class NiNConfig(ModelConfig):
     """Network in Network (Lin et al. 2013; D2L 8.3): a convolution and two 1x1 in each block, global average."""
 
     family: Literal["nin"] = "nin"
+    width_keys: ClassVar[tuple[str, ...]] = ("channels",)
     channels: tuple[int, ...] = (32, 64)
     """Blocks before the last, whose channels are the classes."""
     kernel_size: int | tuple[int, ...] = (5, 3, 3)

@@ -36,6 +36,8 @@ TRAINER_KEYS = (
 they are computed."""
 FOLDER_KEYS = ("path", "size", "colour", "test_size")
 """Those of the data that only a folder of images reads."""
+DECIDING = ("model", "match", "data", "optim")
+"""Groups whose keys, but for data.dir, decide the outcome; those of match through the widths that come of them."""
 
 
 def identity_of(config: Config) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def decides(key: str) -> bool:
         (True, False, True, False)
     """
     group, _, name = key.partition(".")
-    return name in TRAINER_KEYS if group == "trainer" else group in ("model", "data", "optim") and key != "data.dir"
+    return name in TRAINER_KEYS if group == "trainer" else group in DECIDING and key != "data.dir"
 
 
 def hashed(values: dict[str, Any]) -> str:

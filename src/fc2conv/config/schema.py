@@ -151,6 +151,37 @@ EVALUATED = 512 * 28 * 28
 """Pixels, bands included, of a batch without gradients: small images are evaluated more at a time than trained."""
 
 
+# --- fair comparison
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """A budget for the network: its widths are scaled to it, all by one factor. In a record, the budget that the widths
+    of its model were scaled to."""
+
+    params: int | None = None
+    """Trainable parameters."""
+    macs: int | None = None
+    """Multiply-accumulates for one image, in place of params."""
+    keys: tuple[str, ...] | None = None
+    """Keys of the model whose widths are scaled: [channels]. null: all that are widths."""
+
+    def __post_init__(self) -> None:
+        for key in ("params", "macs"):
+            value = getattr(self, key)
+            require(value is None or value >= 1, f"match.{key}", value, "1 or more, or null")
+        if self.params is not None and self.macs is not None:
+            raise ConfigError("match.macs", f"got {self.macs}, beside match.params={self.params}; one budget at a time")
+        require(self.keys != (), "match.keys", self.keys, "a list of the model's keys, or null for all its widths")
+
+    @property
+    def budget(self) -> tuple[Literal["params", "macs"], int] | None:
+        """Which of the two, and how much; None where nothing is to be scaled."""
+        if self.params is not None:
+            return "params", self.params
+        return None if self.macs is None else ("macs", self.macs)
+
+
 # --- optimiser and schedule
 
 
@@ -402,6 +433,7 @@ class Config:
     """Callbacks of Lightning by names of your own: `_target_` is the class (`my_code.Callback`, or `FILE.py:NAME`), the
     rest its arguments, which may have a `_target_` of their own. They are part of the run's identity, unless one says
     `_watches_: true`: it only looks on."""
+    match: MatchConfig = MatchConfig()
     plugins: tuple[str, ...] = ()
     """Files (or importable modules) that register architectures of your own: plugins=[my_nets.py] model=my_net."""
     seed: int = 0
@@ -453,7 +485,7 @@ class Config:
 
 
 TOP_LEVEL = (
-    *("plugins", "seed", "task", "debug", "ckpt", "allow", "resume", "name", "runs_dir"),
+    *("match", "plugins", "seed", "task", "debug", "ckpt", "allow", "resume", "name", "runs_dir"),
     *("sweep", "force", "fail_fast"),
 )
 ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast")

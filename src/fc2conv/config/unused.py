@@ -40,6 +40,8 @@ def unused(config: Config) -> dict[str, str]:
     )
     found = {f"data.{key}": reason for read, reason, keys in readers if not read for key in keys}
     found |= {f"model.{key}": reason for key, reason in config.model.unused().items()}
+    if config.match.budget is None:
+        found["match.keys"] = "only match.params and match.macs scale widths"
     if optim.name != "sgd":
         found |= {f"optim.{key}": "only optim.name=sgd reads it" for key in ("momentum", "nesterov")}
     if optim.schedule != "onecycle":
@@ -50,11 +52,13 @@ def unused(config: Config) -> dict[str, str]:
         found["trainer.patience"] = f"{trainer.max_epochs} epochs are over before it is"
     if config.resume:
         found["name"] = "a run that goes on keeps its name"
+        found["match"] = "a run that goes on keeps its widths"
     return found | (_unused_in_test() if config.task == "test" else {})
 
 
 def _unused_in_test() -> dict[str, str]:
-    trained = ("model", "optim", "seed", *(f"trainer.{key}" for key in ("max_epochs", "gradient_clip", "patience")))
+    of_trainer = (f"trainer.{key}" for key in ("max_epochs", "gradient_clip", "patience"))
+    trained = ("model", "match", "optim", "seed", *of_trainer)
     augmentation = (f"data.{key}" for key in ("flip", "translate", "erase"))
     return {
         **dict.fromkeys(trained, "task=test takes the network from ckpt as it was trained"),
