@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fc2conv.architectures.files import PREFIX, from_file, sha256
 from fc2conv.architectures.layers import pool_first
-from fc2conv.architectures.trace import Geometry, Layer, Shape, trace
+from fc2conv.architectures.trace import Geometry, Layer, Shape, is_signal, trace
 from fc2conv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -136,7 +136,10 @@ def plan(config: ModelConfig, shape: Shape, classes: int) -> Geometry:
         ConfigError: the network cannot be planned
     """
     own = ARCHITECTURES[config.family].plan
-    return own(config, shape, classes) if own else trace(layers_of(config, classes), shape)
+    if own:
+        return own(config, shape, classes)
+    layers = layers_of(config, classes)
+    return trace([layer.along_signal() for layer in layers] if is_signal(shape) else layers, shape)
 
 
 def source_of(config: ModelConfig) -> str | None:

@@ -19,6 +19,7 @@ from fc2conv.architectures.trace import Geometry
 from fc2conv.config.identity import FORMAT, hashed, identity_of
 from fc2conv.config.schema import Config, plain
 from fc2conv.errors import DamagedResult
+from fc2conv.fields import spelled
 
 Status = Literal["running", "done", "failed", "interrupted", "pruned", "skipped"]
 FILE = "result.json"
@@ -46,8 +47,8 @@ class Result:
     params: dict[str, Any]
     """{total, layers: {name: count}}, trainable only."""
     macs: int | None = None
-    receptive_field: int | None = None
-    """Both None where they are not known."""
+    receptive_field: int | str | None = None
+    """HEIGHTxWIDTH where these differ. Both None where they are not known."""
     family: str = ""
     """The architecture, e.g. lenet."""
     format: int = 1
@@ -121,7 +122,7 @@ class Result:
             config=plain(config) if config else {},
             params={"total": geometry.params, "layers": geometry.layer_params()} if geometry else {},
             macs=geometry.macs if geometry else None,
-            receptive_field=geometry.receptive_field if geometry else None,
+            receptive_field=seen_by(geometry) if geometry else None,
         )
 
     def write(self, folder: Path) -> None:
@@ -158,6 +159,12 @@ class Result:
             metrics = getattr(self, split)
             if metrics is not None and (metrics.get("acc") is None or not metrics.keys() >= {"loss", "acc", "n"}):
                 raise ValueError(f"{split}: got {str(metrics)[:40]}")
+
+
+def seen_by(geometry: Geometry) -> int | str | None:
+    """A network's receptive field as the record has it."""
+    found = geometry.receptive_field
+    return spelled(found) if isinstance(found, tuple) else found
 
 
 @cache
