@@ -25,8 +25,20 @@ from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
 from fc2conv.config.match import match_model
 from fc2conv.config.parsing import parse, suggest, unknown
-from fc2conv.config.schema import DATASETS, GROUPS, LISTS, LOGGERS, TOP_LEVEL, Config, DataConfig, MatchConfig, plain
+from fc2conv.config.schema import (
+    DATASETS,
+    GROUPS,
+    LISTS,
+    LOGGERS,
+    TOP_LEVEL,
+    Config,
+    DataConfig,
+    DatasetInfo,
+    MatchConfig,
+    plain,
+)
 from fc2conv.config.unused import key_of
+from fc2conv.data.array_file import describe
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair, usable
 
@@ -175,8 +187,17 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
         with usable("data.path", data.path):
             shape, classes = (bands(data), *pair(data.size)), len(class_names(data))
     else:
-        shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
-    return (data.bands or shape[0], *pair(data.canvas or shape[1:])), classes
+        info = _info(data)
+        shape, classes = info.shape, info.classes
+    return (data.bands or shape[0], *data.canvas_of((shape[1], shape[2]))), classes
+
+
+def _info(data: DataConfig) -> DatasetInfo:
+    """What is known of a dataset that is no folder of images."""
+    if data.name != "arrays":
+        return DATASETS[data.name]
+    with usable("data.path", data.path):
+        return describe(data)
 
 
 def matched(config: Config) -> Config:
@@ -204,7 +225,7 @@ def plan_of(config: Config) -> Geometry:
     geometry = plan(config.model, *shape_of(config.data))
     if config.task != "test" and has_single_valued_norm(geometry):
         data, devices = config.data, config.trainer.devices
-        images, _ = data.split(training_images(data) if data.name == "folder" else DATASETS[data.name].train)
+        images, _ = data.split(training_images(data) if data.name == "folder" else _info(data).train)
         check_batch_norm(geometry, images, data.batch_size, 1 if devices == "auto" else devices)
     return geometry
 

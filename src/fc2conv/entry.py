@@ -37,6 +37,7 @@ from fc2conv.config.match import reached
 from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, Config, plain
 from fc2conv.config.unused import key_of, refuse_unused
+from fc2conv.data import mnist1d
 from fc2conv.errors import ConfigError, guarded
 from fc2conv.fields import usable
 from fc2conv.record import terminal
@@ -154,6 +155,7 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
         return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
     check_devices(config.trainer)
     config.logger.require_installed()
+    mnist1d.check(config.data)
     if not uses_gpu(config.trainer):
         memory.check(config, geometry, plan_of)
     if folder is None:

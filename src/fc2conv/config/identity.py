@@ -34,8 +34,8 @@ TRAINER_KEYS = (
 )
 """Those of the trainer that change the weights, or which images they are measured on; the others say where and how fast
 they are computed."""
-FOLDER_KEYS = ("path", "size", "colour", "test_size")
-"""Those of the data that only a folder of images reads."""
+OWN_KEYS = {"folder": ("path", "size", "colour", "test_size"), "arrays": ("path", "test_size")}
+"""Keys of the data that only the user's own read."""
 DECIDING = ("model", "match", "data", "optim")
 """Groups whose keys, but for data.dir, decide the outcome; those of match through the widths that come of them."""
 
@@ -56,8 +56,8 @@ def identity_of(config: Config) -> dict[str, Any]:
     model = changes(config.model, default()) if source is None else plain(config.model)  # type: ignore[call-arg]
     data = changes(config.data, DataConfig())
     data.pop("dir", None)
-    if config.data.name != "folder":
-        data = {k: v for k, v in data.items() if k not in FOLDER_KEYS}
+    read = OWN_KEYS.get(config.data.name, ())
+    data = {k: v for k, v in data.items() if k in read or k not in OWN_KEYS["folder"]}
     trainer = changes(config.trainer, TrainerConfig())
     callbacks = _callbacks(config)
     return {

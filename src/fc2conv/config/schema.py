@@ -33,6 +33,7 @@ class DatasetInfo:
     """Images in the official training set."""
 
 
+DataName = Literal["fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "mnist1d", "folder", "arrays"]
 DATASETS: dict[str, DatasetInfo] = {
     "fashion_mnist": DatasetInfo((1, 28, 28), 10, 60_000),
     "mnist": DatasetInfo((1, 28, 28), 10, 60_000),
@@ -40,25 +41,31 @@ DATASETS: dict[str, DatasetInfo] = {
     "emnist": DatasetInfo((1, 28, 28), 47, 112_800),  # its `balanced` split
     "cifar10": DatasetInfo((3, 32, 32), 10, 50_000),
     "cifar100": DatasetInfo((3, 32, 32), 100, 50_000),
+    "mnist1d": DatasetInfo((1, 1, 40), 10, 4_000),
 }
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, how they are split, and how a batch of them is seen."""
+    """Which images, how they are split, and how a batch of them is seen.
 
-    name: Literal["fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "folder"] = "fashion_mnist"
+    A signal is an image one pixel high, (C, 1, W): what is one number for both sides of an image goes along it.
+    """
+
+    name: DataName = "fashion_mnist"
     dir: str = "data"
     """Where prepared caches lie."""
     path: str | None = None
-    """For `folder`: one folder a class, or train/ and test/ with one folder a class each."""
+    """For `folder`: one folder a class, or train/ and test/ with one folder a class each. For `arrays`: an .npz file
+    with images (N, H, W) or (N, C, H, W), or signals (N, W) or (N, C, W), uint8 or float32, and labels (N,); or with
+    train_images, train_labels, test_images and test_labels."""
     size: int | tuple[int, int] = 28
     """For `folder`: images are scaled, once, to so many pixels on each side, or to [height, width]; what stands out at
     two sides is cut. One number refuses images that would lose more than half; [height, width] cuts what it must."""
     colour: bool | None = None
     """For `folder`: three bands (true) or one (false). null: as its first image shows."""
     test_size: float = 0.2
-    """For a `folder` without train/ and test/: the fraction of each class kept for the test."""
+    """For a `folder`, or `arrays`, not divided into train and test: the fraction of each class kept for the test."""
     batch_size: int = 128
     """Images in a step, over all devices together."""
     val_size: int | float = 5000
@@ -71,7 +78,7 @@ class DataConfig:
     normalise: Literal["standard", "unit"] = "standard"
     """standard: zero mean and unit variance, per band, over the pixels of the training split as published. What
     `canvas` adds around them is not counted, so that a stroke has the same value on every canvas. unit: from 0 to 1, as
-    in the book."""
+    in the book; float32 values stay as they are."""
     flip: bool = False
     """Augmentation: mirror half of the training images."""
     translate: int = 0
@@ -86,8 +93,8 @@ class DataConfig:
     shift: tuple[int, int] = (0, 0)
     """Shift the test images by (dx, dy) pixels; what enters is background."""
     permutation: Literal["none", "fixed", "block", "fresh"] = "none"
-    """Reorder the pixels: one fixed order for all images, a fixed order within blocks of `block` x `block`, or a fresh
-    order for each image."""
+    """Reorder the pixels: one fixed order for all images, a fixed order within blocks of `block` x `block` (1 x `block`
+    on signals), or a fresh order for each image."""
     block: int = 7
     bands: int | None = None
     """Repeat a grey image into so many bands. null: as the data has them."""
@@ -107,27 +114,41 @@ class DataConfig:
         require(self.bands is None or self.bands >= 1, "data.bands", self.bands, "1 or more bands")
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
-        if self.name in DATASETS:
-            bands, *size = DATASETS[self.name].shape
-            self._check_transforms(bands, (size[0], size[1]))
-            self.split(DATASETS[self.name].train)
-        else:
             known = {True: 3, False: 1, None: self.bands or 1}  # null shows when the folder is looked at
-            self._check_transforms(known[self.colour], pair(self.size))
+            self.check_transforms(known[self.colour], pair(self.size))
+        elif self.name == "arrays":
+            require(self.path is not None, "data.path", self.path, "the file of your arrays: data.path=FILE.npz")
+        else:
+            bands, *size = DATASETS[self.name].shape
+            self.check_transforms(bands, (size[0], size[1]))
+            self.split(DATASETS[self.name].train)
 
-    def _check_transforms(self, bands: int, size: Pair) -> None:
-        if self.canvas is not None:
-            fits = all(c >= s for c, s in zip(pair(self.canvas), size, strict=True))
-            require(fits, "data.canvas", self.canvas, f"at least the image's {spelled(size)} pixels")
-        height, width = (s + (c - s) // 2 for s, c in zip(size, pair(self.canvas or size), strict=True))
+    def canvas_of(self, size: Pair) -> Pair:
+        """(height, width) of what images of `size` lie on: the canvas, or themselves."""
+        if size[0] == 1 and isinstance(self.canvas, int):
+            return 1, self.canvas
+        return pair(self.canvas or size)
+
+    def block_of(self, height: int) -> Pair:
+        """(height, width) of the blocks of images that are so high."""
+        return (1 if height == 1 else self.block), self.block
+
+    def check_transforms(self, bands: int, size: Pair) -> None:
+        """Raise ConfigError if what is to be done with images of `size` cannot be."""
+        canvas = self.canvas_of(size)
+        fits = all(c >= s for c, s in zip(canvas, size, strict=True))
+        require(fits, "data.canvas", self.canvas, f"at least the image's {spelled(size)} pixels")
+        height, width = (s + (c - s) // 2 for s, c in zip(size, canvas, strict=True))
         visible = f"less than the {spelled((height, width))} pixels that move an image out of sight"
         seen = abs(self.shift[0]) < width and abs(self.shift[1]) < height
         require(seen, "data.shift", self.shift, visible)
-        require(self.translate < min(height, width), "data.translate", self.translate, visible)
+        reach = width if height == 1 else min(height, width)
+        require(self.translate < reach, "data.translate", self.translate, visible)
         if self.permutation == "block":
-            size = pair(self.canvas or size)
-            fits = self.block >= 1 and not any(edge % self.block for edge in size)
-            require(fits, "data.block", self.block, f"a divisor of the image's {spelled(size)} pixels")
+            fits = self.block >= 1 and not any(
+                edge % part for edge, part in zip(canvas, self.block_of(canvas[0]), strict=True)
+            )
+            require(fits, "data.block", self.block, f"a divisor of the image's {spelled(canvas)} pixels")
         if self.bands is not None:
             require(bands in (1, self.bands), "data.bands", self.bands, "only grey images can be repeated")
 

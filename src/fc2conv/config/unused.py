@@ -34,7 +34,8 @@ def unused(config: Config) -> dict[str, str]:
     """
     data, optim, trainer = config.data, config.optim, config.trainer
     readers = (
-        (data.name == "folder", "only data=folder reads it", ("path", "size", "colour", "test_size")),
+        (data.name == "folder", "only data=folder reads it", ("size", "colour")),
+        (data.name in ("folder", "arrays"), "only data=folder and data=arrays read it", ("path", "test_size")),
         (data.canvas is not None, "only images on a data.canvas have a place", ("place",)),
         (data.permutation == "block", "only data.permutation=block reads it", ("block",)),
     )

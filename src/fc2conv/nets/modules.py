@@ -124,9 +124,8 @@ class Subsample(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (
-            F.avg_pool2d(x, self.size) * (self.inputs * self.weight) + self.bias
-        )  # torch's ONNX export drops a divisor
+        # torch's ONNX export drops a divisor
+        return F.avg_pool2d(x, self.size) * (self.inputs * self.weight) + self.bias
 
 
 class MaxBlurPool(nn.Module):
