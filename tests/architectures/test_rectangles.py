@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from fc2conv.architectures import ARCHITECTURES, Layer, ModelConfig, plan
@@ -18,9 +20,10 @@ from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.nin import NiNConfig
 from fc2conv.architectures.resnet import ResNetConfig
 from fc2conv.architectures.trace import Geometry, trace
+from fc2conv.compose import compose_config, overrides_of
 from fc2conv.config.identity import identity_of
 from fc2conv.config.parsing import parse
-from fc2conv.config.schema import Config
+from fc2conv.config.schema import Config, plain
 from fc2conv.errors import ConfigError, GeometryError
 from fc2conv.fields import Pair, pair, sides
 from fc2conv.nets.build import build
@@ -29,6 +32,13 @@ from fc2conv.speed import accelerate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIGNAL = (1, 1, 40)
+
+
+def named(value: object) -> str | None:
+    """A config's family and what differs from its defaults."""
+    if not isinstance(value, ModelConfig):
+        return None
+    return " ".join([value.family, *(f"{k}={v}" for k, v in vars(value).items() if v != getattr(type(value), k))])
 
 
 def drawn(random: Random) -> tuple[list[Layer], tuple[int, int, int]]:
@@ -65,6 +75,18 @@ def check_built(network: Geometry) -> nn.Sequential:
         assert row.output == tuple(x.shape[1:]), row.name
         assert row.params == sum(p.numel() for p in module.parameters() if p.requires_grad), row.name
     return net
+
+
+def check_accelerated(net: nn.Sequential, x: torch.Tensor) -> None:
+    """The compiled kernels, where they take such shapes, give torch's outputs and gradients."""
+    results = []
+    for each in (copy.deepcopy(net), accelerate(copy.deepcopy(net))):
+        each.train().to(memory_format=torch.channels_last)
+        out = each(x.contiguous(memory_format=torch.channels_last))
+        grads = torch.autograd.grad(out.square().sum(), list(each.parameters()))
+        results.append([out.detach(), *grads])
+    for want, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-4 * want.abs().max().item() + 1e-6)
 
 
 # torch tells that it copies the input for an asymmetric "same"
@@ -111,14 +133,18 @@ SHAPED = [
     replace(WRITTEN, pool_size="2x1", pool="strided", padding=0),
     replace(WRITTEN, pool_size="1x2", pool="blur"),
     replace(WRITTEN, separable=True, pool_size=3),
+    replace(WRITTEN, norm="batch", bias=False, pool="max", activation="relu", padding=("0x2", "1x1")),
+    replace(WRITTEN, norm="batch", bias=False, pool="max", stride=1, dilation=1, kernel_size=("3x5", "1x5")),
     NiNConfig(kernel_size=("1x5", "3x1")),  # type: ignore[arg-type]
 ]
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
-@pytest.mark.parametrize("config", SHAPED, ids=str)
+@pytest.mark.parametrize("config", SHAPED, ids=named)
 def test_each_side_as_it_is_written(config: ModelConfig) -> None:
-    check_built(plan(config, (2, 31, 30), 10))
+    for channels in (1, 2):
+        net = check_built(plan(config, (channels, 31, 30), 10))
+        check_accelerated(net, torch.randn(8, channels, 31, 30, generator=torch.Generator().manual_seed(0)))
 
 
 def test_a_kernel_of_one_row_by_hand() -> None:
@@ -142,6 +168,14 @@ def test_sides_are_parsed(written: Any, meant: Any) -> None:
     """5x5 is 5, so that they are one run."""
     config = parse(Config, {"model": {"family": "lenet", "padding": written, "kernel_size": 7}})
     assert config.model.padding == meant  # type: ignore[attr-defined]
+
+
+def test_records_keep_them_as_text() -> None:
+    """0x2 without quotes would be a number in YAML."""
+    config = parse(Config, {"model": {"family": "lenet", "padding": ["0x2", "1x0"]}})
+    assert parse(Config, yaml.safe_load(yaml.safe_dump(plain(config)))) == config
+    assert compose_config(["model.padding=0x2"])[0].model.padding == "0x2"
+    assert compose_config(overrides_of({"model.padding": ["0x2", 0]}))[0].model.padding == ["0x2", 0]
 
 
 def test_what_is_square_keeps_its_identity() -> None:
@@ -197,7 +231,7 @@ ALONG = [
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
-@pytest.mark.parametrize("config", ALONG, ids=str)
+@pytest.mark.parametrize("config", ALONG, ids=named)
 @pytest.mark.parametrize("shape", [SIGNAL, (3, 1, 67)])
 def test_every_architecture_takes_signals(config: ModelConfig, shape: tuple[int, int, int]) -> None:
     if config.family == "lenet5" and shape[2] > 32:
@@ -210,9 +244,7 @@ def test_every_architecture_takes_signals(config: ModelConfig, shape: tuple[int,
     net = check_built(network)
     assert all(len(row.output) == 1 or row.output[1] == 1 for row in network.rows)
     assert all(isinstance(row.receptive_field, int) and row.receptive_field <= shape[2] for row in network.rows)
-    out = accelerate(net.train())(torch.randn(4, *shape))
-    out.square().sum().backward()
-    assert all(p.grad is not None for p in net.parameters())
+    check_accelerated(net, torch.randn(8, *shape, generator=torch.Generator().manual_seed(0)))
 
 
 def test_one_number_goes_along_a_signal() -> None:
@@ -250,7 +282,7 @@ def test_the_blurred_maximum_filters_only_along_the_signal() -> None:
         LeNetConfig(activation="identity", kernel_size=3, dilation=2, stride=2, padding=0),
         ConvNetConfig(channels=(2, 3, 3), pool_after=(), activation="identity", residual=True),
     ],
-    ids=str,
+    ids=named,
 )
 def test_the_receptive_field_along_a_signal(config: ModelConfig) -> None:
     check_seen(plan(config, (1, 1, 120), 10))
