@@ -85,7 +85,7 @@ def scaled(config: ModelConfig, keys: Sequence[str], budget: int, cost: Callable
 
 def _listed(value: Any) -> tuple[int, ...]:
     widths = value if isinstance(value, tuple) else (value,)
-    return widths if all(isinstance(width, int) for width in widths) else ()
+    return widths if all(isinstance(width, int) and width > 0 for width in widths) else ()
 
 
 def _changed(value: int | tuple[int, ...], new: dict[int, int]) -> Any:
