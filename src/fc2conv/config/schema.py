@@ -455,6 +455,7 @@ class Config:
     rest its arguments, which may have a `_target_` of their own. They are part of the run's identity, unless one says
     `_watches_: true`: it only looks on."""
     match: MatchConfig = MatchConfig()
+    """No part of the run's identity: that has the widths which come of it."""
     plugins: tuple[str, ...] = ()
     """Files (or importable modules) that register architectures of your own: plugins=[my_nets.py] model=my_net."""
     seed: int = 0
