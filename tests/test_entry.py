@@ -17,6 +17,7 @@ import yaml
 from fc2conv import entry
 from fc2conv.architectures import ARCHITECTURES
 from fc2conv.compose import compose_config, explain
+from fc2conv.config.parsing import parse
 from fc2conv.config.schema import GROUPS, Config, DataConfig, plain
 from fc2conv.entry import execute
 from fc2conv.errors import ConfigError, Interrupted, NonFiniteLoss, guarded
@@ -55,6 +56,21 @@ WRONG = [
     ("runs_dir=README.md/runs", "runs_dir: got README.md/runs, but README.md is a file"),
     ("runs_dir=/proc/runs", "runs_dir: got /proc/runs, but nothing can be written to /proc"),
     ("data=folder data.path=nowhere", "nowhere is no folder (data.path)"),
+    ("match.prams=20000", "match.prams: no such key; did you mean params?"),
+    ("match.params=0", "match.params: got 0, expected 1 or more, or null"),
+    ("match.params=20000 match.macs=1e6", "match.macs: got 1000000, beside match.params=20000; one budget at a time"),
+    ("match.params=20000 match.keys=[]", "match.keys: got [], expected a list of the model's keys, or null"),
+    ("match.params=20000 match.keys=[kernel_size]", "match.keys: got kernel_size, but it is no width; widths of lenet"),
+    ("match.params=20000 match.keys=[chanels]", "match.keys: got chanels, but it is no width; widths of lenet are"),
+    ("model=lenet_gap match.params=20000 match.keys=[hidden]", "match.keys: got hidden, but only model.head=dense has"),
+    ("model=softmax match.params=7850", "match.params: got 7850, but softmax has no widths to scale"),
+    ("model=mlp model.hidden=[] match.macs=1", "match.macs: got 1, but mlp has no widths to scale (model.hidden=[])"),
+    (
+        "model=resnet match.params=20000",
+        "match.params: got 20000, but the nearest that resnet comes to is 19074 parameters, with model.width=8; "
+        "use match.params=19074, or another network",
+    ),
+    ("model.kernel_size=[5,17] match.params=20000", "model.kernel_size: conv2: kernel 17 does not fit the 14x14"),
     ("data.train_size=60000", "data.train_size: got 60000, but data.val_size=5000 leaves 55000"),
     ("trainer.devices=2", "trainer.devices: got 2, but trainer.strategy=single; use trainer=ddp"),
     ("trainer=ddp trainer.devices=1000", "trainer.devices: got 1000, but this machine has"),
@@ -156,6 +172,7 @@ SILENT = [
     ("model=ladder model.constraint=dense model.half_width=3", "model.half_width: got 3, but only model.constraint="),
     ("model=lenet_gap model.hidden=[30]", "model.hidden: got [30], but only model.head=dense has hidden layers"),
     ("model.pool=none model.pool_after=[1]", "model.pool_after: got [1], but model.pool=none pools nowhere"),
+    ("match.keys=[channels]", "match.keys: got [channels], but only match.params and match.macs scale widths"),
     ("model.padding=0 model.padding_mode=reflect", "model.padding_mode: got reflect, but model.padding pads nothing"),
 ]
 
@@ -222,6 +239,19 @@ def test_a_config_that_is_whole_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain(replace(config, data=DataConfig(dir="elsewhere")))))
     with pytest.raises(ConfigError, match="is done; there is nothing left to train"):
         execute(*compose_config([f"resume={tmp_path}"]))
+
+
+def test_a_matched_run_that_goes_on_keeps_its_widths(tmp_path: Path) -> None:
+    """Scaled once more, (24, 24) might become something else: at a budget of 20,000 any width from 24 to 24.7 does."""
+    planned = execute(*compose_config(["model=mlp", "match.params=20000", "task=plan"]))
+    assert planned is not None
+    config = parse(Config, planned.config | {"task": "train"})
+    replace(Result.of(config, None, "run"), status="done").write(tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain(config)))
+    with pytest.raises(ConfigError, match="is done; there is nothing left to train"):
+        execute(*compose_config([f"resume={tmp_path}"]))
+    with pytest.raises(ConfigError, match=r"match\.params: got 30000, but a run that goes on keeps its widths"):
+        execute(*compose_config([f"resume={tmp_path}", "match.params=30000"]))
 
 
 def test_a_record_that_is_none_is_said(tmp_path: Path) -> None:

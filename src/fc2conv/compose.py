@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,7 @@ from fc2conv.architectures import ARCHITECTURES, plan
 from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.architectures.trace import Geometry, Shape
 from fc2conv.config.batches import check_batch_norm, has_single_valued_norm
+from fc2conv.config.match import match_model
 from fc2conv.config.parsing import parse, suggest, unknown
 from fc2conv.config.schema import (
     DATASETS,
@@ -33,9 +35,11 @@ from fc2conv.config.schema import (
     TOP_LEVEL,
     Config,
     DataConfig,
+    DatasetInfo,
     plain,
 )
 from fc2conv.config.unused import key_of
+from fc2conv.data.array_file import describe
 from fc2conv.data.folder import bands, class_names, training_images
 from fc2conv.fields import pair, usable
 
@@ -184,8 +188,32 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
         with usable("data.path", data.path):
             shape, classes = (bands(data), *pair(data.size)), len(class_names(data))
     else:
-        shape, classes = DATASETS[data.name].shape, DATASETS[data.name].classes
-    return (data.bands or shape[0], *pair(data.canvas or shape[1:])), classes
+        info = _info(data)
+        shape, classes = info.shape, info.classes
+    return (data.bands or shape[0], *data.canvas_of((shape[1], shape[2]))), classes
+
+
+def _info(data: DataConfig) -> DatasetInfo:
+    """What is known of a dataset that is no folder of images."""
+    if data.name != "arrays":
+        return DATASETS[data.name]
+    with usable("data.path", data.path):
+        return describe(data)
+
+
+def matched(config: Config) -> Config:
+    """`config` with the widths that its `match` asks for. What does not fit the data stays as it is: plan_of says why.
+
+    Raises:
+        ConfigError: there are no such widths
+    """
+    if config.match.budget is None:
+        return config
+    shape, classes = shape_of(config.data)
+    try:
+        return replace(config, model=match_model(config.model, config.match, shape, classes))
+    except errors.GeometryError:
+        return config
 
 
 def plan_of(config: Config) -> Geometry:
@@ -198,7 +226,7 @@ def plan_of(config: Config) -> Geometry:
     geometry = plan(config.model, *shape_of(config.data))
     if config.task not in OF_CHECKPOINTS and has_single_valued_norm(geometry):
         data, devices = config.data, config.trainer.devices
-        images, _ = data.split(training_images(data) if data.name == "folder" else DATASETS[data.name].train)
+        images, _ = data.split(training_images(data) if data.name == "folder" else _info(data).train)
         check_batch_norm(geometry, images, data.batch_size, 1 if devices == "auto" else devices)
     return geometry
 

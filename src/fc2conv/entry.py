@@ -26,15 +26,18 @@ from fc2conv.compose import (
     check_single,
     explain,
     load_plugins,
+    matched,
     parse_composed,
     plan_of,
     quote_path,
     register_schema,
 )
 from fc2conv.config.identity import differing, hashed, identity_of
+from fc2conv.config.match import reached
 from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, OF_CHECKPOINTS, Config, plain
 from fc2conv.config.unused import key_of, refuse_unused
+from fc2conv.data import mnist1d
 from fc2conv.errors import ConfigError, guarded
 from fc2conv.fields import usable
 from fc2conv.record import terminal
@@ -141,16 +144,19 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
         folder = find_run(config)
         config = _resumed(config, values, overrides, folder)
     _refuse_unused(overrides, config)
+    if folder is None:
+        config = matched(config)
     geometry = plan_of(config)
     processes = Processes.of_environment(config.trainer)
     if processes.is_first:
         size = memory.estimate(config, geometry, memory.processes(config)).total
-        notes = [*geometry.remarks, f"memory for training, estimated: {memory.spell(size)}"]
+        notes = [*reached(config, geometry), *geometry.remarks, f"memory for training, estimated: {memory.spell(size)}"]
         terminal.console.print(terminal.layer_table(config.model.family, geometry, notes))
     if config.task == "plan":
         return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
     check_devices(config.trainer)
     config.logger.require_installed()
+    mnist1d.check(config.data)
     if not uses_gpu(config.trainer):
         memory.check(config, geometry, plan_of)
     if folder is None:

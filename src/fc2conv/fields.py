@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, NewType, Union
 
 from fc2conv.errors import ConfigError
 
@@ -18,6 +19,36 @@ Pair = tuple[int, int]
 def pair(value: int | Pair) -> Pair:
     """(height, width) of one number for both, or of two."""
     return value if isinstance(value, tuple) else (value, value)
+
+
+Sides = NewType("Sides", str)
+"""HEIGHTxWIDTH, e.g. 1x5. In YAML files in quotes: 0x2 is a number there."""
+Extent = Union[int, Sides]
+"""A number of pixels for both sides, or one for each. On signals, which are one pixel high, a number goes along the one
+axis that they have."""
+
+
+def sides(value: int | str) -> int | Pair | None:
+    """An Extent as a number where both sides are the same, else as (height, width); None for any other text.
+
+    Example:
+        >>> sides(5), sides("1x5"), sides("3x3"), sides("same")
+        (5, (1, 5), 3, None)
+    """
+    if isinstance(value, int):
+        return value
+    match = re.fullmatch(r"(\d+)x(\d+)", value)
+    if match is None:
+        return None
+    height, width = int(match[1]), int(match[2])
+    return height if height == width else (height, width)
+
+
+def require_extent(key: str, value: int | str, least: int) -> None:
+    """Raise ConfigError unless `value` is an Extent of at least `least` pixels on each side."""
+    found = sides(value)
+    good = found is not None and min(pair(found)) >= least
+    require(good, key, value, f"{least} or more, or HEIGHTxWIDTH, e.g. 1x5")
 
 
 def spelled(size: Pair) -> str:

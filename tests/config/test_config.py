@@ -103,7 +103,7 @@ def at(config: Any, key: str) -> Any:
         # lists
         ("lenet.channels", 6, "model.channels: got 6, expected a list, each a whole number"),
         ("lenet.channels", [6, "x"], "model.channels: got [6,x], expected a list, each a whole number"),
-        ("lenet.kernel_size", [5, 2.5], "model.kernel_size: got [5,2.5], expected a whole number or a list, each a "),
+        ("lenet.kernel_size", [5, 2.5], "model.kernel_size: got [5,2.5], expected a whole number or HEIGHTxWIDTH or "),
         ("data.shift", [1], "data.shift: got [1], expected a list of 2 values"),
         ("data.shift", [1, 2, 3], "data.shift: got [1,2,3], expected a list of 2 values"),
         # mappings of the user's own keys
@@ -330,6 +330,7 @@ def test_published_sizes() -> None:
         "emnist": (1, 28, 28, 47, 112_800, 18_800),
         "cifar10": (3, 32, 32, 10, 50_000, 10_000),
         "cifar100": (3, 32, 32, 100, 50_000, 10_000),
+        "mnist1d": (1, 1, 40, 10, 4_000, 1_000),
     }
 
 

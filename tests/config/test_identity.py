@@ -84,6 +84,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "dilation": 1,
         "activation": "sigmoid",
         "pool": "average",
+        "pool_size": 2,
         "pool_after": None,
         "norm": "none",
         "bias": True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fc2conv.architectures.layers import (
     Activation,
@@ -27,6 +27,7 @@ class ConvNetConfig(ModelConfig):
     """What LeNet's budget buys today: 3x3 convolutions, batch norm, global average."""
 
     family: Literal["convnet"] = "convnet"
+    width_keys: ClassVar[tuple[str, ...]] = ("channels",)
     channels: tuple[int, ...] = (24, 32, 32, 40, 40, 48)
     """Output channels of each 3x3 convolution."""
     pool_after: tuple[int, ...] = (2, 4)

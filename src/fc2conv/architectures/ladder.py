@@ -11,7 +11,7 @@ For an n x n image and one map, with a bias for each hidden unit until it is sha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fc2conv.architectures.layers import (
     Activation,
@@ -37,6 +37,7 @@ class LadderConfig(ModelConfig):
     """
 
     family: Literal["ladder"] = "ladder"
+    width_keys: ClassVar[tuple[str, ...]] = ("channels",)
     constraint: Literal["dense", "local", "shared", "conv"] = "conv"
     """dense: every hidden unit sees every pixel (7.1.1). local: only pixels at most `half_width` away. shared: one
     kernel for all positions that reaches over the whole image (7.1.2). conv: local and shared (7.1.3)."""

@@ -6,23 +6,23 @@ nets/build.py makes torch modules of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal, Union
 
 from fc2conv.architectures.trace import Layer, Row, Shape, image, trace
 from fc2conv.errors import GeometryError
-from fc2conv.fields import Pair, pair, spelled
+from fc2conv.fields import Extent, Pair, pair, spelled
 
 Activation = Literal["sigmoid", "tanh", "scaled_tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "identity"]
 Pool = Literal["average", "max", "blur", "strided", "none"]
-Padding = Union[int, Literal["same", "valid"]]
+Padding = Union[Extent, Literal["same", "valid"]]
 PaddingMode = Literal["zeros", "reflect", "circular", "replicate"]
 Norm = Literal["none", "batch", "layer"]
 Init = Literal["torch", "xavier"]
 
 
-def _positions(size: Pair, window: Pair, stride: int, misfit: GeometryError) -> Pair:
+def _positions(size: Pair, window: Pair, stride: Pair, misfit: GeometryError) -> Pair:
     """How many places a window of `window` pixels has that moves by `stride` over `size` pixels (padding included).
 
     Raises:
@@ -30,7 +30,12 @@ def _positions(size: Pair, window: Pair, stride: int, misfit: GeometryError) -> 
     """
     if window[0] > size[0] or window[1] > size[1]:
         raise misfit
-    return (size[0] - window[0]) // stride + 1, (size[1] - window[1]) // stride + 1
+    return (size[0] - window[0]) // stride[0] + 1, (size[1] - window[1]) // stride[1] + 1
+
+
+def _along(value: int | Pair, across: int = 1) -> int | Pair:
+    """What a number means on a signal: so much along it, and `across` it 1, or nothing to pad."""
+    return (across, value) if isinstance(value, int) and value != across else value
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,10 @@ class Conv(Layer):
 
     out_channels: int
     kernel_size: int | Pair
-    stride: int = 1
+    stride: int | Pair = 1
     padding: int | Pair | Literal["same", "valid"] = 0
     padding_mode: PaddingMode = "zeros"
-    dilation: int = 1
+    dilation: int | Pair = 1
     depthwise: bool = False
     bias: bool = True
     table: tuple[tuple[int, ...], ...] | None = None
@@ -57,10 +62,16 @@ class Conv(Layer):
         return pair(self.kernel_size)
 
     @property
+    def extent(self) -> Pair:
+        """Pixels from one end of the kernel to the other, with what dilation leaves out between them."""
+        height, width = (d * (k - 1) + 1 for k, d in zip(self.kernel, pair(self.dilation), strict=True))
+        return height, width
+
+    @property
     def pads(self) -> tuple[Pair, Pair]:
         """((top, bottom), (left, right)). `same` puts the odd pixel of an even kernel below and to the right."""
         if self.padding == "same":
-            totals = [self.dilation * (k - 1) for k in self.kernel]
+            totals = [e - 1 for e in self.extent]
             return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
         p = 0 if self.padding == "valid" else self.padding
         vertical, horizontal = pair(p)
@@ -71,13 +82,19 @@ class Conv(Layer):
         """Whether as much is padded on opposite sides: all but `same` for an even kernel with an odd dilation."""
         return all(before == after for before, after in self.pads)
 
+    def along_signal(self) -> Conv:
+        padding = self.padding if isinstance(self.padding, str) else _along(self.padding, across=0)
+        window = (_along(n) for n in (self.kernel_size, self.stride, self.dilation))
+        kernel_size, stride, dilation = window
+        return replace(self, kernel_size=kernel_size, stride=stride, dilation=dilation, padding=padding)
+
     def output(self, shape: Shape) -> Shape:
         channels, *size = image(shape, self.name)
-        if self.stride > 1 and not self.symmetric:
+        if max(pair(self.stride)) > 1 and not self.symmetric:
+            stride = spelled(pair(self.stride))
             raise GeometryError(
                 self.name,
-                f"same is not defined for the even kernel {spelled(self.kernel)} with stride {self.stride}; "
-                "use a number",
+                f"same is not defined for the even kernel {spelled(self.kernel)} with stride {stride}; use a number",
                 "model.padding",
             )
         limit = {"reflect": -1, "circular": 0}.get(self.padding_mode)
@@ -91,13 +108,13 @@ class Conv(Layer):
                         "model.padding",
                     )
         padded = (size[0] + sum(self.pads[0]), size[1] + sum(self.pads[1]))
-        extent = tuple(self.dilation * (k - 1) + 1 for k in self.kernel)
-        kernel = spelled(self.kernel) + (f" with dilation {self.dilation}" if self.dilation > 1 else "")
+        kernel, dilation = spelled(self.kernel), pair(self.dilation)
+        kernel += f" with dilation {spelled(dilation)}" if max(dilation) > 1 else ""
         what = f"kernel {kernel} does not fit the {size[0]}x{size[1]} input it gets"
         if any(sum(p) for p in self.pads):
             what += f" (padded to {padded[0]}x{padded[1]})"
         misfit = GeometryError(self.name, f"{what}; use padding or a smaller kernel", "model.kernel_size")
-        height, width = _positions(padded, extent, self.stride, misfit)  # type: ignore[arg-type]
+        height, width = _positions(padded, self.extent, pair(self.stride), misfit)
         return self.maps(channels), height, width
 
     def maps(self, channels: int) -> int:
@@ -115,8 +132,8 @@ class Conv(Layer):
     def macs(self, shape: Shape) -> int:
         return self._taps(shape[0]) * prod(self.output(shape)[1:])
 
-    def window(self, shape: Shape) -> tuple[int, int]:
-        return self.dilation * (max(self.kernel) - 1) + 1, self.stride
+    def window(self, shape: Shape) -> tuple[Pair, Pair]:
+        return self.extent, pair(self.stride)
 
     def remark(self, shape: Shape) -> str | None:
         before, after = (shape[1], shape[2]), self.output(shape)[1:]
@@ -243,15 +260,18 @@ class PoolLayer(Layer):
     filter with `stride` that keeps the size of a plain pooling; Zhang 2019)."""
 
     kind: Literal["average", "max", "blur"]
-    size: int = 2
-    stride: int = 2
+    size: int | Pair = 2
+    stride: int | Pair = 2
+
+    def along_signal(self) -> PoolLayer:
+        return replace(self, size=_along(self.size), stride=_along(self.stride))
 
     def output(self, shape: Shape) -> Shape:
         channels, height, width = image(shape, self.name)
-        what = f"window {self.size} does not fit the {height}x{width} input it gets"
+        what = f"window {spelled(pair(self.size))} does not fit the {height}x{width} input it gets"
         hint = "use padding, or fewer poolings (model.pool_after)"
         misfit = GeometryError(self.name, f"{what}; {hint}", "model.pool_after")
-        size = _positions((height, width), (self.size, self.size), self.stride, misfit)
+        size = _positions((height, width), pair(self.size), pair(self.stride), misfit)
         return channels, *size
 
     def kept(self, shape: Shape) -> int:
@@ -260,37 +280,49 @@ class PoolLayer(Layer):
             return whole + 4 * prod(shape)
         return 3 * whole if self.kind == "max" else whole  # each maximum's place takes eight bytes
 
-    def window(self, shape: Shape) -> tuple[int, int]:
-        return (self.size + 2 if self.kind == "blur" else self.size), self.stride
+    def window(self, shape: Shape) -> tuple[Pair, Pair]:
+        height, width = pair(self.size)
+        if self.kind == "blur":  # an axis that is not pooled is not filtered
+            height, width = (n + 2 if n > 1 else n for n in (height, width))
+        return (height, width), pair(self.stride)
 
 
 @dataclass(frozen=True)
 class Subsample(Layer):
-    """Sum of four inputs times a trained coefficient plus a trained bias, one of each a map (LeCun et al. 1998, S2)."""
+    """Sum of four inputs (of two, on a signal) times a trained coefficient plus a trained bias, one of each a map
+    (LeCun et al. 1998, S2)."""
+
+    size: int | Pair = 2
+
+    def along_signal(self) -> Subsample:
+        return replace(self, size=_along(self.size))
 
     def output(self, shape: Shape) -> Shape:
-        return PoolLayer(self.name, "average").output(shape)
+        return PoolLayer(self.name, "average", self.size, self.size).output(shape)
 
     def params(self, shape: Shape) -> int:
         return 2 * shape[0]
 
-    def window(self, shape: Shape) -> tuple[int, int]:
-        return 2, 2
+    def window(self, shape: Shape) -> tuple[Pair, Pair]:
+        return pair(self.size), pair(self.size)
 
 
 @dataclass(frozen=True)
 class PadTo(Layer):
     """Repeat the border until the image is `size` pixels high and wide (the 28x28 digits in LeNet-5's 32x32 field)."""
 
-    size: int
+    size: int | Pair
+
+    def along_signal(self) -> PadTo:
+        return replace(self, size=_along(self.size))
 
     def output(self, shape: Shape) -> Shape:
-        channels, height, width = image(shape, self.name)
-        if max(height, width) > self.size:
-            raise GeometryError(
-                self.name, f"takes images of up to {self.size}x{self.size}, gets {height}x{width}", "data"
-            )
-        return channels, self.size, self.size
+        channels, *size = image(shape, self.name)
+        whole = pair(self.size)
+        if any(n > m for n, m in zip(size, whole, strict=True)):
+            text = f"takes images of up to {whole[0]}x{whole[1]}, gets {size[0]}x{size[1]}"
+            raise GeometryError(self.name, text, "data")
+        return channels, *whole
 
 
 @dataclass(frozen=True)
@@ -355,6 +387,9 @@ class Residual(Layer):
 
     body: tuple[Layer, ...]
 
+    def along_signal(self) -> Residual:
+        return replace(self, body=tuple(layer.along_signal() for layer in self.body))
+
     def _rows(self, shape: Shape) -> list[Row]:
         return trace(self.body, shape).rows
 
@@ -370,7 +405,7 @@ class Residual(Layer):
     def kept(self, shape: Shape) -> int:
         return sum(row.layer.kept(row.input) for row in self._rows(shape)) + prod(self.output(shape))
 
-    def window(self, shape: Shape) -> tuple[int, int] | None:
+    def window(self, shape: Shape) -> tuple[int | Pair, int | Pair] | None:
         last = self._rows(shape)[-1]
         return None if last.receptive_field is None else (last.receptive_field, last.jump)
 

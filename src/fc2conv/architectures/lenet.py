@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from fc2conv.architectures.layers import (
     Activation,
@@ -23,7 +23,7 @@ from fc2conv.architectures.layers import (
 )
 from fc2conv.architectures.registry import ModelConfig, register
 from fc2conv.architectures.trace import Layer
-from fc2conv.fields import per_layer, require, require_probability
+from fc2conv.fields import Extent, Pair, pair, per_layer, require, require_extent, require_probability, sides
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,12 @@ class LeNetConfig(ModelConfig):
     """
 
     family: Literal["lenet"] = "lenet"
+    width_keys: ClassVar[tuple[str, ...]] = ("channels", "hidden")
     channels: tuple[int, ...] = (6, 16)
     """Output channels, one number for each convolution."""
-    kernel_size: int | tuple[int, ...] = 5
-    """One, or one for each convolution."""
+    kernel_size: Extent | tuple[Extent, ...] = 5
+    """One, or one for each convolution. This and the next keys may be HEIGHTxWIDTH: 1x5. On signals, which are one
+    pixel high, 5 means 1x5."""
     padding: Padding | tuple[Padding, ...] = (2, 0)
     """Pixels on each side, `same` (output as large as input / stride) or `valid` (none); one, or one for each. The
     book's (2, 0) goes with a single convolution too, and stays with smaller kernels, for which `same` or (1, 0) would
@@ -46,15 +48,17 @@ class LeNetConfig(ModelConfig):
     padding_mode: PaddingMode = "zeros"
     """What is padded with: zeros, the image mirrored at its border (reflect), its border pixels (replicate), or its
     opposite side (circular)."""
-    stride: int | tuple[int, ...] = 1
+    stride: Extent | tuple[Extent, ...] = 1
     """Pixels from one window to the next; one, or one for each convolution."""
-    dilation: int | tuple[int, ...] = 1
+    dilation: Extent | tuple[Extent, ...] = 1
     """Pixels from one tap of the kernel to the next; one, or one for each convolution."""
     activation: Activation = "sigmoid"
     """Behind each convolution and each hidden linear layer."""
     pool: Pool = "average"
     """2x2 with stride 2. `strided`: the convolution before it takes twice its stride instead. `blur`: maximum with
     stride 1, then a fixed binomial filter with stride 2 (Zhang 2019). `none`: no subsampling."""
+    pool_size: Extent = 2
+    """Window and stride of the poolings, in place of 2x2: 3, or 1x2."""
     pool_after: tuple[int, ...] | None = None
     """Convolutions (1 is the first) that a pooling follows; null: all of them."""
     norm: Literal["none", "batch"] = "none"
@@ -83,7 +87,9 @@ class LeNetConfig(ModelConfig):
             object.__setattr__(self, "padding", self.padding[:n])
         for key, least in (("kernel_size", 1), ("stride", 1), ("dilation", 1), ("padding", 0)):
             for value in per_layer(f"model.{key}", getattr(self, key), n, "convolutions in model.channels"):
-                require(isinstance(value, str) or value >= least, f"model.{key}", value, f"{least} or more")
+                if not (key == "padding" and value in ("same", "valid")):
+                    require_extent(f"model.{key}", value, least)
+        require_extent("model.pool_size", self.pool_size, 1)
         require(
             all(1 <= i <= n for i in self.pool_after or ()),
             "model.pool_after",
@@ -96,7 +102,7 @@ class LeNetConfig(ModelConfig):
     def unused(self) -> dict[str, str]:
         found = {} if self.head == "dense" else {"hidden": "only model.head=dense has hidden layers"}
         if self.pool == "none":
-            found["pool_after"] = "model.pool=none pools nowhere"
+            found |= dict.fromkeys(("pool_after", "pool_size"), "model.pool=none pools nowhere")
         if all(p in (0, "valid") for p in per_layer("model.padding", self.padding, len(self.channels), "")):
             found["padding_mode"] = "model.padding pads nothing"
         return found
@@ -106,14 +112,16 @@ def lenet(config: LeNetConfig, classes: int) -> list[Layer]:
     """Convolution, norm, activation, pooling for each of `channels`; then hidden linear layers or a global average."""
     n = len(config.channels)
     kernel, stride, dilation, padding = (
-        per_layer(f"model.{key}", getattr(config, key), n, "convolutions in model.channels")
+        [sides(v) or v for v in per_layer(f"model.{key}", getattr(config, key), n, "convolutions in model.channels")]
         for key in ("kernel_size", "stride", "dilation", "padding")
     )
+    pool_size = sides(config.pool_size)
+    assert pool_size is not None
     pooled = range(1, n + 1) if config.pool_after is None else config.pool_after
     layers: list[Layer] = [Coordinates("coordinates")] if config.coordinates else []
     for i, channels in enumerate(config.channels, 1):
-        step = stride[i - 1] * (2 if config.pool == "strided" and i in pooled else 1)
-        window = {
+        step = _times(stride[i - 1], pool_size) if config.pool == "strided" and i in pooled else stride[i - 1]
+        window: dict[str, Any] = {
             "kernel_size": kernel[i - 1],
             "stride": step,
             "padding": padding[i - 1],
@@ -130,7 +138,7 @@ def lenet(config: LeNetConfig, classes: int) -> list[Layer]:
             layers.append(NormLayer(f"norm{i}", "batch"))
         layers.append(ActivationLayer(f"{config.activation}{i}", config.activation))
         if i in pooled and config.pool in ("average", "max", "blur"):
-            layers.append(PoolLayer(f"pool{i}", config.pool))
+            layers.append(PoolLayer(f"pool{i}", config.pool, pool_size, pool_size))
 
     if config.head == "gap":
         layers.append(GlobalAverage("average"))
@@ -143,6 +151,13 @@ def lenet(config: LeNetConfig, classes: int) -> list[Layer]:
     if config.dropout:
         layers.append(DropoutLayer("dropout", config.dropout))
     return [*layers, Linear("output", classes)]
+
+
+def _times(stride: int | Pair, factor: int | Pair) -> int | Pair:
+    if isinstance(stride, int) and isinstance(factor, int):
+        return stride * factor
+    height, width = (n * m for n, m in zip(pair(stride), pair(factor), strict=True))
+    return height, width
 
 
 register(LeNetConfig, lenet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fc2conv.architectures.layers import (
     Activation,
@@ -24,6 +24,7 @@ class MLPConfig(ModelConfig):
     """Multilayer perceptron on the flattened image (D2L 5)."""
 
     family: Literal["mlp"] = "mlp"
+    width_keys: ClassVar[tuple[str, ...]] = ("hidden",)
     hidden: tuple[int, ...] = (256, 256)
     """Width of each hidden layer."""
     activation: Activation = "relu"

@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fc2conv.architectures.files import PREFIX, from_file, sha256
 from fc2conv.architectures.layers import pool_first
-from fc2conv.architectures.trace import Geometry, Layer, Shape, trace
+from fc2conv.architectures.trace import Geometry, Layer, Shape, is_signal, trace
 from fc2conv.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class ModelConfig:
     """The config of an architecture: a frozen dataclass whose `family` is the name it is chosen by."""
 
     family: str
+    width_keys: ClassVar[tuple[str, ...]] = ()
+    """Those of its keys that are widths, one or a list of them: more of each is a larger network of the same form."""
 
     def unused(self) -> dict[str, str]:
         """Key -> why it decides nothing beside the others' values."""
@@ -101,7 +103,7 @@ def register(
     """Make an architecture known by the `family` of its config: `layers`, or `plan` and `net`, as in Architecture.
 
     Raises:
-        ConfigError: `config` is not a ModelConfig dataclass, or its name is taken
+        ConfigError: `config` is no ModelConfig dataclass, its name is taken, or its width_keys are none of its fields
     """
     name = config.__name__
     is_config = issubclass(config, ModelConfig) and "__dataclass_fields__" in vars(config)
@@ -111,6 +113,8 @@ def register(
         family = str(config().family)
     except TypeError as error:
         raise ConfigError("plugins", f"{name}: each of its fields needs a default ({error})") from None
+    if missing := [key for key in config.width_keys if key not in {f.name for f in fields(config)}]:
+        raise ConfigError("plugins", f"{name}: width_keys names {missing[0]}, which is none of its fields")
     architecture = Architecture(config, layers, loss, plan, net, source)
     for known in ARCHITECTURES.values():
         if family == known.family or architecture.name == known.name:
@@ -134,7 +138,10 @@ def plan(config: ModelConfig, shape: Shape, classes: int) -> Geometry:
         ConfigError: the network cannot be planned
     """
     own = ARCHITECTURES[config.family].plan
-    return own(config, shape, classes) if own else trace(layers_of(config, classes), shape)
+    if own:
+        return own(config, shape, classes)
+    layers = layers_of(config, classes)
+    return trace([layer.along_signal() for layer in layers] if is_signal(shape) else layers, shape)
 
 
 def source_of(config: ModelConfig) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fc2conv.architectures.layers import ActivationLayer, Conv, GlobalAverage, Init, Linear, NormLayer, Residual
 from fc2conv.architectures.registry import ModelConfig, register
@@ -16,6 +16,7 @@ class ResNetConfig(ModelConfig):
     """Residual network of 6n+2 layers for small images (He et al. 2016, section 4.2), parameter-free shortcuts."""
 
     family: Literal["resnet"] = "resnet"
+    width_keys: ClassVar[tuple[str, ...]] = ("width",)
     n: int = 1
     """Residual blocks in each of the three stages."""
     width: int = 16

@@ -17,7 +17,7 @@ from fc2conv.record.result import Result
 FIGURES: dict[str, tuple[str, Callable[[Result], float | None]]] = {
     "parameters": ("params", lambda r: r.params.get("total")),
     "MACs": ("macs", lambda r: r.macs),
-    "receptive field": ("receptive_field", lambda r: r.receptive_field),
+    "receptive field": ("receptive_field", lambda r: r.receptive_field if isinstance(r.receptive_field, int) else None),
     "val acc": ("val.acc", lambda r: (r.val or {}).get("acc")),
     "val loss": ("val.loss", lambda r: (r.val or {}).get("loss")),
     "test acc": ("test.acc", lambda r: (r.test or {}).get("acc")),

@@ -90,7 +90,9 @@ def _outcome(result: Result) -> list[tuple[str, str]]:
     return [(k, v) for k, v in found.items() if v]
 
 
-def _count(value: int | None) -> str:
+def _count(value: int | str | None) -> str:
+    if isinstance(value, str):
+        return value
     return "" if value is None else f"{value:,}"
 
 

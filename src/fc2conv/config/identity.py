@@ -34,8 +34,14 @@ TRAINER_KEYS = (
 )
 """Those of the trainer that change the weights, or which images they are measured on; the others say where and how fast
 they are computed."""
-FOLDER_KEYS = ("path", "size", "colour", "test_size")
-"""Those of the data that only a folder of images reads."""
+OWN_KEYS = {
+    "folder": ("path", "size", "colour", "test_size"),
+    "arrays": ("path", "test_size"),
+    "world_order": ("distance",),
+}
+"""Dataset -> the keys that only it reads, or others named here."""
+DECIDING = ("model", "match", "data", "optim")
+"""Groups whose keys, but for data.dir, decide the outcome; those of match through the widths that come of them."""
 
 
 def identity_of(config: Config) -> dict[str, Any]:
@@ -54,10 +60,8 @@ def identity_of(config: Config) -> dict[str, Any]:
     model = changes(config.model, default()) if source is None else plain(config.model)  # type: ignore[call-arg]
     data = changes(config.data, DataConfig())
     data.pop("dir", None)
-    if config.data.name != "folder":
-        data = {k: v for k, v in data.items() if k not in FOLDER_KEYS}
-    if config.data.name != "world_order":
-        data.pop("distance", None)
+    read = OWN_KEYS.get(config.data.name, ())
+    data = {k: v for k, v in data.items() if k in read or not any(k in keys for keys in OWN_KEYS.values())}
     trainer = changes(config.trainer, TrainerConfig())
     callbacks = _callbacks(config)
     return {
@@ -111,7 +115,7 @@ def decides(key: str) -> bool:
         (True, False, True, False)
     """
     group, _, name = key.partition(".")
-    return name in TRAINER_KEYS if group == "trainer" else group in ("model", "data", "optim") and key != "data.dir"
+    return name in TRAINER_KEYS if group == "trainer" else group in DECIDING and key != "data.dir"
 
 
 def hashed(values: dict[str, Any]) -> str:

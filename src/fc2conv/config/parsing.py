@@ -16,7 +16,7 @@ from fc2conv.architectures import ARCHITECTURES, ModelConfig
 from fc2conv.architectures.plugins import load, load_installed
 from fc2conv.config.schema import MOVED
 from fc2conv.errors import ConfigError
-from fc2conv.fields import require, written
+from fc2conv.fields import Sides, require, sides, spelled, written
 
 T = TypeVar("T")
 
@@ -134,6 +134,10 @@ def _cast(hint: Any, value: Any) -> Any:
         return {_cast(args[0], k): _cast(args[1], v) for k, v in value.items()}
     if hint is Any:
         return _plain(value)
+    if hint is Sides:
+        if isinstance(value, str) and (found := sides(value)) is not None:
+            return found if isinstance(found, int) else spelled(found)  # 5 for 5x5, so that they are one run
+        raise _Mismatch
     if hint is type(None):
         if value is None or value == "None":  # a W&B agent writes null as None
             return None
@@ -176,4 +180,11 @@ def _describe(hint: Any) -> str:
         return f"a list, each {_describe(args[0])}"
     if origin is dict:
         return "a group of plain values, e.g. '{num_classes: 10}'"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}[hint]
+    return {
+        Sides: "HEIGHTxWIDTH",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        type(None): "null",
+    }[hint]

@@ -47,6 +47,9 @@ class DatasetInfo:
     """Images in the official test set."""
 
 
+DataName = Literal[
+    "fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "mnist1d", "folder", "arrays", WorldName
+]
 DATASETS: dict[str, DatasetInfo] = {
     "fashion_mnist": DatasetInfo((1, 28, 28), 10, 60_000),
     "mnist": DatasetInfo((1, 28, 28), 10, 60_000),
@@ -54,6 +57,7 @@ DATASETS: dict[str, DatasetInfo] = {
     "emnist": DatasetInfo((1, 28, 28), 47, 112_800, 18_800),  # its `balanced` split
     "cifar10": DatasetInfo((3, 32, 32), 10, 50_000),
     "cifar100": DatasetInfo((3, 32, 32), 100, 50_000),
+    "mnist1d": DatasetInfo((1, 1, 40), 10, 4_000, 1_000),
     # generated (data/worlds/); conf/data/ keeps 1,000 of the training images for validation
     "world_anywhere": DatasetInfo((1, 32, 32), 10, 5_000, 2_000),
     "world_position": DatasetInfo((1, 32, 32), 4, 5_000, 2_000),
@@ -70,24 +74,27 @@ a receptive field of 40 pixels."""
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, how they are split, and how a batch of them is seen."""
+    """Which images, how they are split, and how a batch of them is seen.
 
-    name: Literal["fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100", "folder", WorldName] = (
-        "fashion_mnist"
-    )
-    """Which dataset; `folder`: images of your own, which lie in `path`; `world_...`: generated, by a rule that says who must
-    fail."""
+    A signal is an image one pixel high, (C, 1, W): what is one number for both sides of an image goes along it.
+    """
+
+    name: DataName = "fashion_mnist"
+    """Which dataset; `folder`: images of your own, which lie in `path`; `arrays`: images or signals of your own, in the
+    file `path`; `mnist1d`: signals; `world_...`: generated, by a rule that says who must fail."""
     dir: str = "data"
     """Where prepared caches lie."""
     path: str | None = None
-    """For `folder`: one folder a class, or train/ and test/ with one folder a class each."""
+    """For `folder`: one folder a class, or train/ and test/ with one folder a class each. For `arrays`: an .npz file
+    with images (N, H, W) or (N, C, H, W), or signals (N, W) or (N, C, W), uint8 or float32, and labels (N,); or with
+    train_images, train_labels, test_images and test_labels."""
     size: int | tuple[int, int] = 28
     """For `folder`: images are scaled, once, to so many pixels on each side, or to [height, width]; what stands out at
     two sides is cut. One number refuses images that would lose more than half; [height, width] cuts what it must."""
     colour: bool | None = None
     """For `folder`: three bands (true) or one (false). null: as its first image shows."""
     test_size: float = 0.2
-    """For a `folder` without train/ and test/: the fraction of each class kept for the test."""
+    """For a `folder`, or `arrays`, not divided into train and test: the fraction of each class kept for the test."""
     batch_size: int = 128
     """Images in a step, over all devices together."""
     val_size: int | float = 5000
@@ -100,7 +107,7 @@ class DataConfig:
     normalise: Literal["standard", "unit"] = "standard"
     """standard: zero mean and unit variance, per band, over the pixels of the training split as published. What
     `canvas` adds around them is not counted, so that a stroke has the same value on every canvas. unit: from 0 to 1, as
-    in the book."""
+    in the book; float32 values stay as they are."""
     flip: bool = False
     """Augmentation: mirror half of the training images."""
     translate: int = 0
@@ -115,8 +122,8 @@ class DataConfig:
     shift: tuple[int, int] = (0, 0)
     """Shift the test images by (dx, dy) pixels; what enters is background."""
     permutation: Literal["none", "fixed", "block", "fresh"] = "none"
-    """Reorder the pixels: one fixed order for all images, a fixed order within blocks of `block` x `block`, or a fresh
-    order for each image."""
+    """Reorder the pixels: one fixed order for all images, a fixed order within blocks of `block` x `block` (1 x `block`
+    on signals), or a fresh order for each image."""
     block: int = 7
     """With permutation=block: pixels on each side of a block."""
     bands: int | None = None
@@ -141,27 +148,41 @@ class DataConfig:
         require(near <= self.distance <= far, "data.distance", self.distance, f"from {near} to {far} pixels")
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
-        if self.name in DATASETS:
-            bands, *size = DATASETS[self.name].shape
-            self._check_transforms(bands, (size[0], size[1]))
-            self.split(DATASETS[self.name].train)
-        else:
             known = {True: 3, False: 1, None: self.bands or 1}  # null shows when the folder is looked at
-            self._check_transforms(known[self.colour], pair(self.size))
+            self.check_transforms(known[self.colour], pair(self.size))
+        elif self.name == "arrays":
+            require(self.path is not None, "data.path", self.path, "the file of your arrays: data.path=FILE.npz")
+        else:
+            bands, *size = DATASETS[self.name].shape
+            self.check_transforms(bands, (size[0], size[1]))
+            self.split(DATASETS[self.name].train)
 
-    def _check_transforms(self, bands: int, size: Pair) -> None:
-        if self.canvas is not None:
-            fits = all(c >= s for c, s in zip(pair(self.canvas), size, strict=True))
-            require(fits, "data.canvas", self.canvas, f"at least the image's {spelled(size)} pixels")
-        height, width = (s + (c - s) // 2 for s, c in zip(size, pair(self.canvas or size), strict=True))
+    def canvas_of(self, size: Pair) -> Pair:
+        """(height, width) of what images of `size` lie on: the canvas, or themselves."""
+        if size[0] == 1 and isinstance(self.canvas, int):
+            return 1, self.canvas
+        return pair(self.canvas or size)
+
+    def block_of(self, height: int) -> Pair:
+        """(height, width) of the blocks of images that are so high."""
+        return (1 if height == 1 else self.block), self.block
+
+    def check_transforms(self, bands: int, size: Pair) -> None:
+        """Raise ConfigError if what is to be done with images of `size` cannot be."""
+        canvas = self.canvas_of(size)
+        fits = all(c >= s for c, s in zip(canvas, size, strict=True))
+        require(fits, "data.canvas", self.canvas, f"at least the image's {spelled(size)} pixels")
+        height, width = (s + (c - s) // 2 for s, c in zip(size, canvas, strict=True))
         visible = f"less than the {spelled((height, width))} pixels that move an image out of sight"
         seen = abs(self.shift[0]) < width and abs(self.shift[1]) < height
         require(seen, "data.shift", self.shift, visible)
-        require(self.translate < min(height, width), "data.translate", self.translate, visible)
+        reach = width if height == 1 else min(height, width)
+        require(self.translate < reach, "data.translate", self.translate, visible)
         if self.permutation == "block":
-            size = pair(self.canvas or size)
-            fits = self.block >= 1 and not any(edge % self.block for edge in size)
-            require(fits, "data.block", self.block, f"a divisor of the image's {spelled(size)} pixels")
+            fits = self.block >= 1 and not any(
+                edge % part for edge, part in zip(canvas, self.block_of(canvas[0]), strict=True)
+            )
+            require(fits, "data.block", self.block, f"a divisor of the image's {spelled(canvas)} pixels")
         if self.bands is not None:
             require(
                 bands == 1 or self.bands <= bands,
@@ -188,6 +209,37 @@ class DataConfig:
 
 EVALUATED = 512 * 28 * 28
 """Pixels, bands included, of a batch without gradients: small images are evaluated more at a time than trained."""
+
+
+# --- fair comparison
+
+
+@dataclass(frozen=True)
+class MatchConfig:
+    """A budget for the network: its widths are scaled to it, all by one factor. In a record, the budget that the widths
+    of its model were scaled to."""
+
+    params: int | None = None
+    """Trainable parameters."""
+    macs: int | None = None
+    """Multiply-accumulates for one image, in place of params."""
+    keys: tuple[str, ...] | None = None
+    """Keys of the model whose widths are scaled: [channels]. null: all that are widths."""
+
+    def __post_init__(self) -> None:
+        for key in ("params", "macs"):
+            value = getattr(self, key)
+            require(value is None or value >= 1, f"match.{key}", value, "1 or more, or null")
+        if self.params is not None and self.macs is not None:
+            raise ConfigError("match.macs", f"got {self.macs}, beside match.params={self.params}; one budget at a time")
+        require(self.keys != (), "match.keys", self.keys, "a list of the model's keys, or null for all its widths")
+
+    @property
+    def budget(self) -> tuple[Literal["params", "macs"], int] | None:
+        """Which of the two, and how much; None where nothing is to be scaled."""
+        if self.params is not None:
+            return "params", self.params
+        return None if self.macs is None else ("macs", self.macs)
 
 
 # --- optimiser and schedule
@@ -481,6 +533,8 @@ class Config:
     """Callbacks of Lightning by names of your own: `_target_` is the class (`my_code.Callback`, or `FILE.py:NAME`), the
     rest its arguments, which may have a `_target_` of their own. They are part of the run's identity, unless one says
     `_watches_: true`: it only looks on."""
+    match: MatchConfig = MatchConfig()
+    """No part of the run's identity: that has the widths which come of it."""
     plugins: tuple[str, ...] = ()
     """Files (or importable modules) that register architectures of your own: plugins=[my_nets.py] model=my_net."""
     seed: int = 0
@@ -541,7 +595,7 @@ class Config:
 
 
 TOP_LEVEL = (
-    *("plugins", "seed", "task", "debug", "ckpt", "inspect", "allow", "resume", "name", "runs_dir"),
+    *("match", "plugins", "seed", "task", "debug", "ckpt", "inspect", "allow", "resume", "name", "runs_dir"),
     *("sweep", "force", "fail_fast", "report"),
 )
 ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast", "report")
@@ -550,7 +604,7 @@ ABOUT_SWEEPS = (*ABOUT_SWEEPS_ONLY, "name", "task")
 """With -m: they say what to do with the trials, and make none of them."""
 GROUPS: dict[str, type] = {"data": DataConfig, "optim": OptimConfig, "trainer": TrainerConfig}
 """Groups with one choice each."""
-KEYS: dict[str, type] = GROUPS | {"inspect": InspectConfig}
+KEYS: dict[str, type] = {"match": MatchConfig} | GROUPS | {"inspect": InspectConfig}
 """All groups whose keys are the same for each choice."""
 LISTS = ("logger", "callbacks")
 """Groups of which several are chosen: logger=[wandb,tensorboard]. Each choice is a group of keys in theirs."""

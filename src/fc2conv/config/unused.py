@@ -34,13 +34,16 @@ def unused(config: Config) -> dict[str, str]:
     """
     data, optim, trainer = config.data, config.optim, config.trainer
     readers = (
-        (data.name == "folder", "only data=folder reads it", ("path", "size", "colour", "test_size")),
+        (data.name == "folder", "only data=folder reads it", ("size", "colour")),
+        (data.name in ("folder", "arrays"), "only data=folder and data=arrays read it", ("path", "test_size")),
         (data.name == "world_order", "only data=world_order reads it", ("distance",)),
         (data.canvas is not None, "only images on a data.canvas have a place", ("place",)),
         (data.permutation == "block", "only data.permutation=block reads it", ("block",)),
     )
     found = {f"data.{key}": reason for read, reason, keys in readers if not read for key in keys}
     found |= {f"model.{key}": reason for key, reason in config.model.unused().items()}
+    if config.match.budget is None:
+        found["match.keys"] = "only match.params and match.macs scale widths"
     if optim.name != "sgd":
         found |= {f"optim.{key}": "only optim.name=sgd reads it" for key in ("momentum", "nesterov")}
     if optim.schedule != "onecycle":
@@ -51,13 +54,15 @@ def unused(config: Config) -> dict[str, str]:
         found["trainer.patience"] = f"{trainer.max_epochs} epochs are over before it is"
     if config.resume:
         found["name"] = "a run that goes on keeps its name"
+        found["match"] = "a run that goes on keeps its widths"
     if config.task != "inspect":
         found["inspect"] = "only task=inspect reads it"
     return found | (_unused_with_checkpoint(config.task) if config.task in OF_CHECKPOINTS else {})
 
 
 def _unused_with_checkpoint(task: str) -> dict[str, str]:
-    trained = ("model", "optim", "seed", *(f"trainer.{key}" for key in ("max_epochs", "gradient_clip", "patience")))
+    of_trainer = (f"trainer.{key}" for key in ("max_epochs", "gradient_clip", "patience"))
+    trained = ("model", "match", "optim", "seed", *of_trainer)
     augmentation = (f"data.{key}" for key in ("flip", "translate", "erase"))
     return {
         **dict.fromkeys(trained, f"task={task} takes the network from ckpt as it was trained"),

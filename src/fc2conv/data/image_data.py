@@ -47,10 +47,10 @@ class Batches:
     On an accelerator with room for the split, its images lie there as bytes, and no step waits for the host.
 
     Args:
-        images, labels: the dataset, (N, C, H, W) uint8 and (N,)
+        images, labels: the dataset, (N, C, H, W) uint8 or float32, and (N,)
         indices: (n,) the images of this split
         batch_size: over all ranks
-        transform: (uint8 images, their indices, epoch) -> float32 images
+        transform: (images, their indices, epoch) -> float32 images
         order: epoch -> seed of that epoch's order; None keeps the order
         epoch: tells the current epoch
         shard: tells our rank and device
@@ -184,7 +184,8 @@ class ImageData(LightningDataModule):
         mean, square = source.moments[self.train_indices].mean(0)
         std = (square - mean**2).clamp_min(1e-12).sqrt()
         if config.normalise == "unit":
-            mean, std = torch.zeros_like(mean), torch.full_like(std, 255.0)
+            one = 255.0 if source.train_images.dtype is torch.uint8 else 1.0
+            mean, std = torch.zeros_like(mean), torch.full_like(std, one)
         self.mean, self.std = mean, std  # of each band, in pixel values
         self.transforms = Transforms(config, source.train_images.shape[2:], mean, std)  # type: ignore[arg-type]
         self._source = source
@@ -239,7 +240,7 @@ class ImageData(LightningDataModule):
         return self.batches("test")
 
     def transformed(self, pixels: Tensor, indices: Tensor, split: Split, epoch: int = 0) -> Tensor:
-        """uint8 images (B, C, H, W) as the network sees them in a split (and, for training, an epoch): float32
+        """Images (B, C, H, W) as the network sees them in a split (and, for training, an epoch): float32
         channels_last. `indices` (B,) are those of the images in the dataset."""
         key = (self.seed, epoch + 1) if split == "train" else (self.config.seed, 0)
         return self.transforms(pixels, indices, split, *key)

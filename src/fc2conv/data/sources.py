@@ -15,9 +15,10 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +27,14 @@ from filelock import FileLock
 from torch import Tensor
 
 from fc2conv.config.schema import DATASETS, DataConfig
+from fc2conv.data import array_file, mnist1d
 from fc2conv.data.decode import decode
 from fc2conv.data.folder import bands, cache_name, class_names, listing, test_images
 from fc2conv.data.worlds.generators import GENERATORS, generate
 from fc2conv.errors import DataError
 from fc2conv.fields import usable
 
-Array = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 LOCK = ".prepare.lock"
 """In data.dir; left there, since to remove a lock's file lets two processes lock two files of one name."""
 PIXELS = 4096 * 28 * 28
@@ -60,7 +62,7 @@ FASHION_MNIST_CLASSES = [
 
 @dataclass(frozen=True)
 class Images:
-    """A dataset in memory, as it was published: uint8 images (N, C, H, W) and labels (N,)."""
+    """A dataset in memory, as it was published: images (N, C, H, W), uint8 or float32, and labels (N,)."""
 
     train_images: Tensor
     train_labels: Tensor
@@ -89,6 +91,7 @@ def load(config: DataConfig) -> Images:
         folder = _cache(config)
     with usable("data.dir", config.dir):
         if not (folder / "meta.json").exists():
+            mnist1d.check(config)
             folder.parent.mkdir(parents=True, exist_ok=True)
             # one process at a time; the system frees the lock of one that dies
             with FileLock(folder.parent / LOCK):
@@ -108,7 +111,8 @@ def is_generated(config: DataConfig) -> bool:
 
 
 def _cache(config: DataConfig) -> Path:
-    return Path(config.dir) / (cache_name(config) if config.name == "folder" else config.name)
+    names = {"folder": cache_name, "arrays": array_file.cache_name}
+    return Path(config.dir) / (names[config.name](config) if config.name in names else config.name)
 
 
 def _open(folder: Path, expected: dict[str, str] | None) -> Images:
@@ -141,7 +145,7 @@ def _open(folder: Path, expected: dict[str, str] | None) -> Images:
     return Images(**tensors, classes=classes, sha256={name: digests[name] for name in ARRAYS})
 
 
-IDX_TYPES = {"u1": 0x08, "i4": 0x0C, "f8": 0x0E}
+IDX_TYPES = {"u1": 0x08, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 """numpy's type -> the third byte of an IDX file."""
 
 
@@ -159,7 +163,7 @@ def sha256(array: npt.NDArray[np.generic]) -> str:
 
 def _prepare(config: DataConfig, folder: Path) -> None:
     """Decode the source into `folder`: written aside, then renamed, so that a cache is whole or not there."""
-    arrays, classes = (_read_folder if config.name == "folder" else _read_named)(config)
+    arrays, classes = READERS.get(config.name, _read_named)(config)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         contents: dict[str, npt.NDArray[np.generic]] = {**arrays, "moments": moments(arrays["train_images"])}
@@ -288,21 +292,37 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
         array = np.asarray(decode(path, config.size, colour), dtype=np.uint8)
         return array.transpose(2, 0, 1) if colour else array[None]
 
-    label_type = np.uint8 if len(class_names(config)) <= 256 else np.int32
-    splits = {}
-    for split, classes in listing(config):
+    splits = []
+    for _, classes in listing(config):
         images = np.stack([pixels(f) for files in classes for f in files])
-        labels = np.concatenate([np.full(len(files), c, label_type) for c, files in enumerate(classes)])
-        splits[split] = images, labels
-    if len(splits) == 2:
-        train, test = splits["train"], splits["test"]
-    else:
-        (images, labels) = next(iter(splits.values()))
+        labels = np.concatenate([np.full(len(files), c) for c, files in enumerate(classes)])
+        splits.append((images, labels))
+    return _divided(splits, config, len(class_names(config))), class_names(config)
+
+
+def _read_arrays(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
+    splits, classes = array_file.read(config)
+    return _divided(splits, config, classes), [str(i) for i in range(classes)]
+
+
+def _divided(splits: Sequence[tuple[Array, Array]], config: DataConfig, classes: int) -> dict[str, Array]:
+    """(images, labels) of training and test, or of the whole, of which a part of each class is kept for the test."""
+    label_type = np.uint8 if classes <= 256 else np.int32
+    splits = [(images, labels.astype(label_type)) for images, labels in splits]
+    if len(splits) == 1:
+        ((images, labels),) = splits
         order = stratified_order(torch.from_numpy(labels), config.seed).numpy()
         cut = test_images(config, len(order))
-        test, train = (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])
-    arrays = dict(zip(ARRAYS, (*train, *test), strict=True))
-    return arrays, class_names(config)
+        splits = [(images[order[cut:]], labels[order[cut:]]), (images[order[:cut]], labels[order[:cut]])]
+    return dict(zip(ARRAYS, (*splits[0], *splits[1]), strict=True))
+
+
+READERS: dict[str, Callable[[DataConfig], tuple[dict[str, Array], list[str]]]] = {
+    "folder": _read_folder,
+    "arrays": _read_arrays,
+    "mnist1d": lambda config: (mnist1d.make(), mnist1d.CLASSES),
+}
+"""Where torchvision is not asked."""
 
 
 def averaged(images: Images, bands: int) -> Images:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fc2conv.architectures.trace import Shape
 from fc2conv.config.schema import DataConfig
-from fc2conv.fields import pair
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -77,25 +76,25 @@ def fixed_permutation(config: DataConfig, size: tuple[int, int]) -> Tensor | Non
         return torch.randperm(h * w, generator=generator)
     if config.permutation != "block":
         return None
-    b = config.block
-    grid = torch.arange(h * w).view(h // b, b, w // b, b).permute(0, 2, 1, 3).reshape(-1, b * b)
+    a, b = config.block_of(h)
+    grid = torch.arange(h * w).view(h // a, a, w // b, b).permute(0, 2, 1, 3).reshape(-1, a * b)
     inner = torch.rand(grid.shape, generator=generator).argsort(dim=1)
-    mixed = grid.gather(1, inner).view(h // b, w // b, b, b)
+    mixed = grid.gather(1, inner).view(h // a, w // b, a, b)
     return mixed.permute(0, 2, 1, 3).reshape(-1)
 
 
 class Transforms:
-    """Turns gathered uint8 images into what the network sees.
+    """Turns gathered images, uint8 or float32, into what the network sees.
 
     Args:
         config: what to do
         size: (height, width) of the images as published
-        mean, std: of the training split as published, per band, in pixel values (0 to 255)
+        mean, std: of the training split as published, per band, in pixel values
     """
 
     def __init__(self, config: DataConfig, size: tuple[int, int], mean: Tensor, std: Tensor):
         self.config, self.size = config, size
-        self.canvas = pair(config.canvas or size)
+        self.canvas = config.canvas_of((size[0], size[1]))
         self.scale, self.offset = (1 / std).float().view(-1, 1, 1), (-mean / std).float().view(-1, 1, 1)
         self.order = fixed_permutation(config, self.canvas)
 
@@ -104,7 +103,7 @@ class Transforms:
         return self.config.bands or bands, *self.canvas
 
     def __call__(self, images: Tensor, indices: Tensor, split: str, seed: int, epoch: int) -> Tensor:
-        """(B, C, H, W) uint8 -> (B, C', H', W') float32, normalised, channels_last.
+        """(B, C, H, W) -> (B, C', H', W') float32, normalised, channels_last.
 
         Args:
             indices: (B,) of the images in the dataset
@@ -146,12 +145,15 @@ class Transforms:
             corner = [(u[:, i] * (s + 1)).long() for i, s in enumerate(spare)]
         if jitter:
             u = draws(indices, 2, seed, epoch, 3)
-            corner = [c + (u[:, i] * (2 * jitter + 1)).long() - jitter for i, c in enumerate(corner)]
+            for i, edge in enumerate(self.canvas):
+                if edge > 1:  # a signal moves along itself
+                    corner[i] = corner[i] + (u[:, i] * (2 * jitter + 1)).long() - jitter
         return place(images, self.canvas, corner[0] + moves[1], corner[1] + moves[0])
 
 
 def erase(x: Tensor, u: Tensor, probability: float) -> Tensor:
-    """Blank a rectangle of 2 % to 33 % of the area, aspect 0.3 to 3.3, with the mean value (0 once normalised).
+    """Blank a rectangle of 2 % to 33 % of the area, aspect 0.3 to 3.3, with the mean value (0 once normalised); of a
+    signal so much of its length.
 
     (B, C, H, W), (B, 5) uniform draws -> (B, C, H, W); Zhong et al. 2020, algorithm 1 without rejection.
     """
@@ -159,7 +161,7 @@ def erase(x: Tensor, u: Tensor, probability: float) -> Tensor:
     area = (0.02 + 0.31 * u[:, 1]) * h * w
     aspect = torch.exp((2 * u[:, 2] - 1) * math.log(10 / 3))
     high = (area * aspect).sqrt().round().clamp(1, h)
-    wide = (area / aspect).sqrt().round().clamp(1, w)
+    wide = (area if h == 1 else (area / aspect).sqrt()).round().clamp(1, w)
     top, left = (u[:, 3] * (h - high + 1)).floor(), (u[:, 4] * (w - wide + 1)).floor()
     rows, columns = torch.arange(h, device=x.device), torch.arange(w, device=x.device)
     in_rows = (rows >= top[:, None]) & (rows < (top + high)[:, None])

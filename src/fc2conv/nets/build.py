@@ -9,6 +9,7 @@ from torch import nn
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig, layers
 from fc2conv.architectures.trace import Geometry, Layer, Shape, trace
+from fc2conv.fields import pair
 from fc2conv.nets import modules
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -83,9 +84,9 @@ def _module(layer: Layer, shape: Shape) -> nn.Module:
         case layers.SharedImage():
             return modules.SharedImage(shape, layer.out_channels)
         case layers.Subsample():
-            return modules.Subsample(shape[0])
+            return modules.Subsample(shape[0], pair(layer.size))
         case layers.PadTo():
-            spare = [layer.size - n for n in shape[1:]]
+            spare = [m - n for m, n in zip(pair(layer.size), shape[1:], strict=True)]
             return nn.ReplicationPad2d(
                 (spare[1] // 2, spare[1] - spare[1] // 2, spare[0] // 2, spare[0] - spare[0] // 2)
             )

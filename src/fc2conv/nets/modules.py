@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fc2conv.architectures.trace import Shape
+from fc2conv.fields import Pair, pair
 
 
 class ScaledTanh(nn.Module):
@@ -111,33 +112,40 @@ class SharedImage(nn.Module):
 
 
 class Subsample(nn.Module):
-    """Sum of each 2x2 window times a trained coefficient plus a trained bias. (B, C, H, W) -> (B, C, H/2, W/2)."""
+    """Sum of each window, 2x2 if not said otherwise, times a trained coefficient plus a trained bias.
 
-    def __init__(self, channels: int):
+    (B, C, H, W) -> (B, C, H//2, W//2), by the window.
+    """
+
+    def __init__(self, channels: int, size: Pair = (2, 2)):
         super().__init__()
-        self.weight = nn.Parameter(torch.full((channels, 1, 1), 0.25))
+        self.size, self.inputs = size, size[0] * size[1]
+        self.weight = nn.Parameter(torch.full((channels, 1, 1), 1 / self.inputs))
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2) * (4 * self.weight) + self.bias  # torch's ONNX export drops a divisor
+        # torch's ONNX export drops a divisor
+        return F.avg_pool2d(x, self.size) * (self.inputs * self.weight) + self.bias
 
 
 class MaxBlurPool(nn.Module):
-    """Maximum with stride 1, then a fixed 3x3 binomial filter with the stride (Zhang 2019, figure 2).
+    """Maximum with stride 1, then a fixed 3x3 binomial filter with the stride (Zhang 2019, figure 2); 1x3 where the
+    window is one pixel high.
 
     (B, C, H, W) -> (B, C, H//2, W//2) for size and stride 2.
     """
 
     kernel: Tensor
 
-    def __init__(self, channels: int, size: int, stride: int):
+    def __init__(self, channels: int, size: int | Pair, stride: int | Pair):
         super().__init__()
-        self.size, self.stride = size, stride
-        row = torch.tensor([0.25, 0.5, 0.25])
-        self.register_buffer("kernel", (row[:, None] * row).repeat(channels, 1, 1, 1), persistent=False)
+        self.size, self.stride = pair(size), pair(stride)
+        column, row = (torch.tensor([0.25, 0.5, 0.25] if n > 1 else [1.0]) for n in self.size)
+        self.border = [n // 2 for n in (len(row), len(row), len(column), len(column))]
+        self.register_buffer("kernel", (column[:, None] * row).repeat(channels, 1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(F.max_pool2d(x, self.size, 1), (1, 1, 1, 1), mode="replicate")
+        x = F.pad(F.max_pool2d(x, self.size, 1), self.border, mode="replicate")
         return F.conv2d(x, self.kernel, stride=self.stride, groups=x.shape[1])
 
 

@@ -22,6 +22,7 @@ from fc2conv.config.identity import FORMAT, hashed, identity_of
 from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import Config, plain
 from fc2conv.errors import ConfigError, DamagedResult
+from fc2conv.fields import spelled
 
 Status = Literal["running", "done", "failed", "interrupted", "pruned", "skipped"]
 FILE = "result.json"
@@ -56,8 +57,8 @@ class Result:
     """{total, layers: {name: count}}, trainable only."""
     macs: int | None = None
     """Multiply-accumulates for one image."""
-    receptive_field: int | None = None
-    """Both None where they are not known."""
+    receptive_field: int | str | None = None
+    """HEIGHTxWIDTH where these differ. This and `macs` are None where they are not known."""
     family: str = ""
     """The architecture, e.g. lenet."""
     format: int = 1
@@ -137,7 +138,7 @@ class Result:
             config={k: v for k, v in plain(config).items() if k != "inspect"} if config else {},
             params={"total": geometry.params, "layers": geometry.layer_params()} if geometry else {},
             macs=geometry.macs if geometry else None,
-            receptive_field=geometry.receptive_field if geometry else None,
+            receptive_field=seen_by(geometry) if geometry else None,
         )
 
     def write(self, folder: Path) -> None:
@@ -193,6 +194,12 @@ class Result:
             metrics = getattr(self, split)
             if metrics is not None and (metrics.get("acc") is None or not metrics.keys() >= {"loss", "acc", "n"}):
                 raise ValueError(f"{split}: got {str(metrics)[:40]}")
+
+
+def seen_by(geometry: Geometry) -> int | str | None:
+    """A network's receptive field as the record has it."""
+    found = geometry.receptive_field
+    return spelled(found) if isinstance(found, tuple) else found
 
 
 @cache

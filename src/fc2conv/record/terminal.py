@@ -18,6 +18,7 @@ from rich.text import Text
 from fc2conv.architectures import ARCHITECTURES
 from fc2conv.architectures.layers import Residual
 from fc2conv.architectures.trace import Geometry, Row, Shape, trace
+from fc2conv.fields import Pair, pair, spelled
 from fc2conv.record.figure_table import FigureTable
 from fc2conv.record.result import Result
 
@@ -69,8 +70,8 @@ def layer_table(name: str, geometry: Geometry, notes: Sequence[str] = ()) -> Fig
     return table
 
 
-def _known(count: int | None) -> str:
-    return "" if count is None else str(count)
+def _known(receptive_field: int | Pair | None) -> str:
+    return "" if receptive_field is None else spelled(pair(receptive_field))
 
 
 def _expanded(rows: list[Row], depth: int = 0) -> Iterator[tuple[Row, int]]:

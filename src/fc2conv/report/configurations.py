@@ -53,7 +53,8 @@ class Configuration:
     """Seed -> the run that counts for it: the last one that is done."""
     params: int | None = None
     macs: int | None = None
-    receptive_field: int | None = None
+    receptive_field: int | str | None = None
+    """HEIGHTxWIDTH where these differ."""
     val: dict[int, float] = field(default_factory=dict)
     """Seed -> validation accuracy of the run that counts."""
     test: dict[int, float] = field(default_factory=dict)

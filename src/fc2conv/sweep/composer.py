@@ -12,7 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fc2conv.compose import explain, parse_composed
+from fc2conv.compose import explain, matched, parse_composed
 from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError
 from fc2conv.sweep.folder import SweepFolder
@@ -38,7 +38,8 @@ class Configs:
         seeds = [int(o.removeprefix("seed=")) for o in overrides if o not in rest]
         if rest not in self._found:
             composed = self.context.config_loader.load_sweep_config(self.master, list(rest))
-            config = parse_composed(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]))
+            own = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
+            config = matched(parse_composed(own))
             if config.debug:
                 raise ConfigError("debug", f"got {config.debug}, for looking at a single run; leave it out, or -m")
             self._found[rest] = config, str(composed.hydra.runtime.choices.get("model") or "")

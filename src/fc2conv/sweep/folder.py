@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fc2conv.architectures.scaling import widths_of
 from fc2conv.config.identity import decides, hashed, identity_of
 from fc2conv.config.schema import Config, dotted, plain
 from fc2conv.config.unused import key_of
@@ -147,13 +148,16 @@ def check_free(folder: Path) -> None:
 def shared(config: Config, overrides: Iterable[str], varied: Collection[str]) -> dict[str, Any]:
     """What a trial has in common with all others of its sweep, whatever their seeds and values of `varied`.
 
-    A choice (model=, optim=) may set any key. Where choices vary, only what the command says itself is the same in all
-    trials; its values count then even if they are the defaults of one of the choices.
+    A choice (model=, optim=) may set any key, and widths that are matched to a budget follow from all others. Where
+    choices vary, or there is a budget, only what the command says itself is the same in all trials; its values count
+    then even if they are the defaults of one of the choices.
     """
     values = {k: v for k, v in dotted(identity_of(config)).items() if k != "seed" and not _within(k, varied)}
-    if all("." in key for key in varied):
+    if all("." in key for key in varied) and config.match.budget is None:
         return values
     flat = dotted(plain(config))
+    for key in widths_of(config.model) if config.match.budget else ():
+        del flat[f"model.{key}"]  # what the command says is their proportion
     said: dict[str, Any] = {"format": values["format"]}
     for override in overrides:
         key, value = key_of(override), override.partition("=")[2]

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from fc2conv.compose import override, parse_composed, register_schema
+from fc2conv.compose import matched, override, parse_composed, register_schema
 from fc2conv.errors import ConfigError
 from fc2conv.record.lock import is_claimed
 from fc2conv.sweep.folder import SweepFolder
@@ -90,7 +90,7 @@ def job(composed: DictConfig) -> str:
     """
     prepare_process()
     register_schema()
-    config = parse_composed(composed)
+    config = matched(parse_composed(composed))
     given = list(HydraConfig.get().overrides.task)
     overrides = tuple(o for o in given if not o.startswith(("name=", "sweep=", "force=", "++runs_dir=")))
     model = HydraConfig.get().runtime.choices.get("model") or ""

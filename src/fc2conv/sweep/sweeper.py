@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from fc2conv.config.parsing import parse
 from fc2conv.config.schema import OF_CHECKPOINTS, TOP_LEVEL, Config
 from fc2conv.config.unused import refuse_unused
+from fc2conv.data import mnist1d
 from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record import outage, terminal
 from fc2conv.record.folder import LOG, check_writable
@@ -278,6 +279,7 @@ def _check_parts(configs: Sequence[Config]) -> None:
     checked: list[dict[str, Any]] = []
     for config in configs:
         config.logger.require_installed()
+        mnist1d.check(config.data)
         if config.callbacks and config.callbacks not in checked:
             from fc2conv.training.user_callbacks import make_callbacks
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from fc2conv.architectures.trace import Geometry
 from fc2conv.config.schema import DATASETS, headings
 from fc2conv.record.figure_table import FigureTable
-from fc2conv.record.result import Result, spread, write_atomically
+from fc2conv.record.result import Result, seen_by, spread, write_atomically
 from fc2conv.record.terminal import duration, spell
 from fc2conv.sweep.search_space import SweepFile
 from fc2conv.sweep.trials import Trial
@@ -105,11 +105,11 @@ def _ordered(found: Sequence[Group]) -> list[Group]:
     return sorted(found, key=key)
 
 
-def _counts(group: Group) -> tuple[int | None, int | None, int | None]:
+def _counts(group: Group) -> tuple[int | None, int | None, int | str | None]:
     """(parameters, MACs, receptive field), of the plan, or as a run has recorded them."""
     for trial in group.trials:
         if trial.geometry:
-            return trial.geometry.params, trial.geometry.macs, trial.geometry.receptive_field
+            return trial.geometry.params, trial.geometry.macs, seen_by(trial.geometry)
     for result in group.results:
         if result.params:
             return result.params.get("total"), result.macs, result.receptive_field
@@ -176,7 +176,7 @@ def plan_table(found: Sequence[Group]) -> FigureTable:
         counts = [f"{n:,}" for n in (trial.geometry.params, trial.geometry.macs)]
         time = f"~ {duration(max(1.0, seconds(group, speed)))}"
         runs = str(len(group.trials))
-        table.add_row(*point, shapes(trial.geometry), *counts, str(trial.geometry.receptive_field or ""), runs, time)
+        table.add_row(*point, shapes(trial.geometry), *counts, str(seen_by(trial.geometry) or ""), runs, time)
     return table
 
 
