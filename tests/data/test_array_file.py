@@ -93,6 +93,19 @@ def test_values_are_normalised_as_bytes_are(write: Write) -> None:
     assert torch.equal(seen.flatten(1), plain.source.train_images[plain.val_indices].flatten(1))
 
 
+@pytest.mark.parametrize("normalise", ["standard", "unit"])
+def test_pictures_show_values_as_bytes(write: Write, normalise: str) -> None:
+    """Black is the mean less three deviations, white the mean and three."""
+    values = (GENERATOR.normal(5, 3, (30, 40))).astype(np.float32)
+    data = ImageData(write({"normalise": normalise}, signals=values, labels=LABELS))
+    data.setup()
+    found, test = data.seen(torch.arange(6)), data.source.test_images[:6].numpy()
+    train = data.source.train_images[data.train_indices].numpy()
+    want = (test - train.mean()) / (6 * train.std()) * 255 + 127.5
+    assert found.dtype == torch.uint8
+    np.testing.assert_allclose(found.numpy(), want.clip(0, 255), atol=0.51)
+
+
 def test_a_changed_file_is_read_anew(write: Write) -> None:
     one = load(write(images=np.zeros((30, 4, 4), np.uint8), labels=LABELS))
     other = load(write(images=np.full((30, 4, 4), 7, np.uint8), labels=LABELS, settings={"test_size": 0.5}))

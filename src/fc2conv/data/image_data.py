@@ -183,9 +183,10 @@ class ImageData(LightningDataModule):
         self.test_indices = torch.arange(len(source.test_labels))
         mean, square = source.moments[self.train_indices].mean(0)
         std = (square - mean**2).clamp_min(1e-12).sqrt()
+        is_bytes = source.train_images.dtype is torch.uint8
+        self._shown = (0.0, 255.0) if is_bytes else (float((mean - 3 * std).min()), float((mean + 3 * std).max()))
         if config.normalise == "unit":
-            one = 255.0 if source.train_images.dtype is torch.uint8 else 1.0
-            mean, std = torch.zeros_like(mean), torch.full_like(std, one)
+            mean, std = torch.zeros_like(mean), torch.full_like(std, 255.0 if is_bytes else 1.0)
         self.mean, self.std = mean, std  # of each band, in pixel values
         self.transforms = Transforms(config, source.train_images.shape[2:], mean, std)  # type: ignore[arg-type]
         self._source = source
@@ -248,12 +249,15 @@ class ImageData(LightningDataModule):
     def seen(self, indices: Tensor) -> Tensor:
         """Test images (B, C, H, W) as the network sees them, but for their normalisation: uint8.
 
+        Of float32 values, black is three standard deviations below the mean and white three above.
+
         Args:
             indices: (B,) in the test set
         """
         images = self.transformed(self.source.test_images[indices], indices, "test")
         pixels: Tensor = images * self.std.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
-        return pixels.round().clamp(0, 255).byte().contiguous()
+        black, white = self._shown
+        return ((pixels - black) * (255 / (white - black))).round().clamp(0, 255).byte().contiguous()
 
 
 # so that help(), editors and LightningCLI know the fields
