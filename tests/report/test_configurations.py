@@ -34,6 +34,12 @@ def test_seeds_are_one_configuration(sweep: Path, runs_dir: Path) -> None:
     assert found[0].params == 60 + 880 + 94_200 + 10_164 + 850
 
 
+def test_a_receptive_field_may_have_two_edges(add: Add, runs_dir: Path) -> None:
+    add(config=Config(model=LeNetConfig(kernel_size="1x5", padding="same", pool="none")))  # type: ignore[arg-type]
+    _, (found,) = group(records.read([], runs_dir).runs)
+    assert found.receptive_field == "1x9"
+
+
 def test_a_seed_that_was_run_twice_counts_once(add: Add, runs_dir: Path) -> None:
     add(val=0.5, folder="a")
     add(val=0.75, folder="b")

@@ -293,6 +293,21 @@ def test_search_and_columns(file: Path, open_page: Open) -> None:
     assert "16" in column(page, "receptive field")
 
 
+def test_receptive_fields_of_two_edges_are_sorted_by_their_pixels(
+    report: dict[str, Any], tmp_path: Path, open_page: Open
+) -> None:
+    changed = json.loads(json.dumps(report))
+    edges = (16, "4x16", "1x9", 6, 1, 20, 40, 2)
+    for configuration, edge in zip(changed["configurations"], edges, strict=True):
+        configuration["receptive_field"] = edge
+    page = open_page(written(changed, tmp_path))
+    page.get_by_role("button", name="Columns").click()
+    page.locator(".dt-button-collection").get_by_text("receptive field").click()
+    page.keyboard.press("Escape")
+    page.locator("table[aria-label=Configurations] thead").get_by_text("receptive field").click()
+    assert column(page, "receptive field") == ["1", "2", "1x9", "6", "4x16", "16", "20", "40"]
+
+
 def test_the_legend_selects(file: Path, open_page: Open) -> None:
     page = open_page(file)
     drawn(page, "params")

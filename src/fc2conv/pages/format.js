@@ -7,6 +7,13 @@ const grouped = new Intl.NumberFormat("en-US");
 
 export const count = (value) => (known(value) ? grouped.format(Math.round(value)) : NONE);
 
+/** An edge in pixels; or text, HEIGHTxWIDTH, where both differ. */
+export const extent = (value) => (typeof value === "string" ? value : count(value));
+
+/** What an extent is sorted and filtered by: the edge of the square of as many pixels. */
+export const edgeOf = (value) =>
+  typeof value === "string" ? Math.sqrt(value.split("x").reduce((a, b) => a * b)) : value;
+
 export const accuracy = (value) => (known(value) ? value.toFixed(4) : NONE);
 
 /** 0.9155 ± 0.0023, for {mean, std, low}; without the deviation where there is one value, which has no interval. */

@@ -3,7 +3,7 @@
 
 import DataTable from "datatables";
 import { el } from "pages/dom.js";
-import { count, duration, NONE, signed, spread } from "pages/format.js";
+import { count, duration, edgeOf, extent, NONE, signed, spread } from "pages/format.js";
 import * as pins from "report/pins.js";
 import * as view from "report/view.js";
 
@@ -175,7 +175,9 @@ function columnsOf(report) {
     number("test_difference", "Δ test", (_, row) => differenceHtml(row.pairs.test, row.is_baseline)),
     number("params", "parameters", count),
     number("macs", "MACs", count),
-    number("receptive_field", "receptive field", count),
+    number("receptive_field", "receptive field", extent, {
+      render: (value, type) => (type === "display" ? extent(value) : edgeOf(value)),
+    }),
     number("n", "seeds", count),
     number("seconds", "time", duration),
     number("images_per_second", "images/s", count),
