@@ -25,7 +25,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from fc2conv.fields import written
+from fc2conv.fields import Sides, written
 
 logger = logging.getLogger(__name__)
 CLOSED = "````"
@@ -64,6 +64,8 @@ def spelled(hint: Any) -> str:
     if origin is tuple:
         inside = spelled(args[0])
         return f"[{inside}, ...]" if args[-1] is Ellipsis else f"[{', '.join(map(spelled, args))}]"
+    if hint is Sides:
+        return "HEIGHTxWIDTH"
     if origin is dict:
         return "{name: value, ...}"
     return "null" if hint is type(None) else str(getattr(hint, "__name__", hint))

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 import torch
 from docs.pages import PAGES, ROOT, Command, blocks, commands, write_files
@@ -36,22 +37,29 @@ OTHERS = ("source", "tensorboard", "optuna-dashboard")
 """Programs that are not ours, and take none of our keys."""
 
 
-LAUNCHERS = {"ray": "hydra_plugins.hydra_ray_launcher", "slurm": "hydra_plugins.hydra_submitit_launcher"}
+EXTRAS = {
+    "hydra/launcher=ray": ("ray", "hydra_plugins.hydra_ray_launcher"),
+    "hydra/launcher=slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+    "data=mnist1d": ("mnist1d", "mnist1d"),
+}
+"""What asks for an extra -> the extra, and a package of it."""
 
 
 def missing(command: Command) -> str | None:
     """What a command needs and is not there."""
-    for name, package in LAUNCHERS.items():
-        if f"hydra/launcher={name}" in command.text and find_spec(package) is None:
+    for override, (name, package) in EXTRAS.items():
+        if override in command.text and find_spec(package) is None:
             return f"the {name} extra is not installed"
     return None
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a page's commands are given: the repository's files."""
+    """Where a page's commands are given: the repository's files, and signals.npz."""
     for name in ("train.py", "conf", "sweeps", "data"):
         (tmp_path / name).symlink_to(ROOT / name)
+    values = np.random.default_rng(0).normal(size=(600, 40)).astype(np.float32)
+    np.savez(tmp_path / "signals.npz", signals=values, labels=np.arange(600) % 3)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -13,6 +13,7 @@ from sphinx.cmd.build import main
 from test_imports import ARROWS
 
 from fc2conv import cli
+from fc2conv.fields import Extent
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "extensions"))
@@ -33,6 +34,7 @@ import rooms  # noqa: E402
         (int | None, "int | null"),
         (Literal["a", "b"], "a | b"),
         (int | Literal["same"], "int | same"),
+        (Extent, "int | HEIGHTxWIDTH"),
         (tuple[int, int], "[int, int]"),
         (tuple[int | None, ...], "[int | null, ...]"),
         (dict[str, Any], "{name: value, ...}"),
@@ -50,7 +52,7 @@ def test_the_docstrings_beneath_fields_are_found() -> None:
     from fc2conv.architectures.lenet import LeNetConfig
 
     found = configuration.documented(LeNetConfig)
-    assert found["kernel_size"] == "One, or one for each convolution."
+    assert found["kernel_size"].startswith("One, or one for each convolution. This")
     assert found["padding_mode"].splitlines()[0].endswith("replicate), or its")
 
 
