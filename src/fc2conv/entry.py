@@ -262,7 +262,7 @@ def _inspect(config: Config, overrides: Sequence[str]) -> Result:
     say = partial(terminal.console.print, markup=False, soft_wrap=True)
     for path in paths:
         say(f"  {path.name}")
-    say(f"{len(paths)} pictures in {folder}")
+    say(f"{len(paths)} files in {folder}")
     return replace(Result.of(config, plan_of(config), config.name or "", overrides=overrides), status="skipped")
 
 

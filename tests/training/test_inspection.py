@@ -1,9 +1,11 @@
-"""task=inspect: pictures of what a checkpoint's network has learned."""
+"""task=inspect: pictures and measurements of what a checkpoint's network has learned."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fc2conv
@@ -14,7 +16,6 @@ from fc2conv.training.inspection import beside
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run on 24 training images of three classes."""
-    import numpy as np
     from PIL import Image
 
     top = tmp_path_factory.mktemp("inspected")
@@ -52,10 +53,24 @@ def test_all_convolutions_and_the_chosen_images_are_drawn(trained: Path, capsys:
     folder = trained / "inspect" / "last"
     drawn = {path.name for path in folder.iterdir()}
     expected = {"filters_conv1.png", "filters_conv2.png", "features_0.png", "features_7.png", "confusion.png"}
+    expected |= {"equivariance_wrap.png", "equivariance_inside.png", "shift.png", "receptive_field.png"}
+    expected |= {"matrix_conv1.png", "numbers.json", "arrays.npz"}
     assert expected <= drawn <= expected | {"misclassified.png"}
     out = capsys.readouterr().out
-    assert f"{len(drawn)} pictures in {folder}" in " ".join(out.split("\n"))
+    assert f"{len(drawn)} files in {folder}" in " ".join(out.split("\n"))
     assert all(name in out for name in drawn)
+
+
+def test_what_is_measured_is_written_down(trained: Path, tmp_path: Path) -> None:
+    """The accuracy without a shift is that of the test, on as few images as these."""
+    inspect(trained, "inspect.images=[]", f"inspect.folder={tmp_path}")
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    record = json.loads((trained / "result.json").read_text())
+    assert numbers["images"] == {"few": 12, "many": 12}
+    assert numbers["shift"]["accuracy"][0] == pytest.approx(record["test"]["acc"])
+    assert numbers["receptive_field"]["conv1"]["theoretical"] == [3, 3]
+    with np.load(tmp_path / "arrays.npz") as arrays:
+        assert arrays["receptive_field_conv1_trained"].shape == (8, 8)
 
 
 def test_they_go_where_they_are_asked_to(trained: Path, tmp_path: Path) -> None:

@@ -70,9 +70,15 @@ class Measurements:
         folder.mkdir(parents=True, exist_ok=True)
         for name, image in self.images().items():
             image.save(folder / f"{name}.png")
-        np.savez_compressed(folder / ARRAYS, **self.arrays)  # type: ignore[arg-type]
+        self.write_numbers(folder)
+
+    def write_numbers(self, folder: Path) -> list[Path]:
+        """Put numbers.json and arrays.npz into `folder`, which is there; their paths."""
+        numbers, arrays = folder / NUMBERS, folder / ARRAYS
         text = json.dumps(self.numbers, indent=1, allow_nan=False)
-        (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
+        numbers.write_text(text + "\n", encoding="utf-8")
+        np.savez_compressed(arrays, **self.arrays)  # type: ignore[arg-type]
+        return [numbers, arrays]
 
 
 def inspect(model: nn.Module, data: ImageData, folder: Path, images: int = MANY) -> Numbers:

@@ -1,4 +1,4 @@
-"""task=inspect: looks into the network of a checkpoint, and draws what it finds.
+"""task=inspect: looks into the network of a checkpoint, measures it, and draws what it finds.
 
 Each look is a function of LOOKS; another is another entry there.
 """
@@ -16,6 +16,7 @@ from fc2conv.errors import ConfigError
 from fc2conv.fields import usable
 from fc2conv.instruments.features import feature_maps
 from fc2conv.instruments.filters import all_filters, first_filters
+from fc2conv.instruments.inspection import Measurements, measure
 from fc2conv.pictures.confusion import confusion_picture
 from fc2conv.pictures.examples import example_picture, name_of
 from fc2conv.pictures.features import feature_picture
@@ -41,13 +42,15 @@ class Subject:
     module: Classifier
     data: ImageData
     config: Config
+    measured: Measurements
 
 
 def inspect(config: Config) -> tuple[Path, list[Path]]:
-    """Draw all that LOOKS has for the network of `ckpt`. `config` is the checkpoint's own, as changed by the user.
+    """Draw all that LOOKS has for the network of `ckpt`, and write down what the instruments measure on it. `config` is
+    the checkpoint's own, as changed by the user.
 
     Returns:
-        (the folder, the pictures in it)
+        (the folder, the files written there)
 
     Raises:
         ConfigError: there are no such images, or nothing can be written there
@@ -61,8 +64,9 @@ def inspect(config: Config) -> tuple[Path, list[Path]]:
             raise ConfigError("inspect.images", f"got {missing[0]}, but there are {there} test images, from 0 on")
         with usable("inspect.folder", folder):
             folder.mkdir(parents=True, exist_ok=True)
-            subject = Subject(module, data, config)
-            return folder, [path for look in LOOKS.values() for path in save(look(subject), folder)]
+            subject = Subject(module, data, config, measure(module, data))
+            drawn = [path for look in LOOKS.values() for path in save(look(subject), folder)]
+            return folder, [*drawn, *subject.measured.write_numbers(folder)]
 
 
 def beside(ckpt: Path) -> Path:
@@ -113,5 +117,6 @@ LOOKS: dict[str, Callable[[Subject], Mapping[str, Image]]] = {
     "filters": _filters,
     "features": _features,
     "mistakes": _mistakes,
+    "instruments": lambda subject: subject.measured.images(),
 }
 """Name -> what it draws: pictures by the names of their files."""
