@@ -1,6 +1,7 @@
 // Shapes, parameters, multiply-accumulates and receptive fields of LeNet and its variants: the arithmetic of
 // architectures/trace.py, layers.py and lenet.py, so that a page can answer at once. A test holds both to the same
-// numbers and the same errors.
+// numbers and the same errors. Windows are square here, and poolings 2x2; on signals, images one pixel high, they are
+// 1 pixel high.
 //
 // Shapes are [channels, height, width], or [features] once flattened. Numbers are exact up to 2^53.
 
@@ -69,10 +70,13 @@ function image(shape, layer) {
   return shape;
 }
 
+/** [height, width] of a window of n pixels, or of another number that is for both; `across` is that of a signal's one. */
+const sides = (n, signal, across = 1) => (signal ? [across, n] : [n, n]);
+
 /** How many places a window has that moves by `stride` over `size` pixels, padding included. */
 function positions(size, window, stride, misfit) {
-  if (window > size[0] || window > size[1]) throw misfit();
-  return size.map((n) => Math.floor((n - window) / stride) + 1);
+  if (window[0] > size[0] || window[1] > size[1]) throw misfit();
+  return size.map((n, axis) => Math.floor((n - window[axis]) / stride[axis]) + 1);
 }
 
 /** One step of an architecture; what it does to a shape and what it costs. */
@@ -89,9 +93,12 @@ class Layer {
   macs() {
     return 0;
   }
-  /** [extent, stride] of what an output unit sees of the layer's input. */
+  /** [extent, stride], each [height, width], of what an output unit sees of the layer's input. */
   window() {
-    return [1, 1];
+    return [
+      [1, 1],
+      [1, 1],
+    ];
   }
   remark() {
     return null;
@@ -99,48 +106,50 @@ class Layer {
 }
 
 class Conv extends Layer {
-  /** [before, after] the image, in pixels; `same` puts the odd pixel of an even kernel after it. */
+  get extent() {
+    return this.kernel.map((n, axis) => this.dilation[axis] * (n - 1) + 1);
+  }
+  /** [[top, bottom], [left, right]], in pixels; `same` puts the odd pixel of an even kernel below and to the right. */
   get pads() {
-    if (this.padding === "same") {
-      const total = this.dilation * (this.kernel - 1);
-      return [Math.floor(total / 2), Math.ceil(total / 2)];
-    }
-    const pad = this.padding === "valid" ? 0 : this.padding;
-    return [pad, pad];
+    if (this.padding === "same") return this.extent.map((n) => [Math.floor((n - 1) / 2), Math.ceil((n - 1) / 2)]);
+    const pads = this.padding === "valid" ? [0, 0] : this.padding;
+    return pads.map((pad) => [pad, pad]);
   }
   output(shape) {
     const [channels, height, width] = image(shape, this.name);
-    const [before, after] = this.pads;
-    if (this.stride > 1 && before !== after) {
-      const what = `same is not defined for the even kernel ${this.kernel} with stride ${this.stride}; use a number`;
+    const pads = this.pads;
+    const [kernel, stride] = [spelled(this.kernel), spelled(this.stride)];
+    if (Math.max(...this.stride) > 1 && pads.some(([before, after]) => before !== after)) {
+      const what = `same is not defined for the even kernel ${kernel} with stride ${stride}; use a number`;
       throw geometryError(this.name, what, "model.padding");
     }
     const limit = { reflect: -1, circular: 0 }[this.padding_mode];
     if (limit !== undefined) {
-      for (const n of [height, width]) {
-        if (Math.max(before, after) > n + limit) {
+      for (const [axis, n] of [height, width].entries()) {
+        const pad = Math.max(...pads[axis]);
+        if (pad > n + limit) {
           const what =
-            `${this.padding_mode} padding ${Math.max(before, after)} does not fit the ${height}x${width} input ` +
+            `${this.padding_mode} padding ${pad} does not fit the ${height}x${width} input ` +
             `it gets; use at most ${n + limit}, or model.padding_mode=zeros`;
           throw geometryError(this.name, what, "model.padding");
         }
       }
     }
-    const padded = [height + before + after, width + before + after];
+    const added = pads.map(([before, after]) => before + after);
+    const padded = [height + added[0], width + added[1]];
     const misfit = () => {
-      const kernel = this.kernel + (this.dilation > 1 ? ` with dilation ${this.dilation}` : "");
-      const grown = before + after > 0 ? ` (padded to ${padded[0]}x${padded[1]})` : "";
-      const what = `kernel ${kernel} does not fit the ${height}x${width} input it gets${grown}`;
+      const dilated = Math.max(...this.dilation) > 1 ? ` with dilation ${spelled(this.dilation)}` : "";
+      const grown = Math.max(...added) > 0 ? ` (padded to ${padded[0]}x${padded[1]})` : "";
+      const what = `kernel ${kernel}${dilated} does not fit the ${height}x${width} input it gets${grown}`;
       return geometryError(this.name, `${what}; use padding or a smaller kernel`, "model.kernel_size");
     };
-    const extent = this.dilation * (this.kernel - 1) + 1;
-    return [this.maps(channels), ...positions(padded, extent, this.stride, misfit)];
+    return [this.maps(channels), ...positions(padded, this.extent, this.stride, misfit)];
   }
   maps(channels) {
     return this.depthwise ? channels : this.out_channels;
   }
   taps(channels) {
-    return this.kernel * this.kernel * this.maps(channels) * (this.depthwise ? 1 : channels);
+    return product(this.kernel) * this.maps(channels) * (this.depthwise ? 1 : channels);
   }
   params([channels]) {
     return this.taps(channels) + (this.bias ? this.maps(channels) : 0);
@@ -149,14 +158,14 @@ class Conv extends Layer {
     return this.taps(shape[0]) * product(this.output(shape).slice(1));
   }
   window() {
-    return [this.dilation * (this.kernel - 1) + 1, this.stride];
+    return [this.extent, this.stride];
   }
   remark(shape) {
     const [before, after] = [shape.slice(1), this.output(shape).slice(1)];
     if (after[0] <= before[0] && after[1] <= before[1]) return null;
-    const pad = this.pads[0];
+    const padding = spelled(this.pads.map(([pad]) => pad));
     return (
-      `${this.name}: padding ${spelled([pad, pad])} is more than the kernel ${this.kernel} takes away, so that the ` +
+      `${this.name}: padding ${padding} is more than the kernel ${spelled(this.kernel)} takes away, so that the ` +
       `image grows from ${before.join("x")} to ${after.join("x")}; model.padding=same keeps its size`
     );
   }
@@ -166,13 +175,13 @@ class Pool extends Layer {
   output(shape) {
     const [channels, height, width] = image(shape, this.name);
     const misfit = () => {
-      const what = `window 2 does not fit the ${height}x${width} input it gets`;
+      const what = `window ${spelled(this.size)} does not fit the ${height}x${width} input it gets`;
       return geometryError(this.name, `${what}; use padding, or fewer poolings (model.pool_after)`, "model.pool_after");
     };
-    return [channels, ...positions([height, width], 2, 2, misfit)];
+    return [channels, ...positions([height, width], this.size, this.size, misfit)];
   }
   window() {
-    return [this.kind === "blur" ? 4 : 2, 2];
+    return [this.kind === "blur" ? this.size.map((n) => (n > 1 ? 4 : 1)) : this.size, this.size];
   }
 }
 
@@ -241,7 +250,7 @@ function checked(values) {
 }
 
 /** The layers of a LeNet, in the order in which they compute. */
-function lenet(config, classes) {
+function lenet(config, classes, signal) {
   const n = config.channels.length;
   const [kernel, stride, dilation, padding] = ["kernel_size", "stride", "dilation", "padding"].map((key) =>
     perLayer(`model.${key}`, config[key], n),
@@ -251,15 +260,15 @@ function lenet(config, classes) {
   config.channels.forEach((channels, at) => {
     const i = at + 1;
     const window = {
-      kernel: kernel[at],
-      stride: stride[at] * (config.pool === "strided" && pools(i) ? 2 : 1),
-      padding: padding[at],
+      kernel: sides(kernel[at], signal),
+      stride: sides(stride[at] * (config.pool === "strided" && pools(i) ? 2 : 1), signal),
+      padding: typeof padding[at] === "string" ? padding[at] : sides(padding[at], signal, 0),
       padding_mode: config.padding_mode,
-      dilation: dilation[at],
+      dilation: sides(dilation[at], signal),
       bias: config.bias,
     };
     if (config.separable) {
-      const pointwise = { kernel: 1, stride: 1, padding: 0, dilation: 1, bias: config.bias };
+      const pointwise = { kernel: [1, 1], stride: [1, 1], padding: [0, 0], dilation: [1, 1], bias: config.bias };
       layers.push(new Conv(`conv${i}_depthwise`, { ...window, depthwise: true, out_channels: 0 }));
       layers.push(new Conv(`conv${i}_pointwise`, { ...pointwise, out_channels: channels }));
     } else {
@@ -268,7 +277,7 @@ function lenet(config, classes) {
     if (config.norm === "batch") layers.push(new Norm(`norm${i}`));
     const activation = new Activation(`${config.activation}${i}`);
     if (pools(i) && ["average", "max", "blur"].includes(config.pool)) {
-      const pool = new Pool(`pool${i}`, { kind: config.pool });
+      const pool = new Pool(`pool${i}`, { kind: config.pool, size: sides(2, signal) });
       const first = config.pool === "max" && MONOTONE.has(config.activation);
       layers.push(...(first ? [pool, activation] : [activation, pool]));
     } else {
@@ -304,13 +313,16 @@ export function plan(values, shape, classes) {
   const rows = [];
   const remarks = [];
   const edge = Math.max(...shape.slice(1));
-  let [input, reach, jump] = [shape, 1, 1];
-  for (const layer of lenet(checked(values), classes)) {
+  const signal = shape[1] === 1 && shape[2] > 1;
+  let [input, reach, jump] = [shape, 1, 1]; // along the width: on images both sides are the same
+  for (const layer of lenet(checked(values), classes, signal)) {
     const output = layer.output(input);
     const spatial = output.length === 3;
-    const [extent, stride] = spatial ? layer.window() : [1, 1];
-    reach += (extent - 1) * jump;
-    jump *= stride;
+    if (spatial) {
+      const [extent, stride] = layer.window();
+      reach += (extent[1] - 1) * jump;
+      jump *= stride[1];
+    }
     const remark = layer.remark(input);
     if (remark) remarks.push(remark);
     rows.push({
