@@ -540,8 +540,8 @@ class Config:
     seed: int = 0
     """Initial weights, the order of the images, augmentation and dropout."""
     task: Task = "train"
-    """train; test: the test metrics of `ckpt`; inspect: pictures and measurements of what its network has learned;
-    plan: the layer table, without data or training; lr_find: the loss at rising learning rates, and one of them to try."""
+    """train; test: the test metrics of `ckpt`; inspect: pictures and measurements of its network; plan: the layer
+    table, without data or training; lr_find: the loss at rising learning rates, and one of them to try."""
     debug: Debug | None = None
     """The choice of conf/debug/ that changed the keys above, for the record: such a run is for looking, and no table
     has it."""
