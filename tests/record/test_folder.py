@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -132,3 +134,15 @@ def test_a_full_disk_leaves_neither_lock_nor_log(config: Config, begun: Result) 
     left_on_a_full_disk(folder, begun)
     assert not is_claimed(folder, RUN_LOCK)
     assert not [h for h in room.log.handlers if isinstance(h, room._LogFile)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems tell it in other ways")
+def test_the_memory_of_a_run_is_not_that_of_the_program_which_started_it() -> None:
+    child = "from fc2conv.record.folder import peak_resident; print(peak_resident())"
+    parent = (
+        "import subprocess, sys\n"
+        "held = b'x' * 2**29\n"
+        f"print(subprocess.run([sys.executable, '-c', {child!r}], check=True, capture_output=True, text=True).stdout)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], check=True, capture_output=True, text=True)
+    assert 2**23 < int(done.stdout) < 2**28
