@@ -218,7 +218,7 @@ def test_a_page_runs_from_top_to_bottom(page: Path, folder: Path, image_folder: 
             ["bash", "-c", command.text], env=environment, capture_output=True, text=True, input="y\n", timeout=1200
         )
         said = done.stdout + done.stderr
-        if message := REFUSED.get(command.text.split("  #")[0]):
+        if message := REFUSED.get(command.text.split("  #")[0].strip()):
             assert done.returncode == 2, f"{command}: {command.text}\n{said}"
             assert message in said
         else:
