@@ -11,7 +11,7 @@ from generated_runs import Outcome
 
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.architectures.mlp import MLPConfig
-from fc2conv.config.schema import Config, OptimConfig
+from fc2conv.config.schema import Config, DataConfig, OptimConfig
 from fc2conv.record.result import Result
 from fc2conv.report import effects, records
 from fc2conv.report.configurations import group, sort_values, varying
@@ -89,6 +89,14 @@ def test_a_run_without_a_config_has_the_keys_that_were_written(sweep: Path, runs
     _, found = group(records.read([], runs_dir).runs)
     assert [c.label for c in found][-1] == "lenet kernel_size=40"
     assert (found[-1].params, found[-1].val) == (None, {})
+
+
+def test_all_images_are_a_number_like_others(add: Add, runs_dir: Path) -> None:
+    """60,000 but for the 5,000 that validate."""
+    for size in (1000, None):
+        add(config=Config(data=DataConfig(train_size=size)), folder=f"{size}")
+    keys, _ = group(records.read([], runs_dir).runs)
+    assert [(k.key, k.values, k.kind) for k in keys] == [("data.train_size", (1000, 55_000), "number")]
 
 
 def test_optimisers_vary_too(add: Add, runs_dir: Path) -> None:

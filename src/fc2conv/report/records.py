@@ -9,6 +9,7 @@ import math
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import yaml
 
 from fc2conv.config.identity import configuration_of, decides, hashed
-from fc2conv.config.schema import CALLBACK, WATCHES, dotted, plain
+from fc2conv.config.schema import CALLBACK, DATASETS, WATCHES, dotted, plain
 from fc2conv.config.unused import key_of
+from fc2conv.errors import ConfigError
 from fc2conv.record.result import FILE, Result
 from fc2conv.record.runs import collect, find, folders_of_runs, names_of
 
@@ -154,8 +156,11 @@ class _Decisive:
 def _decisive(result: Result) -> tuple[str, dict[str, Any]]:
     config = result.typed()
     if config:
-        whole, key = plain(config), configuration_of(config)
-        return hashed({"format": result.format, "configuration": key}), _values(whole)
+        values, key = _values(plain(config)), configuration_of(config)
+        if config.data.train_size is None and config.data.name in DATASETS:  # all of them; it is a number like others
+            with suppress(ConfigError):  # a record may say what no run can have been
+                values["data.train_size"] = config.data.split(DATASETS[config.data.name].train)[0]
+        return hashed({"format": result.format, "configuration": key}), values
     # of a plugin that is not loaded, or of a later version; or its overrides made no config
     values = _values(result.config) if result.config else dict(_overridden(result.overrides))
     return hashed({"format": result.format, "family": result.family, "values": values}), values
