@@ -245,6 +245,7 @@ def test_differences_are_those_of_paired_seeds(report: dict[str, Any], tmp_path:
     assert cells["lenet", "5"].split("\n") == ["+0.0200 tie", "[−0.0048, +0.0448] n=3"]
     assert cells["lenet", "7"].split("\n") == ["−0.0650 worse", "[−0.1285, −0.0015] n=2"]
     page.get_by_label("Differences are to").select_option(label("lenet", 5))
+    expect(page.locator("table[aria-label=Configurations] tbody tr").nth(1)).to_contain_text("baseline")
     cells = dict(
         zip(
             zip(column(page, "model"), column(page, "kernel_size"), strict=True),
@@ -286,6 +287,7 @@ def test_filtering_by_a_key(file: Path, open_page: Open) -> None:
 def test_search_and_columns(file: Path, open_page: Open) -> None:
     page = open_page(file)
     page.get_by_label("Search").first.fill("modern")
+    expect(page.locator("table[aria-label=Configurations] tbody tr")).to_have_count(4)
     assert set(column(page, "model")) == {"lenet_modern"}
     page.get_by_role("button", name="Columns").click()
     page.locator(".dt-button-collection").get_by_text("receptive field").click()
@@ -304,7 +306,7 @@ def test_receptive_fields_of_two_edges_are_sorted_by_their_pixels(
     page.get_by_role("button", name="Columns").click()
     page.locator(".dt-button-collection").get_by_text("receptive field").click()
     page.keyboard.press("Escape")
-    page.locator("table[aria-label=Configurations] thead").get_by_text("receptive field").click()
+    sort_by(page, "receptive field")
     assert column(page, "receptive field") == ["1", "2", "1x9", "6", "4x16", "16", "20", "40"]
 
 
