@@ -234,25 +234,13 @@ def test_differences_are_those_of_paired_seeds(report: dict[str, Any], tmp_path:
         report["runs"][third["runs"][k]]["val"] = 0.9 - 0.05 - d
     report["runs"][third["runs"][2]] |= {"counted": False}
     page = open_page(written(report, tmp_path), hash="#sort=" + quote(json.dumps([["kernel_size", "asc"]])))
-    cells = dict(
-        zip(
-            zip(column(page, "model"), column(page, "kernel_size"), strict=True),
-            column(page, "Δ validation"),
-            strict=True,
-        )
-    )
+    cells = differences(page)
     assert cells["lenet", "3"] == "baseline"
     assert cells["lenet", "5"].split("\n") == ["+0.0200 tie", "[−0.0048, +0.0448] n=3"]
     assert cells["lenet", "7"].split("\n") == ["−0.0650 worse", "[−0.1285, −0.0015] n=2"]
     page.get_by_label("Differences are to").select_option(label("lenet", 5))
     expect(page.locator("table[aria-label=Configurations] tbody tr").nth(1)).to_contain_text("baseline")
-    cells = dict(
-        zip(
-            zip(column(page, "model"), column(page, "kernel_size"), strict=True),
-            column(page, "Δ validation"),
-            strict=True,
-        )
-    )
+    cells = differences(page)
     assert cells["lenet", "5"] == "baseline"
     assert cells["lenet", "3"].split("\n") == ["−0.0200 tie", "[−0.0448, +0.0048] n=3"]
 
