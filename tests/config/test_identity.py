@@ -57,6 +57,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "accumulate_grad_batches": 1,
         "check_val_every_n_epoch": 1,
         "patience": None,
+        "test_weights": "best",
         "limit_train_batches": None,
         "limit_val_batches": None,
         "limit_test_batches": None,

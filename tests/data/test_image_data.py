@@ -103,6 +103,12 @@ def test_data_seed_draws_the_split_and_the_runs_seed_does_not(data: ImageData, d
     assert other.source.train_labels[other.val_indices].bincount().tolist() == [500] * 10
 
 
+def test_data_seed_may_follow_the_runs(data_dir: str) -> None:
+    follows, said = split(data_dir, run_seed=3, seed=None), split(data_dir, run_seed=3, seed=3)
+    assert torch.equal(follows.train_indices, said.train_indices)
+    assert follows.config == said.config
+
+
 @pytest.mark.parametrize(("val_size", "n_val"), [(0.1, 6_000), (59_990, 59_990)])
 def test_val_size_is_a_number_or_a_part(data_dir: str, val_size: float, n_val: int) -> None:
     data = split(data_dir, val_size=val_size)

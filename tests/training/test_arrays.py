@@ -20,8 +20,8 @@ from fc2conv.config.schema import Config, DataConfig, LoggerConfig, TrainerConfi
 from fc2conv.data.image_data import ImageData, Shard
 from fc2conv.instruments.features import feature_maps
 from fc2conv.instruments.filters import all_filters, first_filters
-from fc2conv.record.arrays import FILE, Arrays
-from fc2conv.training.arrays import MAP_VALUES, Mistakes, collect, small
+from fc2conv.record.arrays import FILE, UNTESTED, Arrays
+from fc2conv.training.arrays import MAP_VALUES, Mistakes, Predictions, collect, small
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.run import Request, run
 
@@ -117,7 +117,7 @@ def test_they_stay_small(model: Any, data: DataConfig, data_dir: str, tmp_path: 
         return
     images = ImageData(replace(data, dir=data_dir))
     net = Classifier(model, images.shape).net
-    collect(net, images, Mistakes(images)).write(tmp_path)
+    collect(net, images, Mistakes(images), Predictions(images)).write(tmp_path)
     assert (tmp_path / FILE).stat().st_size < 300_000
     found = Arrays.read(tmp_path)
     assert found is not None
@@ -177,6 +177,27 @@ def test_ranks_find_the_same_mistakes_together(data_dir: str, ranks: int, monkey
     assert found[0].indices.tolist() == [i for _, i in wrong[:20]]
     np.testing.assert_allclose(found[0].confidences, [-p for p, _ in wrong[:20]], rtol=1e-6)
     assert (found[0].predictions == predictions[found[0].indices]).all()
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_ranks_predict_the_whole_test_set_together(data_dir: str, ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = torch.randn(10_000, 10, generator=torch.Generator().manual_seed(0))
+    data, module = ImageData(dir=data_dir), SimpleNamespace(device=torch.device("cpu"))
+    found = [Predictions(data) for _ in range(ranks)]
+    for rank, predictions in enumerate(found):
+        monkeypatch.setattr(data, "_shard", lambda rank=rank: Shard(rank, ranks))
+        predictions.on_test_start(None, module)  # type: ignore[arg-type]
+        for i in range(len(data.batches("test")) - 1):  # the last was left out
+            mine = data.batches("test").indices_of(i)
+            predictions.on_test_batch_end(None, module, outputs[mine], (None, None), i)  # type: ignore[arg-type]
+    together = torch.stack([predictions._found for predictions in found])
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(all_gather=lambda tensor: together))
+    found[0].on_test_end(trainer, module)  # type: ignore[arg-type]
+    monkeypatch.setattr(data, "_shard", Shard)
+    left_out = data.batches("test").indices_of(len(data.batches("test")) - 1)
+    expected = outputs.argmax(1)
+    expected[left_out] = UNTESTED
+    assert (found[0].values == expected).all()
 
 
 def test_batches_know_their_images(data_dir: str) -> None:

@@ -37,6 +37,7 @@ from fc2conv.config.schema import (
 )
 from fc2conv.entry import merge_recorded
 from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned, explain
+from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import reserve
 from fc2conv.record.lock import claim
 from fc2conv.record.result import Result
@@ -158,6 +159,29 @@ def test_the_best_epoch_is_tested_not_the_last(config: Config, monkeypatch: pyte
     module = Classifier.load(str(folder / "checkpoints" / "best.ckpt"))
     assert run_test(replace(config, task="test", ckpt=str(folder / "checkpoints" / "best.ckpt"))) == result.test
     assert module.config == config.model
+
+
+def test_the_last_weights_are_tested_where_no_epoch_is_to_be_chosen(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Classifier._report
+
+    def worse_and_worse(self: Classifier, split: str) -> None:
+        report(self, split)
+        if split == "val":
+            self.metrics["val"]["acc"] = 1 / (self.current_epoch + 1)
+
+    monkeypatch.setattr(Classifier, "_report", worse_and_worse)
+    config = replace(config, trainer=replace(config.trainer, test_weights="last"))
+    result, folder = run(config), Path(config.runs_dir) / "run"
+    assert result is not None
+    assert result.val is not None
+    assert (result.best_epoch, result.val["acc"]) == (3, 1 / 3)
+    assert same(weights(folder, "best"), weights(folder, "last"))
+    arrays = Arrays.read(folder)
+    assert arrays is not None
+    assert (arrays.test_predictions == arrays.test_labels).mean() == pytest.approx(result.test["acc"])  # type: ignore[index]
+    assert run_test(replace(config, task="test", ckpt=str(folder / "checkpoints" / "last.ckpt"))) == result.test
 
 
 @pytest.mark.parametrize("step", [3, 11, 16, 24])

@@ -29,6 +29,7 @@ FORMAT = 2
 as the same run. (1 hashed every key.)"""
 TRAINER_KEYS = (
     *("max_epochs", "max_steps", "max_time", "accumulate_grad_batches", "check_val_every_n_epoch", "patience"),
+    "test_weights",
     *LIMITS,
     *("precision", "gradient_clip"),
 )

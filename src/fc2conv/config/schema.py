@@ -101,9 +101,10 @@ class DataConfig:
     """Images of the official training set kept for validation: a number, or a fraction below 1."""
     train_size: int | None = None
     """Use only so many training images, class-balanced; smaller sets lie inside larger ones. null: all."""
-    seed: int = 0
+    seed: int | None = 0
     """Draws the validation split, the subsets, the fixed permutation and the images of a generated world; apart from
-    the run's own seed, so that runs with several seeds share one split."""
+    the run's own seed, so that runs with several seeds share one split. null: it is the run's own, so that a mean over
+    seeds is one over these draws, too."""
     normalise: Literal["standard", "unit"] = "standard"
     """standard: zero mean and unit variance, per band, over the pixels of the training split as published. What
     `canvas` adds around them is not counted, so that a stroke has the same value on every canvas. unit: from 0 to 1, as
@@ -138,7 +139,8 @@ class DataConfig:
             self.val_size < 1 or self.val_size == int(self.val_size), "data.val_size", self.val_size, "a whole number"
         )
         require(self.train_size is None or self.train_size > 0, "data.train_size", self.train_size, "1 or more images")
-        require(0 <= self.seed < 2**32, "data.seed", self.seed, "a whole number from 0 to 4294967295")
+        drawn = self.seed is None or 0 <= self.seed < 2**32
+        require(drawn, "data.seed", self.seed, "a whole number from 0 to 4294967295, or null for the run's")
         require(min(pair(self.size)) >= 1, "data.size", self.size, "1 or more pixels")
         require(0 < self.test_size < 1, "data.test_size", self.test_size, "a fraction between 0 and 1")
         require(self.translate >= 0, "data.translate", self.translate, "0 or more pixels")
@@ -156,6 +158,12 @@ class DataConfig:
             bands, *size = DATASETS[self.name].shape
             self.check_transforms(bands, (size[0], size[1]))
             self.split(DATASETS[self.name].train)
+
+    @property
+    def known_seed(self) -> int:
+        """`seed`, in whose place ImageData has put the run's where that is to draw."""
+        assert self.seed is not None
+        return self.seed
 
     def canvas_of(self, size: Pair) -> Pair:
         """(height, width) of what images of `size` lie on: the canvas, or themselves."""
@@ -303,6 +311,9 @@ class TrainerConfig:
     """Batches whose gradients make up a step."""
     check_val_every_n_epoch: int = 1
     """Epochs from one validation to the next. The best epoch is one of those validated; the last one always is."""
+    test_weights: Literal["best", "last"] = "best"
+    """Which weights are tested, and kept as best.ckpt. best: those of the epoch with the best validation accuracy.
+    last: those that training ends with, so that the validation images choose nothing."""
     limit_train_batches: int | float | None = None
     """So many batches of each epoch's order, or a fraction of them. null: all."""
     limit_val_batches: int | float | None = None
@@ -363,6 +374,9 @@ class TrainerConfig:
             "a positive number, or null",
         )
         require(self.patience is None or self.patience >= 1, "trainer.patience", self.patience, "1 or more, or null")
+        if self.patience is not None and self.test_weights == "last":
+            needs = "which waits for a best epoch; use trainer.test_weights=best"
+            raise ConfigError("trainer.patience", f"got {self.patience}, {needs}")
         if self.strategy == "single" and self.devices != "auto" and self.devices > 1:
             raise ConfigError("trainer.devices", f"got {self.devices}, but trainer.strategy=single; use trainer=ddp")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -128,7 +128,7 @@ class ImageData(LightningDataModule):
 
     Args:
         config: DataConfig, or its plain values
-        seed: of the run: the order of the training images and their augmentation
+        seed: of the run: the order of the training images and their augmentation; and config.seed, where that is None
         fields: of the config, in place of `config`
 
     Raises:
@@ -144,7 +144,8 @@ class ImageData(LightningDataModule):
         super().__init__()
         if config is not None and fields:
             raise TypeError(f"ImageData takes a config or its fields, got both: {', '.join(fields)}")
-        self.config = config if isinstance(config, DataConfig) else parse(DataConfig, config or fields, "data")
+        config = config if isinstance(config, DataConfig) else parse(DataConfig, config or fields, "data")
+        self.config = replace(config, seed=seed) if config.seed is None else config
         self.seed = seed
         self._source: Images | None = None
 
@@ -178,7 +179,7 @@ class ImageData(LightningDataModule):
         if config.bands is not None and config.bands < source.train_images.shape[1]:
             source = averaged(source, config.bands)
         n_train, n_val = config.split(len(source.train_labels))
-        order = stratified_order(source.train_labels, config.seed)
+        order = stratified_order(source.train_labels, config.known_seed)
         self.val_indices, self.train_indices = order[:n_val], order[n_val : n_val + n_train]
         self.test_indices = torch.arange(len(source.test_labels))
         mean, square = source.moments[self.train_indices].mean(0)
@@ -243,7 +244,7 @@ class ImageData(LightningDataModule):
     def transformed(self, pixels: Tensor, indices: Tensor, split: Split, epoch: int = 0) -> Tensor:
         """Images (B, C, H, W) as the network sees them in a split (and, for training, an epoch): float32
         channels_last. `indices` (B,) are those of the images in the dataset."""
-        key = (self.seed, epoch + 1) if split == "train" else (self.config.seed, 0)
+        key = (self.seed, epoch + 1) if split == "train" else (self.config.known_seed, 0)
         return self.transforms(pixels, indices, split, *key)
 
     def seen(self, indices: Tensor) -> Tensor:

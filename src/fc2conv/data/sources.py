@@ -311,7 +311,7 @@ def _divided(splits: Sequence[tuple[Array, Array]], config: DataConfig, classes:
     splits = [(images, labels.astype(label_type)) for images, labels in splits]
     if len(splits) == 1:
         ((images, labels),) = splits
-        order = stratified_order(torch.from_numpy(labels), config.seed).numpy()
+        order = stratified_order(torch.from_numpy(labels), config.known_seed).numpy()
         cut = test_images(config, len(order))
         splits = [(images[order[cut:]], labels[order[cut:]]), (images[order[:cut]], labels[order[:cut]])]
     return dict(zip(ARRAYS, (*splits[0], *splits[1]), strict=True))

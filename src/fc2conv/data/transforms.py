@@ -71,7 +71,7 @@ def place(images: Tensor, size: tuple[int, int], top: Tensor, left: Tensor) -> T
 def fixed_permutation(config: DataConfig, size: tuple[int, int]) -> Tensor | None:
     """The order of the pixels for `permutation=fixed` and `block`: output pixel p is input pixel order[p]. (H*W,)"""
     h, w = size
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(config.known_seed)
     if config.permutation == "fixed":
         return torch.randperm(h * w, generator=generator)
     if config.permutation != "block":

@@ -105,7 +105,7 @@ def shifted_test(data: ImageData, limit: int | None = None) -> Shifted:
         config = replace(data.config, shift=(right, down))
         transforms = Transforms(config, data.transforms.size, data.mean, data.std)
         for indices in torch.split(torch.arange(len(labels)), BATCH):
-            yield transforms(images[indices], indices, "test", config.seed, 0), labels[indices]
+            yield transforms(images[indices], indices, "test", config.known_seed, 0), labels[indices]
 
     return shifted
 

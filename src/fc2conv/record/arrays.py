@@ -1,4 +1,5 @@
-"""What a run leaves as numbers for its pictures: arrays.npz in its folder. Read without torch, and without pickle."""
+"""What a run leaves as numbers, for its pictures and for who compares predictions: arrays.npz in its folder. Read
+without torch, and without pickle."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILE = "arrays.npz"
+UNTESTED = -1
+"""Among the predictions, an image that trainer.limit_test_batches left out."""
 FEATURES = "features/"
 """Begins the names of feature maps in the file."""
 
@@ -40,6 +43,10 @@ class Arrays:
     samples: NDArray[np.generic] = field(default_factory=lambda: _none(0, 1, 1, 1))
     """(3, channels, height, width) uint8: the first test images, those of the feature maps."""
     sample_labels: NDArray[np.generic] = field(default_factory=lambda: _none(0, dtype=np.int64))
+    test_labels: NDArray[np.generic] = field(default_factory=lambda: _none(0, dtype=np.int16))
+    """(N,) of all test images, in their order."""
+    test_predictions: NDArray[np.generic] = field(default_factory=lambda: _none(0, dtype=np.int16))
+    """(N,) the class that the tested weights gave to each; UNTESTED where there is none."""
     features: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     """Convolution -> its output (3, channels, height, width) float16 for the samples, in the network's order."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fc2conv.data.image_data import ImageData
 from fc2conv.instruments.features import feature_maps
 from fc2conv.instruments.filters import first_filters
-from fc2conv.record.arrays import Arrays
+from fc2conv.record.arrays import UNTESTED, Arrays
 from fc2conv.training.metrics import SUM_DTYPE
 
 EXAMPLES = 20
@@ -87,7 +87,39 @@ class Mistakes(Callback):
         self.confidences = self._scores[there].exp().float().cpu()
 
 
-def collect(net: nn.Module, data: ImageData, mistakes: Mistakes) -> Arrays:
+class Predictions(Callback):
+    """Keeps what a test predicts for each image, over all batches and ranks.
+
+    Attributes:
+        values: (N,) int16, in the order of the test set, once the test has ended; UNTESTED where there is none
+    """
+
+    def __init__(self, data: ImageData):
+        self.data = data
+        self.values = torch.zeros(0, dtype=torch.int16)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._batches = self.data.batches("test")
+        self._found = torch.full((len(self.data.test_indices),), UNTESTED, dtype=torch.int64, device=pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        indices = self._batches.indices_of(batch_idx).to(self._found.device, non_blocking=True)
+        self._found[indices] = outputs.argmax(1)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        each = trainer.strategy.all_gather(self._found).view(-1, len(self._found))
+        self.values = each.amax(0).short().cpu()
+
+
+def collect(net: nn.Module, data: ImageData, mistakes: Mistakes, predictions: Predictions) -> Arrays:
     """What `net` and its test leave. `net` is in eval mode afterwards."""
     samples = torch.arange(min(SAMPLES, len(data.test_indices)))
     filters = first_filters(net, data.shape)
@@ -98,6 +130,8 @@ def collect(net: nn.Module, data: ImageData, mistakes: Mistakes) -> Arrays:
         samples=data.seen(samples).numpy(),
         sample_labels=data.source.test_labels[samples].long().numpy(),
         features={name: maps.half().numpy() for name, maps in features.items()},
+        test_labels=data.source.test_labels[data.test_indices].short().numpy(),
+        test_predictions=predictions.values.numpy(),
         **examples(data, mistakes),
     )
 

@@ -46,6 +46,9 @@ class ValidateLast(Checkpoint):
 class BestEpoch(Checkpoint):
     """Remembers the epoch with the best validation accuracy, among those that were validated.
 
+    Args:
+        last: the last one is taken for the best, whatever its accuracy
+
     Attributes:
         epoch: counted from 1; 0 before the first
         metrics: its {loss, acc, n}
@@ -53,7 +56,8 @@ class BestEpoch(Checkpoint):
         validated: the last epoch that was validated, counted from 1
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last: bool = False) -> None:
+        self.last = last
         self.epoch, self.validated, self.is_new = 0, 0, False
         self.metrics: dict[str, float] = {}
 
@@ -70,7 +74,7 @@ class BestEpoch(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.is_new = False
         if val := self.of(trainer, pl_module):
-            self.is_new = val["acc"] > self.metrics.get("acc", -1.0)
+            self.is_new = self.last or val["acc"] > self.metrics.get("acc", -1.0)
             if self.is_new:
                 self.epoch, self.metrics = trainer.current_epoch + 1, dict(val)
 

@@ -16,7 +16,7 @@ from fc2conv.record import terminal
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import log
 from fc2conv.record.result import Result
-from fc2conv.training.arrays import Mistakes, collect
+from fc2conv.training.arrays import Mistakes, Predictions, collect
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,11 +33,11 @@ class Drawing:
         self.run = run
         self._failed = False
 
-    def leave_arrays(self, net: nn.Module, data: ImageData, mistakes: Mistakes) -> Arrays:
-        """Write down what the pictures are drawn from."""
+    def leave_arrays(self, net: nn.Module, data: ImageData, mistakes: Mistakes, predictions: Predictions) -> Arrays:
+        """Write down what the pictures are drawn from, and the predictions of the test."""
         arrays = Arrays()
         with self._unless_it_fails():
-            arrays = collect(net, data, mistakes)
+            arrays = collect(net, data, mistakes, predictions)
             arrays.write(self.run)
         return arrays
 

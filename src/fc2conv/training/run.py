@@ -19,10 +19,11 @@ from fc2conv.config.schema import Config, LoggerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned, gpu_full
 from fc2conv.record import terminal
+from fc2conv.record.arrays import Arrays
 from fc2conv.record.checkpoint import load_checkpoint, verify
 from fc2conv.record.folder import CHECKPOINTS, Record, log, reserve
 from fc2conv.record.result import Result, Status, per_class
-from fc2conv.training.arrays import Mistakes
+from fc2conv.training.arrays import Mistakes, Predictions
 from fc2conv.training.callbacks import (
     BestEpoch,
     Checkpoints,
@@ -81,7 +82,8 @@ class _Observers:
 
 
 def run(request: Request) -> Result | None:
-    """Train, validate after each epoch, test the best epoch's weights once; record everything in the run's folder.
+    """Train, validate after each epoch, test the best epoch's weights once (or the last, by trainer.test_weights);
+    record everything in the run's folder.
 
     Returns:
         None on the ranks that record nothing (all but the first)
@@ -195,7 +197,7 @@ def _fit_and_test(
     settings = in_batches(config.trainer, data)
     shows = settings.progress and processes.is_first
     progress = terminal.EpochProgress(settings.epochs(len(data.batches("train"))), shows)
-    best, mistakes = BestEpoch(), Mistakes(data)
+    best, mistakes, predictions = BestEpoch(settings.test_weights == "last"), Mistakes(data), Predictions(data)
     checkpoints = Checkpoints(record, folder, best)
     callbacks = [
         *observers.callbacks,  # first, so that what they keep of a step is in the checkpoint that a signal asks for
@@ -209,6 +211,7 @@ def _fit_and_test(
         checkpoints,
         StopEarly(best, settings.patience, request.should_prune),
         mistakes,
+        predictions,
     ]
     # some callbacks insist on a logger, on every rank
     loggers: Sequence[Logger] = observers.trackers or ([DummyLogger()] if observers.callbacks else [])
@@ -230,15 +233,16 @@ def _fit_and_test(
         record.result.per_class = per_class(confusion.tolist(), data.classes)
         record.result.seconds["test"] = round(time.perf_counter() - began, 3)
         record.write()
-        _show(request, observers, module, data, mistakes)
+        assert observers.drawing
+        arrays = observers.drawing.leave_arrays(module.net, data, mistakes, predictions)
+        _show(request, observers, arrays, data.classes)
 
 
-def _show(request: Request, observers: _Observers, module: Classifier, data: ImageData, mistakes: Mistakes) -> None:
-    """What the tested network has to show, in the run's folder and for the trackers."""
+def _show(request: Request, observers: _Observers, arrays: Arrays, classes: Sequence[str]) -> None:
+    """What the tested network has to show, drawn, in the run's folder and for the trackers."""
     assert observers.record
     assert observers.drawing
-    confusion, classes = observers.record.result.confusion or [], data.classes
-    arrays = observers.drawing.leave_arrays(module.net, data, mistakes)
+    confusion = observers.record.result.confusion or []
     if request.draw or observers.trackers:
         images = observers.drawing.images(arrays, confusion, classes)
         for tracker in observers.trackers:

@@ -233,7 +233,7 @@ def generate(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     info = DATASETS[config.name]
     arrays = {}
     for stream, (split, n) in enumerate({"train": info.train, "test": info.test}.items()):
-        random, fixed = (np.random.default_rng((config.seed, s)) for s in (stream, 2))
+        random, fixed = (np.random.default_rng((config.known_seed, s)) for s in (stream, 2))
         sample = Sample(n, info.shape, random, fixed, config.distance)
         arrays[f"{split}_images"], arrays[f"{split}_labels"] = make(sample)
     return arrays, classes
