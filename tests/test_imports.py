@@ -29,7 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "instruments": {"nets", "data"},
     "compose": {"config", "data"},
     "sweep": {"compose", "training"},
-    "claims": {"sweep", "record"},
+    "claims": {"sweep", "report"},
     "pages": {"errors"},
     "report": {"record", "pictures", "pages"},
     "playground": {"instruments", "pages", "claims"},

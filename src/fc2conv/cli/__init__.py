@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fc2conv import __version__, errors
+from fc2conv.cli.claims import claims
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
 from fc2conv.cli.plot import plot
@@ -36,7 +37,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (diff, export, plot, publish, report, rm, runs, show):
+for each in (claims, diff, export, plot, publish, report, rm, runs, show):
     command.add_command(each)
 
 

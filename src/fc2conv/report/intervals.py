@@ -69,13 +69,15 @@ def t_quantiles() -> list[float]:
 
 
 @cache
-def t_quantile(df: int) -> float:
-    """What Student's t with `df` degrees of freedom exceeds with 2.5 %."""
+def t_quantile(df: int, covered: float = COVERED) -> float:
+    """The t that |T|, of Student's with `df` degrees of freedom, stays below with probability `covered`."""
     if df > TABULATED:
-        return NormalDist().inv_cdf((1 + COVERED) / 2)
+        return NormalDist().inv_cdf((1 + covered) / 2)
     low, high = 0.0, 16.0
+    while _within(high, df) < covered:
+        high *= 2
     while (middle := (low + high) / 2) not in (low, high):
-        low, high = (middle, high) if _within(middle, df) < COVERED else (low, middle)
+        low, high = (middle, high) if _within(middle, df) < covered else (low, middle)
     return high
 
 
