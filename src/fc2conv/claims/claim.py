@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from fc2conv.claims.evidence import Check, Evidence, Figure
+
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 
-    from fc2conv.claims.evidence import Evidence
     from fc2conv.data.image_data import ImageData
     from fc2conv.training.classifier import Classifier
 
@@ -26,8 +27,6 @@ COVERED = 0.95
 """Of all intervals of a claim together (Bonferroni)."""
 
 Kind = Literal["effect", "equal", "ratio"]
-Figure = str
-"""Of a run: test.acc, val.acc, train.acc, params, macs, seconds, or MEASURE.NAME, e.g. shift.consistency_4."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +57,6 @@ def equal(says: str, one: str, other: str, margin: float = EQUAL, of: Figure = "
 def ratio(says: str, more: str, less: str, margin: float, of: Figure) -> Comparison:
     """`more` over `less` exceeds the margin."""
     return Comparison(says, "ratio", ((1.0, more), (-1.0, less)), margin, of)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Of an identity: what was found, and what must be."""
-
-    says: str
-    found: float
-    expected: float
-    tolerance: float = 0.0
-
-    @property
-    def holds(self) -> bool:
-        """Whether they agree within the tolerance; not a number never does."""
-        return abs(self.found - self.expected) <= self.tolerance
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fc2conv.claims.claim import Check, Figure
 from fc2conv.errors import ConfigError
 from fc2conv.record.result import finite, write_atomically
 
 FILE, CORRECT = "evidence.json", "correct.npz"
 Counts = NDArray[np.uint8]
+Figure = str
+"""Of a run: test.acc, val.acc, train.acc, params, macs, seconds, or MEASURE.NAME, e.g. shift.consistency_4."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Of an identity: what was found, and what must be."""
+
+    says: str
+    found: float
+    expected: float
+    tolerance: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether they agree within the tolerance; not a number never does."""
+        return abs(self.found - self.expected) <= self.tolerance
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,8 @@ def _train(trials: Sequence[Trial], runs: Path) -> None:
     with table.shown():
         stopped = Pool().run(source, slots, table)
     if stopped:
-        raise SweepEnded(
-            f"stopped by {signal.Signals(stopped).name}; the same command goes on from here", 128 + stopped
-        )
+        name = signal.Signals(stopped).name
+        raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
     if failed := [each for each in trials if not each.finished()]:
         raise SweepEnded(f"{len(failed)} of {len(trials)} runs failed, the first in {failed[0].folder}", 1)
 
@@ -140,7 +139,8 @@ def correct_counts(folders: Sequence[Path]) -> Counts | None:
         return None
     if any(not np.array_equal(each.test_labels, arrays[0].test_labels) for each in arrays):
         return None
-    return np.sum([each.test_predictions == each.test_labels for each in arrays], axis=0, dtype=np.uint8)
+    counts: Counts = np.sum([each.test_predictions == each.test_labels for each in arrays], axis=0, dtype=np.uint8)
+    return counts
 
 
 # --- instruments

@@ -26,7 +26,7 @@ from fc2conv.errors import ConfigError
 from fc2conv.report.intervals import t_quantile
 
 Verdict = Literal["supported", "refuted", "undecided"]
-OPEN = "not run"
+OPEN: Literal["not run"] = "not run"
 """In place of a verdict."""
 
 
@@ -100,7 +100,7 @@ def image_variance(comparison: Comparison, evidence: Evidence) -> float:
     arms = [(weight, evidence.arm(arm)) for weight, arm in comparison.terms]
     if comparison.of != "test.acc" or any(arm.name not in evidence.correct for _, arm in arms):
         return 0.0
-    combination = sum(weight * (evidence.correct[arm.name] / len(arm.runs)) for weight, arm in arms)
+    combination = np.sum([weight * (evidence.correct[arm.name] / len(arm.runs)) for weight, arm in arms], axis=0)
     return float(np.var(combination, ddof=1) / len(combination))
 
 
