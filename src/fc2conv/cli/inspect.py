@@ -71,8 +71,8 @@ def layers(numbers: Mapping[str, Any]) -> Table:
     table.caption_justify = "left"
     table.caption = (
         f"wrap, inside: error of equivariance to a shift by {MOVED} pixel, of all units as on a torus, and of those "
-        "that stay inside. sees, effective: receptive field, by its connections and by its gradient. weights, nonzeros: of "
-        "its matrix."
+        "that stay inside. sees, effective: receptive field, by its connections and by its gradient. weights, "
+        "nonzeros: of its matrix."
     )
     for name, stride in equivariance["strides"].items():
         field, matrix = numbers.get("receptive_field", {}).get(name), matrices.get(name)
