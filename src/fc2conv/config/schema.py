@@ -128,11 +128,13 @@ class DataConfig:
     """Where on the canvas."""
     shift: tuple[int, int] = (0, 0)
     """Shift the test images by (dx, dy) pixels; what enters is background."""
-    permutation: Literal["none", "fixed", "block", "fresh"] = "none"
-    """Reorder the pixels: one fixed order for all images, a fixed order within blocks of `block` x `block` (1 x `block`
-    on signals), or a fresh order for each image."""
+    permutation: Literal["none", "fixed", "block", "block_order", "fresh", "sorted"] = "none"
+    """Reorder the pixels: one fixed order for all images (`fixed`); a fixed order within each block of `block` x
+    `block` pixels, 1 x `block` on signals (`block`), or of the blocks, which stay whole (`block_order`); a fresh order
+    for each image (`fresh`); or each image's own pixels from dark to bright (`sorted`), which leaves of an image how
+    often it has each value, and nothing of where."""
     block: int = 7
-    """With permutation=block: pixels on each side of a block."""
+    """With permutation=block and block_order: pixels on each side of a block."""
     bands: int | None = None
     """Repeat a grey image into so many bands, or average neighbouring bands to so few. null: as the data has them."""
     distance: int = 24
@@ -220,7 +222,7 @@ class DataConfig:
         require(seen, "data.shift", self.shift, visible)
         reach = width if height == 1 else min(height, width)
         require(self.translate < reach, "data.translate", self.translate, visible)
-        if self.permutation == "block":
+        if self.permutation in ("block", "block_order"):
             fits = self.block >= 1 and not any(
                 edge % part for edge, part in zip(canvas, self.block_of(canvas[0]), strict=True)
             )

@@ -30,7 +30,7 @@ def unused(config: Config) -> dict[str, str]:
 
     Example:
         >>> unused(Config())["data.block"]
-        'only data.permutation=block reads it'
+        'only data.permutation=block and block_order read it'
     """
     data, optim, trainer = config.data, config.optim, config.trainer
     readers = (
@@ -38,7 +38,11 @@ def unused(config: Config) -> dict[str, str]:
         (data.name in ("folder", "arrays"), "only data=folder and data=arrays read it", ("path", "test_size")),
         (data.name == "world_order", "only data=world_order reads it", ("distance",)),
         (data.canvas is not None, "only images on a data.canvas have a place", ("place",)),
-        (data.permutation == "block", "only data.permutation=block reads it", ("block",)),
+        (
+            data.permutation in ("block", "block_order"),
+            "only data.permutation=block and block_order read it",
+            ("block",),
+        ),
     )
     found = {f"data.{key}": reason for read, reason, keys in readers if not read for key in keys}
     found |= {f"model.{key}": reason for key, reason in config.model.unused().items()}
