@@ -42,7 +42,7 @@ PRIOR = Claim(
     "their order the convolutional network needs several times fewer of them, the more so the fewer there are.",
     refuted_by="A convolutional network that is not behind in a table or on shuffled pixels, or not on the images that "
     "it is trained on.",
-    sweeps=("prior_tabular", "prior_permuted", "prior_size", "prior_all"),
+    sweeps=("prior_tabular", "prior_torus", "prior_permuted", "prior_size", "prior_all"),
     comparisons=(
         effect(
             "in a table of independent values the convolutional network loses",
