@@ -52,7 +52,8 @@ def _has_figure(claim: Claim) -> bool:
 
 
 def for_site(text: str) -> str:
-    """The page as the documentation's own: links lead up, equations are the site's."""
+    """The page as the documentation's own: pictures lie above it, equations are Sphinx's, and files have no page."""
+    text = re.sub(r"\[\w+\]\((sweeps/[^)]*)\)", r"`\1`", text)
     text = text.replace(f"]({RESULTS}/", f"](../{RESULTS}/").replace("](docs/", "](")
     return text.replace("```math\n", "```{math}\n")
 
@@ -116,7 +117,7 @@ it. `fc2conv claims lab` writes this page."""
 def _overview(claims: Sequence[Claim], found: dict[str, tuple[Evidence | None, Finding]]) -> Iterator[str]:
     verdicts = [finding.verdict for _, finding in found.values()]
     counts = [f"{verdicts.count(v)} {v}" for v in MARKS if v in verdicts]
-    yield f"{len(claims)} claims: {', '.join(counts)}."
+    yield f"{'1 claim' if len(claims) == 1 else f'{len(claims)} claims'}: {', '.join(counts)}."
     yield ""
     yield "| section | claim | verdict | comparisons |"
     yield "|---|---|---|---|"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fc2conv.cli import screen
 from fc2conv.cli.arguments import in_runs_dir
-from fc2conv.record.terminal import console, duration
+from fc2conv.record import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,15 +114,15 @@ def _listing(claims: Sequence[Claim], found: Sequence[Evidence | None]) -> Table
 
 def _minutes(seconds: float | None, at_once: int) -> str:
     """So many core-seconds on this machine; "?" where nothing alike was ever timed."""
-    return "?" if seconds is None else duration(seconds / at_once)
+    return "?" if seconds is None else terminal.duration(seconds / at_once)
 
 
 def _tell(claim: Claim, evidence: Evidence | None) -> None:
     from fc2conv.claims.verdicts import judge, outcome
 
     finding = judge(claim, evidence)
-    title = Text(f"{claim.number}. {claim.title}: ", style="bold")
-    console.print(title.append(finding.verdict, style=STYLES[finding.verdict]), soft_wrap=True)
+    title = Text().append(f"{claim.number}. {claim.title}: ", style="bold")
+    terminal.console.print(title.append(finding.verdict, style=STYLES[finding.verdict]), soft_wrap=True)
     screen.line(f"   {claim.sentence} ({claim.source})")
     if evidence is None:
         for each in claim.comparisons:
@@ -139,7 +139,9 @@ def _tell(claim: Claim, evidence: Evidence | None) -> None:
 
 
 def _print(verdict: str, says: str, style: str = "") -> None:
-    console.print(Text(f"   {verdict:<10}", style=style or STYLES[verdict]).append(says, style="none"), soft_wrap=True)
+    terminal.console.print(
+        Text(f"   {verdict:<10}", style=style or STYLES[verdict]).append(says, style="none"), soft_wrap=True
+    )
 
 
 def _wanted(found: Outcome) -> str:
