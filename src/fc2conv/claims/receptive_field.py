@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fc2conv.claims.claim import Claim, Measure, effect
+from fc2conv.claims.evidence import Arm, Evidence
+from fc2conv.claims.predicted import predicted_in
+from fc2conv.claims.tables import accuracy, table
 from fc2conv.data.worlds.predictions import ABOUT, WINS
+from fc2conv.record.result import spread
 
 if TYPE_CHECKING:
+    from altair import TopLevelMixin
+
     from fc2conv.data.image_data import ImageData
     from fc2conv.training.classifier import Classifier
 
@@ -43,6 +49,86 @@ def fields(model: Classifier, data: ImageData) -> Mapping[str, float]:
         found[f"field_{row.name}"] = effective(model, images, row.name).size
         found[f"new_{row.name}"] = effective(new, images, row.name).size
     return found | {"last": found[f"field_{convolutions[-1].name}"]}
+
+
+def describe(evidence: Evidence) -> Iterator[str]:
+    """Accuracy against distance, the fields of each convolution, and what the world predicts."""
+    rows = [[_named(arm), arm.value_of("data.distance") or "", accuracy(arm)] for arm in _in_order(evidence)]
+    yield from table(["network", "pixels between the patterns", "test accuracy"], rows)
+    yield ""
+    yield "Edges of receptive fields in pixels: what a unit is connected with, and the square as large as the area that"
+    yield "counts for it (all pixels with at least 4.6 % of the strongest gradient), before and after training:"
+    yield ""
+    rows = []
+    for name, arm, measure in _measured(evidence):
+        for layer in _convolutions(arm, measure):
+            sizes = [_mean(arm, f"{measure}.{what}_{layer}") for what in ("seen", "new", "field")]
+            rows.append([f"{name}, {layer}", f"{sizes[0]:.0f}", *(f"{size:.1f}" for size in sizes[1:])])
+    yield from table(["network", "theoretical", "effective, new", "effective, trained"], rows)
+    yield ""
+    yield "As it was predicted, and as it came out:"
+    yield ""
+    yield from predicted_in(["world_order"], [evidence])
+
+
+def figure(evidence: Evidence) -> TopLevelMixin:
+    """Accuracy against distance, and the effective field against the theoretical one."""
+    from fc2conv.claims.drawing import curves, estimated, lines, side_by_side
+
+    arm = evidence.arm(f"{DEEP} data.distance=24")
+    fields = {
+        said: [
+            estimated(_mean(arm, f"reach.seen_{layer}"), list(arm.values(f"reach.{what}_{layer}").values()))
+            for layer in _convolutions(arm, "reach")
+        ]
+        for what, said in (("seen", "theoretical"), ("new", "at initialisation"), ("field", "trained"))
+    }
+    return side_by_side(
+        curves(
+            evidence,
+            lambda arm: float(arm.value_of("data.distance") or 0),
+            _named,
+            arms=evidence.select("data=world_order model=lenet_gap"),
+            x_title="Pixels from pattern to pattern",
+            title="Which of two patterns lies to the left?",
+        ),
+        lines(
+            fields,
+            "Theoretical receptive field (pixels)",
+            "Field of the middle unit (pixels)",
+            title="What the deep network's layers use",
+        ),
+    )
+
+
+def _in_order(evidence: Evidence) -> list[Arm]:
+    arms = evidence.select("data=world_order")
+    return sorted(arms, key=lambda arm: (_named(arm), int(arm.value_of("data.distance") or 0)))
+
+
+def _named(arm: Arm) -> str:
+    if arm.has("model=mlp"):
+        return "perceptron"
+    return "three convolutions" if arm.has(DEEP) else "two convolutions"
+
+
+def _measured(evidence: Evidence) -> list[tuple[str, Arm, str]]:
+    """(name, arm, measure) of those whose fields are shown."""
+    return [
+        ("two convolutions", evidence.arm(f"{SHALLOW} data.distance=8"), "reach"),
+        ("three convolutions", evidence.arm(f"{DEEP} data.distance=24"), "reach"),
+        ("LeNet on Fashion-MNIST", evidence.arm("data=fashion_mnist"), "photos"),
+    ]
+
+
+def _convolutions(arm: Arm, measure: str) -> list[str]:
+    """Those that a measure looked at, in their order."""
+    start = f"{measure}.seen_"
+    return sorted(name.removeprefix(start) for name in arm.runs[0].figures if name.startswith(start))
+
+
+def _mean(arm: Arm, of: str) -> float:
+    return spread(list(arm.values(of).values()))[0]
 
 
 RECEPTIVE_FIELD = Claim(
@@ -91,4 +177,6 @@ RECEPTIVE_FIELD = Claim(
         Measure("reach", fields, "model=lenet_gap"),
         Measure("photos", fields, "data=fashion_mnist"),
     ),
+    figure=figure,
+    describe=lambda evidence: list(describe(evidence)),
 )
