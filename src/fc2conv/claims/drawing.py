@@ -119,7 +119,7 @@ def _compared(found: Outcome) -> Layers:
     layers = alt.layer(
         area.encode(alt.X("from:Q", scale=scale, title=axis), alt.X2("to:Q")), zero.encode(x), interval, point
     )
-    words = [*wrap(comparison.says, 80), f"{found.verdict}: {interval_text(found)}, n = {found.n}"]
+    words = [*wrap(comparison.says, 80), f"{found.verdict}: {found.interval}, n = {found.n}"]
     title = alt.TitleParams(
         words[:-1],
         subtitle=words[-1],
@@ -132,18 +132,6 @@ def _compared(found: Outcome) -> Layers:
         offset=6,
     )
     return layers.properties(width=WIDTH, height=PANEL, title=title)
-
-
-def interval_text(found: Outcome) -> str:
-    """The estimate with its interval: +0.0312 [+0.0270, +0.0354], or 1.42 [1.38, 1.47] of a ratio."""
-    values = (found.mean, found.low, found.high)
-    if found.comparison.kind == "ratio":
-        mean, low, high = (f"{value:.3g}" for value in values)
-    elif max(map(abs, values)) >= 10:
-        mean, low, high = (f"{value:+,.4g}" for value in values)
-    else:
-        mean, low, high = (f"{value:+.4f}" for value in values)
-    return f"{mean} [{low}, {high}]"
 
 
 def dots(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fc2conv.claims.claim import Claim, effect, equal
-from fc2conv.claims.drawing import dots, interval_text
+from fc2conv.claims.drawing import dots
 from fc2conv.claims.evidence import Arm, Check, Evidence, Figure
 from fc2conv.claims.verdicts import Outcome, outcome
 
@@ -114,20 +114,18 @@ def _describe_permutation(evidence: Evidence) -> list[str]:
     lenet = "model=lenet_modern data.permutation="
     told = ["", "LeNet, beside a shuffle of all pixels:", ""]
     for order, where in (("block", "within blocks"), ("block_order", "of blocks")):
-        told.append(
-            f"- a shuffle {where} leaves {interval_text(_difference(evidence, f'{lenet}{order}', f'{lenet}fixed'))}"
-        )
+        told.append(f"- a shuffle {where} leaves {_difference(evidence, f'{lenet}{order}', f'{lenet}fixed').interval}")
     told += ["", "With a fresh order for each image, beside a perceptron that sees their pixels sorted:", ""]
     for model in ("mlp", "lenet_modern"):
         arms = f"model={model} data.permutation=fresh", "model=mlp data.permutation=sorted"
-        told.append(f"- {_NAMES[model]}: {interval_text(_difference(evidence, *arms))}")
+        told.append(f"- {_NAMES[model]}: {_difference(evidence, *arms).interval}")
     return rows + told
 
 
 def _lost(evidence: Evidence, model: str, order: str) -> str:
     if order == "none" or not evidence.select(f"{model} data.permutation={order}"):
         return ""
-    return interval_text(_difference(evidence, f"{model} data.permutation=none", f"{model} data.permutation={order}"))
+    return _difference(evidence, f"{model} data.permutation=none", f"{model} data.permutation={order}").interval
 
 
 PERMUTATION = Claim(
