@@ -36,7 +36,7 @@ TRAINER_KEYS = (
 """Those of the trainer that change the weights, or which images they are measured on; the others say where and how fast
 they are computed."""
 OWN_KEYS = {
-    "folder": ("path", "size", "colour", "test_size"),
+    "folder": ("path", "colour", "test_size"),
     "arrays": ("path", "test_size"),
     "world_order": ("distance",),
 }

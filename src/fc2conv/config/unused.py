@@ -34,7 +34,7 @@ def unused(config: Config) -> dict[str, str]:
     """
     data, optim, trainer = config.data, config.optim, config.trainer
     readers = (
-        (data.name == "folder", "only data=folder reads it", ("size", "colour")),
+        (data.name == "folder", "only data=folder reads it", ("colour",)),
         (data.name in ("folder", "arrays"), "only data=folder and data=arrays read it", ("path", "test_size")),
         (data.name == "world_order", "only data=world_order reads it", ("distance",)),
         (data.canvas is not None, "only images on a data.canvas have a place", ("place",)),
