@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, cast
 
-from fc2conv.architectures import ModelConfig
+from fc2conv.architectures import ModelConfig, Release
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.errors import ConfigError
 from fc2conv.fields import Pair, pair, require, spelled
@@ -594,7 +594,12 @@ class Config:
     """The choice of conf/debug/ that changed the keys above, for the record: such a run is for looking, and no table
     has it."""
     ckpt: str | None = None
-    """Checkpoint to test, or to inspect."""
+    """Checkpoint to test, to inspect, or to train on from, with `release`."""
+    release: Release | None = None
+    """Train on from `ckpt`, a trained network of the ladder, with a constraint released: sharing, locality, or both. It
+    starts as the same function; keys that are not written are the checkpoint's."""
+    ckpt_sha256: str | None = None
+    """Of `ckpt`, for the record of a run with `release`, whose identity it is part of."""
     inspect: InspectConfig = InspectConfig()
     allow: tuple[str, ...] = ()
     """With task=test or inspect: the `model.target` that the checkpoint may have imported."""
@@ -629,8 +634,12 @@ class Config:
             require(
                 self.ckpt is not None, "ckpt", self.ckpt, f"a checkpoint to {self.task}: task={self.task} ckpt=PATH"
             )
+            require(self.release is None, "release", self.release, f"null with task={self.task}")
+        elif self.release is not None:
+            require(self.ckpt is not None, "ckpt", self.ckpt, f"a trained network: ckpt=PATH release={self.release}")
         elif self.ckpt is not None:
-            raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; use task=test, or resume=RUN")
+            hint = "use task=test, release=sharing, or resume=RUN"
+            raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; {hint}")
         require(self.task in OF_CHECKPOINTS or not self.allow, "allow", self.allow, f"[] with task={self.task}")
         for name, callback in self.callbacks.items():
             _check_callback(f"callbacks.{name}", callback)
@@ -643,8 +652,8 @@ class Config:
 
 
 TOP_LEVEL = (
-    *("match", "plugins", "seed", "task", "debug", "ckpt", "inspect", "allow", "resume", "name", "runs_dir"),
-    *("sweep", "force", "fail_fast", "report"),
+    *("match", "plugins", "seed", "task", "debug", "ckpt", "release", "ckpt_sha256", "inspect", "allow", "resume"),
+    *("name", "runs_dir", "sweep", "force", "fail_fast", "report"),
 )
 ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast", "report")
 """Without meaning for a single run, which has them at their defaults."""

@@ -55,6 +55,7 @@ def unused(config: Config) -> dict[str, str]:
     if config.resume:
         found["name"] = "a run that goes on keeps its name"
         found["match"] = "a run that goes on keeps its widths"
+    found["ckpt_sha256"] = "it is written by the run"
     if config.task != "inspect":
         found["inspect"] = "only task=inspect reads it"
     return found | (_unused_with_checkpoint(config.task) if config.task in OF_CHECKPOINTS else {})
