@@ -44,6 +44,15 @@ class Outcome:
     high: float
     verdict: Verdict
 
+    @property
+    def interval(self) -> str:
+        """The estimate with its interval: +0.0312 [+0.0270, +0.0354], or of a ratio 1.42 [1.38, 1.47]."""
+        values = (self.mean, self.low, self.high)
+        sign = "" if self.comparison.kind == "ratio" else "+"
+        large = self.comparison.kind == "ratio" or max(map(abs, values)) >= 10
+        mean, low, high = (format(value, f"{sign},.3g" if large else f"{sign}.4f") for value in values)
+        return f"{mean} [{low}, {high}]"
+
 
 @dataclass(frozen=True)
 class Finding:
