@@ -76,8 +76,8 @@ MATCHINGS = (PARAMETERS, MAPS, OPERATIONS, RANDOM, WHOLE)
 def _describe_constraints(evidence: Evidence) -> Iterator[str]:
     """How much of the gain is locality and how much is sharing; and what the layers cost."""
     yield "What a convolution has over a dense layer is the sum of two main effects, each the mean of what a constraint"
-    yield "does alone and on top of the other. The interaction is what sharing does to local layers, less what it does to"
-    yield "layers that see the whole image. Intervals are of one comparison each, at 95 %."
+    yield "does alone and on top of the other. The interaction is what sharing does to local layers, less what it does"
+    yield "to layers that see the whole image. Intervals are of one comparison each, at 95 %."
     yield ""
     yield "| matched | windows | images | dense | local | shared | conv | by sharing | by locality | interaction |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
@@ -156,8 +156,8 @@ TWO_CONSTRAINTS = Claim(
 """,
     expected="At equal parameters both gain: for what one dense map costs there are 3 local, 15 shared or 20 "
     "convolutional ones, all the better the fewer images there are. Locality gains once weights are shared, too, as "
-    "the chapter adds it second. Where images lie at random, a shared layer has seen each patch at all places and gains "
-    "more. At equal maps the constraints only take away: nobody says that they gain there.",
+    "the chapter adds it second. Where images lie at random, a shared layer has seen each patch at all places and "
+    "gains more. At equal maps the constraints only take away: nobody says that they gain there.",
     refuted_by="With 1,000 images, constrained layers that are no better than free ones of the same size; or sharing "
     "that gains nothing even where the images lie at random.",
     sweeps=(
