@@ -162,9 +162,13 @@ SILENT = [
     ("hydra.launcher.jobs=4", "hydra.launcher.jobs: got 4, which is about sweeps; add -m"),
     ("hydra.sweeper.seed=4", "hydra.sweeper.seed: got 4, which is about sweeps; add -m"),
     ("allow=[os.system]", "allow: got [os.system], expected [] with task=train"),
-    ("data.size=64", "data.size: got 64, but only data=folder reads it; leave it out"),
+    ("data.size=64", "data.size: got 64, expected a divisor of the image's 28 pixels"),
+    (
+        "data=world_order data.size=16",
+        "data.size: got 16, expected null with data=world_order; a size is for",
+    ),
     ("data.place=random", "data.place: got random, but only images on a data.canvas have a place"),
-    ("data.block=4", "data.block: got 4, but only data.permutation=block reads it"),
+    ("data.block=4", "data.block: got 4, but only data.permutation=block and block_order read it"),
     ("optim=adamw optim.momentum=0.5", "optim.momentum: got 0.5, but only optim.name=sgd reads it"),
     ("optim=d2l optim.warmup=0.1", "optim.warmup: got 0.1, but only optim.schedule=onecycle reads it"),
     ("model=lenet5 optim.label_smoothing=0.1", "optim.label_smoothing: got 0.1, but lenet5 has a loss of its own"),
@@ -403,7 +407,7 @@ def test_train_then_test_its_checkpoint(tmp_path: Path, data_dir: str) -> None:
         ("trainer.max_epochs", "3", "task=test takes the network from ckpt as it was trained"),
         ("data.flip", "true", "task=test augments no images"),
         ("name", "b", "task=test records nothing"),
-        ("data.block", "4", "only data.permutation=block reads it"),
+        ("data.block", "4", "only data.permutation=block and block_order read it"),
     ):
         with pytest.raises(ConfigError, match=re.escape(f"{key}: got {value}, but {reason}; leave it out")):
             entry.execute(*compose_config(["task=test", f"ckpt={tmp_path}/a/checkpoints/best.ckpt", f"{key}={value}"]))

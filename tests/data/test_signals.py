@@ -126,20 +126,27 @@ def test_translate() -> None:
         DataConfig(name="mnist1d", val_size=500, translate=40)
 
 
-@pytest.mark.parametrize("permutation", ["fixed", "block", "fresh"])
+@pytest.mark.parametrize("permutation", ["fixed", "block", "block_order", "fresh"])
 def test_permutation(permutation: Any) -> None:
     found = seen(permutation=permutation, block=4)
     assert not torch.equal(found, VALUES)
     assert torch.equal(found.sort(dim=-1).values, VALUES)
+    if permutation == "block_order":
+        assert torch.equal(found.view(2, 3, 4).diff(dim=-1), torch.ones(2, 3, 3))
     blocks = found.view(2, 3, 4).sort(dim=-1).values.flatten()
     assert torch.equal(blocks, VALUES.flatten()) == (permutation == "block")
     assert torch.equal(found[1] - found[0], torch.full((1, 1, 12), 12.0)) == (permutation != "fresh")
 
 
-def test_block_divides_the_length() -> None:
+def test_sorted() -> None:
+    assert torch.equal(seen(permutation="sorted", images=VALUES.flip(3)), VALUES)
+
+
+@pytest.mark.parametrize("permutation", ["block", "block_order"])
+def test_block_divides_the_length(permutation: Any) -> None:
     with pytest.raises(ConfigError, match=r"data\.block: got 7, expected a divisor of the image's 1x40 pixels"):
-        DataConfig(name="mnist1d", val_size=500, permutation="block")
-    assert DataConfig(name="mnist1d", val_size=500, permutation="block", block=8)
+        DataConfig(name="mnist1d", val_size=500, permutation=permutation)
+    assert DataConfig(name="mnist1d", val_size=500, permutation=permutation, block=8)
 
 
 def test_erase() -> None:

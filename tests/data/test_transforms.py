@@ -241,7 +241,7 @@ def order_of(transform: Transforms, split: str = "train", index: int = 0) -> Ten
     return transform(POSITIONS.to(torch.uint8).view(1, 1, 8, 8), torch.tensor([index]), split, 0, 0).flatten().long()
 
 
-@pytest.mark.parametrize("permutation", ["fixed", "block"])
+@pytest.mark.parametrize("permutation", ["fixed", "block", "block_order"])
 def test_one_bijection_for_all_images_of_all_parts(permutation: str) -> None:
     transform = transforms(colour=True, permutation=permutation, block=4)
     order = order_of(transforms(permutation=permutation, block=4))
@@ -254,7 +254,7 @@ def test_one_bijection_for_all_images_of_all_parts(permutation: str) -> None:
             np.testing.assert_array_equal(transform(images, torch.arange(10), split, seed, epoch).numpy(), expected)
 
 
-@pytest.mark.parametrize("permutation", ["fixed", "block"])
+@pytest.mark.parametrize("permutation", ["fixed", "block", "block_order"])
 def test_data_seed_draws_the_permutation(permutation: str) -> None:
     a, again, b = (order_of(transforms(permutation=permutation, block=4, seed=seed)) for seed in (0, 0, 1))
     assert torch.equal(a, again)
@@ -271,6 +271,45 @@ def test_a_block_keeps_its_pixels(block: int, canvas: int) -> None:
             here = (slice(None), 0, slice(top, top + block), slice(left, left + block))
             assert torch.equal(seen[here].flatten(1).sort(1).values, before[here].flatten(1).sort(1).values)
     assert torch.equal(seen, before) == (block == 1)
+
+
+@pytest.mark.parametrize(("block", "canvas"), [(1, 8), (2, 8), (4, 8), (8, 8), (5, 10)])
+def test_blocks_change_places_whole(block: int, canvas: int) -> None:
+    """Each block is one of the blocks that were there, and each of these comes once."""
+    settings: dict[str, Any] = {"block": block, "canvas": canvas}
+    seen = transforms(permutation="block_order", **settings)(distinct(1), torch.arange(1), "test", 0, 0)
+    before = transforms(canvas=canvas)(distinct(1), torch.arange(1), "test", 0, 0)
+
+    def blocks(image: Tensor) -> list[tuple[float, ...]]:
+        corners = [(top, left) for top in range(0, canvas, block) for left in range(0, canvas, block)]
+        return [tuple(image[0, 0, top : top + block, left : left + block].flatten().tolist()) for top, left in corners]
+
+    assert sorted(blocks(seen)) == sorted(blocks(before))
+    assert torch.equal(seen, before) == (block == canvas)
+
+
+def test_the_orders_of_earlier_runs() -> None:
+    """What a data.seed has drawn it draws for ever: runs that are recorded can be repeated."""
+    assert order_of(transforms(permutation="fixed"))[:6].tolist() == [44, 46, 17, 3, 47, 21]
+    assert order_of(transforms(permutation="block", block=4))[:6].tolist() == [24, 2, 3, 25, 23, 6]
+
+
+def test_sorted_is_the_darkest_first() -> None:
+    images = distinct(5)
+    seen = transforms(permutation="sorted")(images, torch.arange(5), "train", 0, 0)
+    assert torch.equal(seen.flatten(1), torch.arange(1.0, 65).expand(5, -1))
+
+
+def test_sorted_forgets_every_order() -> None:
+    """Coloured pixels stay whole, and go by the first band, then by the second: any order of them gives the same."""
+    values = torch.cartesian_prod(*[torch.arange(4)] * 3).to(torch.uint8)  # the 64 colours in that order
+    orders = [torch.randperm(64, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    images = torch.stack([values[order].T.reshape(3, 8, 8) for order in orders])
+    config = transforms(colour=True, permutation="sorted").config
+    mean, std = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 0.5, 1.0])
+    seen = Transforms(config, (8, 8), mean, std)(images, torch.arange(3), "test", 0, 0)
+    expected = ((values - mean) / std).T.reshape(1, 3, 8, 8).expand(3, -1, -1, -1)
+    torch.testing.assert_close(seen, expected)
 
 
 def test_a_permutation_takes_the_whole_canvas() -> None:
@@ -334,16 +373,22 @@ def test_an_oblong_image_goes_everywhere_on_its_canvas() -> None:
     assert {offset(OBLONG[0], s, range(3)) for s in seen} == {(top, left) for top in range(3) for left in range(2)}
 
 
-@pytest.mark.parametrize("permutation", ["fixed", "block", "fresh"])
+@pytest.mark.parametrize("permutation", ["fixed", "block", "block_order", "fresh", "sorted"])
 def test_permutations_of_an_oblong_image(permutation: str) -> None:
-    """All pixels come once, those of a 2x2 block within it; blocks stay where they are."""
-    seen = oblong(permutation=permutation, block=2)(OBLONG, torch.arange(1), "train", 0, 0)[0, 0]
-    assert not torch.equal(seen, OBLONG[0, 0])
+    """All pixels come once, those of a 2x2 block within it; blocks stay where they are, or whole."""
+    images = OBLONG.flip(3)  # not sorted already
+    seen = oblong(permutation=permutation, block=2)(images, torch.arange(1), "train", 0, 0)[0, 0]
+    if permutation == "block_order":
+        corners = seen[::2, ::2]
+        assert torch.equal(seen[::2, 1::2], corners - 1)
+        assert torch.equal(seen[1::2, ::2], corners + WIDE)
+        assert torch.equal(seen[1::2, 1::2], corners + WIDE - 1)
+    assert not torch.equal(seen, images[0, 0])
     assert sorted(seen.flatten().tolist()) == list(range(1, 61))
     if permutation == "block":
         for top, left in ((y, x) for y in range(0, LOW, 2) for x in range(0, WIDE, 2)):
             here = (slice(top, top + 2), slice(left, left + 2))
-            assert sorted(seen[here].flatten().tolist()) == sorted(OBLONG[0, 0][here].flatten().tolist())
+            assert sorted(seen[here].flatten().tolist()) == sorted(images[0, 0][here].flatten().tolist())
 
 
 def test_augmentation_of_an_oblong_image() -> None:
@@ -387,7 +432,9 @@ def test_each_band_has_its_own_scale() -> None:
         {"canvas": 12, "place": "random", "shift": (1, 1)},
         {"permutation": "fixed"},
         {"permutation": "block", "block": 4},
+        {"permutation": "block_order", "block": 4},
         {"permutation": "fresh"},
+        {"permutation": "sorted"},
         {"bands": 3},
     ],
 )

@@ -16,6 +16,7 @@ import numpy as np
 from fc2conv.claims.arms import RUNS, Planned, arms_of, rates_of, search_trials, seeds_of, trial
 from fc2conv.claims.claim import Claim, Measure, plain
 from fc2conv.claims.evidence import Arm, Counts, Evidence, Run
+from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import CHECKPOINTS, check_writable
@@ -96,7 +97,7 @@ def _train(trials: Sequence[Trial], runs: Path) -> None:
         raise ConfigError("claims", f"{impossible[0].label}: {impossible[0].impossible}")
     if all(each.finished() for each in trials):
         return
-    check_writable(trials[0].config or _never())
+    check_writable(Config(runs_dir=str(runs)))
     source = Grid(trials)
     slots = slots_for([each.config.trainer for each in trials if each.config], None, len(trials))
     table = LiveTable(trials, len(trials), slots)
@@ -107,10 +108,6 @@ def _train(trials: Sequence[Trial], runs: Path) -> None:
         raise SweepEnded(f"stopped by {name}; the same command goes on from here", 128 + stopped)
     if failed := [each for each in trials if not each.finished()]:
         raise SweepEnded(f"{len(failed)} of {len(trials)} runs failed, the first in {failed[0].folder}", 1)
-
-
-def _never() -> Any:
-    raise AssertionError("a trial that can be run has a config")
 
 
 def _run(each: Trial, measured: Mapping[str, float]) -> Run:

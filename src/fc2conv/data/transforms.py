@@ -69,18 +69,31 @@ def place(images: Tensor, size: tuple[int, int], top: Tensor, left: Tensor) -> T
 
 
 def fixed_permutation(config: DataConfig, size: tuple[int, int]) -> Tensor | None:
-    """The order of the pixels for `permutation=fixed` and `block`: output pixel p is input pixel order[p]. (H*W,)"""
+    """The order of the pixels for `permutation=fixed`, `block` and `block_order`: output pixel p is input pixel
+    order[p]. (H*W,); None for the others."""
     h, w = size
     generator = torch.Generator().manual_seed(config.known_seed)
     if config.permutation == "fixed":
         return torch.randperm(h * w, generator=generator)
-    if config.permutation != "block":
+    if config.permutation not in ("block", "block_order"):
         return None
     a, b = config.block_of(h)
-    grid = torch.arange(h * w).view(h // a, a, w // b, b).permute(0, 2, 1, 3).reshape(-1, a * b)
-    inner = torch.rand(grid.shape, generator=generator).argsort(dim=1)
-    mixed = grid.gather(1, inner).view(h // a, w // b, a, b)
-    return mixed.permute(0, 2, 1, 3).reshape(-1)
+    blocks = torch.arange(h * w).view(h // a, a, w // b, b).permute(0, 2, 1, 3).reshape(-1, a * b)
+    if config.permutation == "block":
+        mixed = blocks.gather(1, torch.rand(blocks.shape, generator=generator).argsort(dim=1))
+    else:
+        mixed = blocks[torch.randperm(len(blocks), generator=generator)]
+    return mixed.view(h // a, w // b, a, b).permute(0, 2, 1, 3).reshape(-1)
+
+
+def sort_pixels(x: Tensor) -> Tensor:
+    """Each image's pixels with the darkest first: by their first band, those that are equal there by the next. So it
+    depends on no order that they had, nor on the bands' scale. (B, C, H, W) -> the same."""
+    flat = x.flatten(2)
+    for band in reversed(range(x.shape[1])):
+        order = flat[:, band].argsort(dim=1, stable=True)
+        flat = flat.gather(2, order[:, None].expand_as(flat))
+    return flat.view_as(x)
 
 
 class Transforms:
@@ -120,6 +133,8 @@ class Transforms:
         if config.permutation == "fresh":
             order = draws(indices, x[0, 0].numel(), seed, epoch, 5).argsort(dim=1)
             x = x.flatten(2).gather(2, order[:, None].expand(-1, x.shape[1], -1)).view_as(x)
+        elif config.permutation == "sorted":
+            x = sort_pixels(x)
         elif self.order is not None:
             self.order = self.order.to(x.device)
             x = x.flatten(2)[:, :, self.order].view_as(x)
