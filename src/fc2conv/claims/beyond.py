@@ -42,4 +42,33 @@ SIGNALS = Claim(
     ),
 )
 
-BEYOND = (SIGNALS,)
+PARAMS, MACS = "match.params=61706", "match.macs=416520"
+"""LeNet's."""
+
+MODERN = Claim(
+    name="modern",
+    number=19,
+    section="7.6",
+    title="Modern structure",
+    sentence="What came after LeNet is a better use of the same means: stacks of 3x3 convolutions, residual sums, a "
+    "global average in place of the dense head.",
+    source="D2L 7.6, outlook; 8.2, 8.3 and 8.6",
+    expected="Stacks are ahead of 5x5 kernels at equal MACs. All three together are ahead of LeNet at equal "
+    "parameters, which is four times its MACs, and at equal MACs, which is a quarter of its parameters. In five layers "
+    "residual sums may do little.",
+    refuted_by="A network with these parts that is not ahead at LeNet's parameters or at its MACs, stacks that are not "
+    "ahead of 5x5 kernels, or residual sums that buy nothing.",
+    sweeps=("modern_lenet", "modern_average", "modern_stack", "modern_macs", "modern_params"),
+    comparisons=(
+        effect("all together are ahead at LeNet's parameters", PARAMS, "model.kernel_size=5"),
+        effect("and at its MACs", f"model=convnet {MACS} model.residual=true", "model.kernel_size=5"),
+        effect("two 3x3 convolutions are ahead of one 5x5 at equal MACs", "model.kernel_size=3", "model.kernel_size=5"),
+        effect(
+            "residual sums help at equal MACs",
+            "model=convnet model.residual=true",
+            "model=convnet model.residual=false",
+        ),
+    ),
+)
+
+BEYOND = (SIGNALS, MODERN)

@@ -10,13 +10,14 @@ from fc2conv.claims.claim import Claim
 from fc2conv.claims.constraining import CONSTRAINING
 from fc2conv.claims.evidence import Evidence
 from fc2conv.claims.invariance import INVARIANCE
+from fc2conv.claims.lenet import LENET
 from fc2conv.claims.prior import PRIORS
 from fc2conv.compose import conf
 from fc2conv.config.parsing import suggest
 from fc2conv.errors import ConfigError
 
 CLAIMS: tuple[Claim, ...] = tuple(
-    sorted((*BEYOND, *CONSTRAINING, *INVARIANCE, *PRIORS), key=lambda claim: claim.number)
+    sorted((*BEYOND, *CONSTRAINING, *INVARIANCE, *LENET, *PRIORS), key=lambda claim: claim.number)
 )
 """Another section's file adds its own here."""
 
