@@ -206,14 +206,14 @@ def _describe_locality(evidence: Evidence) -> Iterator[str]:
     for arm in evidence.arms:
         params, macs = (f"{next(iter(arm.values(of).values())):,.0f}" for of in ("params", "macs"))
         first, second = _kernels(arm)
-        sees = min(14, first if second is None else first + 2 * second + 2)  # two poolings, 2x2
+        sees = min(14, first if second is None else first + 2 * second + 1)  # each is pooled, 2x2
         kernels = [f"{k}x{k}" if k else "" for k in (first, second)]
         cells = [_matched(arm), *kernels, f"{sees}x{sees}", f"{_mean(arm):.4f}", params, macs]
         yield f"| {' | '.join(cells)} |"
     yield ""
-    yield "On 14x14 pixels a kernel of 27x27 reaches every pixel from every other, as does 13x13 on the 7x7 of the second"
-    yield "convolution. MACs count those on padding, three quarters of a 27x27 kernel's: at equal MACs the whole image pays"
-    yield "for these, too."
+    yield "On 14x14 pixels a kernel of 27x27 reaches every pixel from every other, as does 13x13 on the 7x7 of the"
+    yield "second convolution. MACs count those on padding, three quarters of a 27x27 kernel's: at equal MACs the whole"
+    yield "image pays for these, too."
 
 
 def _kernels(arm: Arm) -> tuple[int, int | None]:
@@ -239,8 +239,8 @@ LOCALITY_IS_ENOUGH = Claim(
     source="D2L 7.1.2.2, equation 7.1.3",
     equation=r"[\mathbf{V}]_{a,b} = 0 \quad \text{for} \quad |a| > \Delta \;\text{or}\; |b| > \Delta",
     expected="Kernels of 3x3 do no worse than those that reach over the whole image, be it at equal parameters or at "
-    "equal MACs, where the small ones have more channels. A single layer, too, needs no more than 5x5. But a pixel alone "
-    "is not enough. 3x3 is judged because with 5x5 the last units of this LeNet see the whole image after all.",
+    "equal MACs, where the small ones have more channels. A single layer, too, needs no more than 5x5. But a pixel "
+    "alone is not enough. 3x3 is judged because with 5x5 the last units of this LeNet see the whole image after all.",
     refuted_by="Small kernels that are more than half a point worse than the whole image, or single pixels that are as "
     "good as small kernels.",
     sweeps=("locality_params", "locality_macs", "locality_ladder"),
