@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fc2conv.architectures import plan
 from fc2conv.architectures.ladder import LadderConfig
-from fc2conv.claims.claim import EFFECT, Claim, Comparison, effect
+from fc2conv.claims.claim import EFFECT, EQUAL, Claim, Comparison, effect
 from fc2conv.claims.evidence import Arm, Evidence
 from fc2conv.claims.verdicts import Outcome, outcome
 
@@ -181,4 +181,96 @@ TWO_CONSTRAINTS = Claim(
     describe=lambda evidence: list(_describe_constraints(evidence)),
 )
 
-CONSTRAINING = (TWO_CONSTRAINTS,)
+# --- 6: looking locally is enough
+
+NO_WORSE = -EQUAL
+"""Margin of "not worse": what is left out may cost as much as equals may differ."""
+BUDGETS = {"match.params=5900": "LeNet, equal parameters", "match.macs=400000": "LeNet, equal MACs"}
+LADDER = "model.constraint=conv"
+
+
+def _kernel(arm: Arm) -> int:
+    """Edge of its first window, in pixels."""
+    if half_width := arm.value_of("model.half_width"):
+        return 2 * int(half_width) + 1
+    return int((arm.value_of("model.kernel_size") or "").strip("[]").partition(",")[0])
+
+
+def _matched(arm: Arm) -> str:
+    return next((name for budget, name in BUDGETS.items() if arm.has(budget)), "ladder, equal maps")
+
+
+def _describe_locality(evidence: Evidence) -> Iterator[str]:
+    yield "| network | first kernel | second | a unit of the last map sees | test accuracy | parameters | MACs |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
+    for arm in evidence.arms:
+        params, macs = (f"{next(iter(arm.values(of).values())):,.0f}" for of in ("params", "macs"))
+        first, second = _kernels(arm)
+        sees = min(14, first if second is None else first + 2 * second + 1)  # each is pooled, 2x2
+        kernels = [f"{k}x{k}" if k else "" for k in (first, second)]
+        cells = [_matched(arm), *kernels, f"{sees}x{sees}", f"{_mean(arm):.4f}", params, macs]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield "On 14x14 pixels a kernel of 27x27 reaches every pixel from every other, as does 13x13 on the 7x7 of the"
+    yield "second convolution. MACs count those on padding, three quarters of a 27x27 kernel's: at equal MACs the whole"
+    yield "image pays for these, too."
+
+
+def _kernels(arm: Arm) -> tuple[int, int | None]:
+    """Edges of LeNet's two kernels; of the ladder's one."""
+    listed = (arm.value_of("model.kernel_size") or "").strip("[]").split(",")
+    return _kernel(arm), None if arm.value_of("model.half_width") else int(listed[-1])
+
+
+def _draw_locality(evidence: Evidence) -> TopLevelMixin:
+    from fc2conv.claims.drawing import curves
+
+    title = "How far a layer looks, up to the whole image"
+    return curves(evidence, _kernel, _matched, x_title="Edge of the first kernel, in pixels", log=True, title=title)
+
+
+LOCALITY_IS_ENOUGH = Claim(
+    name="locality",
+    number=6,
+    section="7.1.2.2",
+    title="Looking locally is enough",
+    sentence="To know what is to be seen at a place, one need not look far away from it: weights beyond a small "
+    "distance can be zero.",
+    source="D2L 7.1.2.2, equation 7.1.3",
+    equation=r"[\mathbf{V}]_{a,b} = 0 \quad \text{for} \quad |a| > \Delta \;\text{or}\; |b| > \Delta",
+    expected="Kernels of 3x3 do no worse than those that reach over the whole image, be it at equal parameters or at "
+    "equal MACs, where the small ones have more channels. A single layer, too, needs no more than 5x5. But a pixel "
+    "alone is not enough. 3x3 is judged because with 5x5 the last units of this LeNet see the whole image after all.",
+    refuted_by="Small kernels that are more than half a point worse than the whole image, or single pixels that are as "
+    "good as small kernels.",
+    sweeps=("locality_params", "locality_macs", "locality_ladder"),
+    comparisons=(
+        Comparison(
+            "3x3 is not worse than the whole image, at equal parameters",
+            "effect",
+            ((1.0, "match.params=5900 model.kernel_size=3"), (-1.0, "match.params=5900 model.kernel_size=[27,13]")),
+            NO_WORSE,
+        ),
+        Comparison(
+            "3x3 is not worse than the whole image, at equal MACs",
+            "effect",
+            ((1.0, "match.macs=400000 model.kernel_size=3"), (-1.0, "match.macs=400000 model.kernel_size=[27,13]")),
+            NO_WORSE,
+        ),
+        Comparison(
+            "5x5 is not worse than the whole image in the ladder, at equal maps",
+            "effect",
+            ((1.0, f"{LADDER} model.half_width=2"), (-1.0, f"{LADDER} model.half_width=13")),
+            NO_WORSE,
+        ),
+        effect(
+            "3x3 is better than the pixel alone, at equal parameters",
+            "match.params=5900 model.kernel_size=3",
+            "match.params=5900 model.kernel_size=1",
+        ),
+    ),
+    figure=_draw_locality,
+    describe=lambda evidence: list(_describe_locality(evidence)),
+)
+
+CONSTRAINING = (TWO_CONSTRAINTS, LOCALITY_IS_ENOUGH)
