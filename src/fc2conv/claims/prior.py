@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fc2conv.claims.claim import Claim, Measure, effect
+from fc2conv.claims import timing
+from fc2conv.claims.claim import Claim, Measure, effect, ratio
+from fc2conv.claims.evidence import Check
 
 if TYPE_CHECKING:
     from fc2conv.data.image_data import ImageData
@@ -70,4 +72,47 @@ PRIOR = Claim(
     measures=(Measure("training", training_accuracy),),
 )
 
-PRIORS = (PRIOR,)
+MODELS = (
+    *(f"model={name}" for name in ("softmax", "mlp", "lenet", "lenet_modern", "lenet_gap", "lenet_separable")),
+    *(f"model={name}" for name in ("lenet_allconv", "lenet_blur", "lenet_coord", "lenet_dilated", "lenet1", "lenet5")),
+    *(f"model={name}" for name in ("nin", "convnet_10k", "resnet", "convnet")),
+    *(f"model=ladder model.constraint={constraint}" for constraint in ("dense", "local", "shared", "conv")),
+)
+"""All that there are."""
+
+
+def count() -> list[Check]:
+    """What the sentence is about."""
+    lenet, mlp = timing.cost("model=lenet"), timing.cost("model=mlp")
+    dense, shared = (timing.cost(f"model=ladder model.constraint={name}") for name in ("dense", "shared"))
+    return [
+        Check("LeNet has fewer parameters than the perceptron (1: it has)", lenet.params < mlp.params, 1),
+        Check("and more MACs", lenet.macs > mlp.macs, 1),
+        Check("sharing alone leaves of a dense layer's 623,290 parameters", shared.params, 55**2 + 1 + 7850),
+        Check("and of its MACs as many as it had", shared.macs, dense.macs),
+    ]
+
+
+OPERATIONS = Claim(
+    name="operations",
+    number=8,
+    section="7.1.2",
+    title="Fewer parameters, not fewer operations",
+    sentence="Convolutional networks need far fewer parameters than dense ones. That makes them small, not fast: each "
+    "weight is used at every pixel.",
+    source="D2L 7, introduction, and 7.1.2",
+    expected="LeNet has a quarter of the perceptron's parameters, and half as many MACs again. It takes longer for an "
+    "image, in training and in prediction, and keeps more of it for the backward pass: its maps are larger than the "
+    "perceptron's layers.",
+    refuted_by="A LeNet that is as fast as the perceptron, or keeps no more of an image than that.",
+    checks=count,
+    observe=lambda: timing.time_models(MODELS),
+    comparisons=(
+        ratio("LeNet takes longer to train on an image than the perceptron", "model=lenet", "model=mlp", 1.0, "train"),
+        ratio("and to classify it", "model=lenet", "model=mlp", 1.0, "predict"),
+        ratio("and keeps more of it for the backward pass", "model=lenet", "model=mlp", 1.0, "kept"),
+    ),
+    data=("cpu",),
+)
+
+PRIORS = (OPERATIONS, PRIOR)
