@@ -389,7 +389,7 @@ def _describe_shift(evidence: Evidence) -> list[str]:
     told = ["", "What a training with images anywhere changes, of the predictions kept over 1 to 8 pixels:", ""]
     for model in _MODELS:
         gain = _difference(evidence, _of_place(model, "random"), _of_place(model, "center"), "shift.consistency")
-        told.append(f"- {_NAMES[model]}: {interval_text(gain)}")
+        told.append(f"- {_NAMES[model]}: {gain.interval}")
     return _table(head, rows) + told
 
 
