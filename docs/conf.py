@@ -31,6 +31,7 @@ extensions = [
     "public_names",
     "docstrings",
     "made_pages",
+    "mathml",
     "rooms",
     "offline",
 ]
@@ -38,6 +39,7 @@ exclude_patterns = ["_build", "extensions"]
 default_role = "literal"  # docstrings have code in single backticks
 
 myst_heading_anchors = 3
+html_math_renderer = "mathml"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -162,7 +162,11 @@ SILENT = [
     ("hydra.launcher.jobs=4", "hydra.launcher.jobs: got 4, which is about sweeps; add -m"),
     ("hydra.sweeper.seed=4", "hydra.sweeper.seed: got 4, which is about sweeps; add -m"),
     ("allow=[os.system]", "allow: got [os.system], expected [] with task=train"),
-    ("data.size=64", "data.size: got 64, but only data=folder reads it; leave it out"),
+    ("data.size=64", "data.size: got 64, expected a divisor of the image's 28 pixels"),
+    (
+        "data=world_order data.size=16",
+        "data.size: got 16, expected null with data=world_order; a size is for",
+    ),
     ("data.place=random", "data.place: got random, but only images on a data.canvas have a place"),
     ("data.block=4", "data.block: got 4, but only data.permutation=block and block_order read it"),
     ("optim=adamw optim.momentum=0.5", "optim.momentum: got 0.5, but only optim.name=sgd reads it"),

@@ -186,11 +186,11 @@ def shape_of(data: DataConfig) -> tuple[Shape, int]:
     """((C, H, W), classes) of what the network will see, from the config alone (and a folder's listing)."""
     if data.name == "folder":
         with usable("data.path", data.path):
-            shape, classes = (bands(data), *pair(data.size)), len(class_names(data))
+            shape, classes = (bands(data), *pair(data.folder_size)), len(class_names(data))
     else:
         info = _info(data)
         shape, classes = info.shape, info.classes
-    return (data.bands or shape[0], *data.canvas_of((shape[1], shape[2]))), classes
+    return (data.bands or shape[0], *data.canvas_of(data.size_of((shape[1], shape[2])))), classes
 
 
 def _info(data: DataConfig) -> DatasetInfo:

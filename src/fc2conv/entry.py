@@ -7,8 +7,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fc2conv.architectures import ARCHITECTURES
 from fc2conv.compose import (
     as_written,
     check_arguments,
@@ -35,8 +33,8 @@ from fc2conv.compose import (
 from fc2conv.config.identity import differing, hashed, identity_of
 from fc2conv.config.match import reached
 from fc2conv.config.parsing import modernised, parse
-from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, GROUPS, OF_CHECKPOINTS, Config, plain
-from fc2conv.config.unused import key_of, refuse_unused
+from fc2conv.config.schema import ABOUT_SWEEPS_ONLY, OF_CHECKPOINTS, Config, plain
+from fc2conv.config.unused import refuse_unused
 from fc2conv.data import mnist1d
 from fc2conv.errors import ConfigError, guarded
 from fc2conv.fields import usable
@@ -46,52 +44,7 @@ from fc2conv.record.result import FILE, Result
 from fc2conv.sweep.slots import uses_gpu
 from fc2conv.training import memory
 from fc2conv.training.distributed import Processes, check_devices, prepare_process, rank
-
-
-def merge_recorded(
-    config: Config, composed: Mapping[str, Any], overrides: Sequence[str], source: Mapping[str, Any]
-) -> Config:
-    """The config of a recorded run, with what the user wrote on top of it.
-
-    Args:
-        config: as composed without the record, for the keys that are about this call (task, ckpt, resume, runs_dir)
-        composed: its plain values
-        overrides: the user's, each taken from `composed`
-        source: the recorded config
-    """
-    values = deepcopy(modernised(source))
-    for key in map(key_of, overrides):
-        top, _, rest = key.partition(".")
-        if key in ("experiment", "debug"):
-            raise ConfigError(key, f"cannot be combined with task={config.task} or resume: the run has its config")
-        if rest:
-            _copy_key(key.split("."), composed, values)
-        elif top == "logger":  # as recorded, where it was there
-            recorded = values.get(top, {})
-            values[top] = {k: v and (recorded.get(k) or v) for k, v in composed[top].items()}
-        elif top in GROUPS:  # what the choice says, and not what it leaves at its default
-            default = plain(GROUPS[top]())
-            values[top] |= {k: v for k, v in composed[top].items() if v != default[k]}
-        elif top in composed:
-            values[top] = composed[top]
-    for key in ("task", "ckpt", "resume", "runs_dir", "name"):
-        values[key] = getattr(config, key)
-    return parse(Config, values)
-
-
-def _copy_key(path: Sequence[str], source: Mapping[str, Any], target: dict[str, Any]) -> None:
-    """Make the value at a dotted key of `target` that of `source`; without one there, none."""
-    *groups, last = path
-    for name in groups:
-        if name not in source or not isinstance(target.get(name), dict):
-            last = name
-            break
-        source, target = source[name], target[name]
-    if last in source:
-        target[last] = source[last]
-    else:
-        target.pop(last, None)
-
+from fc2conv.training.recorded import merge_recorded, of_checkpoint, released
 
 FULL = "HYDRA_FULL_ERROR"
 _full = False
@@ -136,13 +89,14 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     for key in ABOUT_SWEEPS_ONLY:
         if getattr(config, key) != getattr(Config, key):
             raise ConfigError(key, f"got {getattr(config, key)}, which is about sweeps; add -m: python train.py -m ...")
-    values = plain(config)
     if config.task in OF_CHECKPOINTS:
-        config = _of_checkpoint(config, values, overrides)
+        config = of_checkpoint(config, overrides)
+        _refuse_unused(overrides, config)
         return _test(config, overrides) if config.task == "test" else _inspect(config, overrides)
     if config.resume:
         folder = find_run(config)
-        config = _resumed(config, values, overrides, folder)
+        config = _resumed(config, overrides, folder)
+    config = released(config, overrides)
     _refuse_unused(overrides, config)
     if folder is None:
         config = matched(config)
@@ -150,7 +104,9 @@ def execute(composed: DictConfig, overrides: list[str], model: str) -> Result | 
     processes = Processes.of_environment(config.trainer)
     if processes.is_first:
         size = memory.estimate(config, geometry, memory.processes(config)).total
-        notes = [*reached(config, geometry), *geometry.remarks, f"memory for training, estimated: {memory.spell(size)}"]
+        begins = [f"begins as {config.ckpt}: {config.release} released"] if config.release else []
+        needs = f"memory for training, estimated: {memory.spell(size)}"
+        notes = [*reached(config, geometry), *begins, *geometry.remarks, needs]
         terminal.console.print(terminal.layer_table(config.model.family, geometry, notes))
     if config.task == "plan":
         return replace(Result.of(config, geometry, config.name or "", model, overrides), status="skipped")
@@ -187,9 +143,9 @@ def _refuse_unused(overrides: Sequence[str], config: Config) -> None:
         refuse_unused(overrides, [config])
 
 
-def _resumed(config: Config, values: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Config:
+def _resumed(config: Config, overrides: Sequence[str], folder: Path) -> Config:
     recorded = _recorded(folder)
-    result = merge_recorded(config, values, overrides, plain(recorded))
+    result = merge_recorded(config, plain(config), overrides, plain(recorded))
     if hashed(identity_of(result)) != Result.read(folder).identity:
         changed = differing(recorded, result)
         raise ConfigError(
@@ -238,23 +194,6 @@ def _recorded(folder: Path) -> Config:
     return found
 
 
-def _of_checkpoint(config: Config, values: Mapping[str, Any], overrides: Sequence[str]) -> Config:
-    """The config of the run that `ckpt` is from, with what the user wrote on top of it."""
-    assert config.ckpt is not None
-    with usable("ckpt", config.ckpt):
-        found = Path(config.ckpt).is_file()
-    if not found:
-        raise ConfigError("ckpt", f"got {config.ckpt}, but there is no such file")
-    from fc2conv.training.run import config_of
-
-    source = config_of(Path(config.ckpt))
-    _check_code(config, source)
-    own = {k: values[k] for k in ("plugins", "allow", "callbacks")}  # the checkpoint's are not asked
-    config = merge_recorded(config, values, overrides, source | own)
-    _refuse_unused(overrides, config)
-    return config
-
-
 def _inspect(config: Config, overrides: Sequence[str]) -> Result:
     from fc2conv.training.inspection import inspect
 
@@ -279,21 +218,6 @@ def _test(config: Config, overrides: Sequence[str]) -> Result | None:
     )
     tested = Result.of(config, plan_of(config), config.name or "", overrides=overrides)
     return replace(tested, status="done", test=metrics)
-
-
-def _check_code(config: Config, source: Mapping[str, Any]) -> None:
-    """A checkpoint makes no code run that the user has not named.
-
-    Raises:
-        ConfigError: it asks for more than `config` allows
-    """
-    model, plugins = source["model"], ",".join(source.get("plugins", []))
-    if model["family"] not in ARCHITECTURES:
-        hint = f"; if you trust its code, add plugins=[{plugins}]" if plugins else ""
-        raise ConfigError("plugins", f"{config.ckpt} holds a {model['family']}, which no plugin has registered{hint}")
-    if model["family"] == "module" and model["target"] not in config.allow:
-        what = f"{config.ckpt} asks for {model['target']}; if you trust its code, add allow=[{model['target']}]"
-        raise ConfigError("allow", what)
 
 
 def main(entry: Callable[[], Any]) -> None:

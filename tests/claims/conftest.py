@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from claims.made_up import claimed
 
 from fc2conv.claims.claim import Claim, effect, equal
 from fc2conv.claims.evidence import Arm, Evidence, Run
@@ -39,15 +40,9 @@ def evidence() -> Evidence:
 
 @pytest.fixture
 def claim() -> Claim:
-    return Claim(
+    return claimed(
         name="permutation",
-        number=1,
-        section="7.1",
         title="The order of the pixels",
-        sentence="A perceptron does not see the order of its inputs.",
-        source="D2L 7.1",
-        expected="The perceptron stays, the convolutional network loses.",
-        refuted_by="A perceptron that changes.",
         equation=r"\mathbf{H} = \mathbf{W} \mathbf{X}",
         sweeps=("permutation",),
         comparisons=(

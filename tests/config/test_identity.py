@@ -13,6 +13,7 @@ from fc2conv.architectures import ARCHITECTURES
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.config import identity
 from fc2conv.config.identity import FORMAT, TRAINER_KEYS, differing, hashed, identity_of
+from fc2conv.config.parsing import modernised, parse
 from fc2conv.config.schema import Config, DataConfig, LoggerConfig, OptimConfig, TensorBoardConfig, TrainerConfig, plain
 from fc2conv.errors import ConfigError
 
@@ -20,7 +21,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "data": {
         "name": "fashion_mnist",
         "path": None,
-        "size": 28,
+        "size": None,
         "colour": None,
         "test_size": 0.2,
         "batch_size": 128,
@@ -239,12 +240,34 @@ def test_a_callback_of_the_users_own_brings_its_source(tmp_path: Path) -> None:
 
 
 def test_the_keys_of_a_folder_count_for_a_folder_only() -> None:
-    """A size is left over from another choice of data, and read by nobody."""
-    assert identity_of(Config(data=DataConfig(size=32))) == identity_of(Config())
+    """A colour is left over from another choice of data, and read by nobody."""
+    assert identity_of(Config(data=DataConfig(colour=True))) == identity_of(Config())
     folder = Config(data=DataConfig(name="folder", path="images", size=32))
     assert identity_of(folder)["data"] == {"name": "folder", "path": "images", "size": 32}
     oblong = Config(data=DataConfig(name="folder", path="images", size=(40, 100)))
     assert identity_of(oblong)["data"] == {"name": "folder", "path": "images", "size": [40, 100]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, {"name": "cifar10"}, {"name": "emnist"}, {"name": "folder", "path": "p"}, {"name": "arrays", "path": "p"}],
+)
+@pytest.mark.parametrize("size", [28, None])
+def test_the_size_of_earlier_records_changes_nothing(data: dict[str, Any], size: int | None) -> None:
+    """It was 28 for all, and read by folders only."""
+    found = parse(Config, modernised({"data": {**data, "size": size}}))
+    assert found == parse(Config, {"data": data})
+    assert identity_of(found)["data"] == data
+
+
+def test_a_size_has_one_spelling() -> None:
+    assert DataConfig(size=(14, 14)) == DataConfig(size=14) != DataConfig()
+    assert DataConfig(size=(28, 28)) == DataConfig(size=28) == DataConfig()
+    assert identity_of(Config(data=DataConfig(size=14)))["data"] == {"size": 14}
+    assert identity_of(Config(data=DataConfig(size=(14, 7))))["data"] == {"size": [14, 7]}
+    # of a folder, the two numbers cut what one refuses to
+    assert DataConfig(name="folder", path="p", size=28) == DataConfig(name="folder", path="p")
+    assert DataConfig(name="folder", path="p", size=(28, 28)) != DataConfig(name="folder", path="p")
 
 
 def test_a_new_key_at_its_default_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ def test_the_path_and_the_split_decide() -> None:
 
     assert identity(path="a.npz") != identity(path="b.npz")
     assert identity(path="a.npz", test_size=0.5) != identity(path="a.npz")
-    assert identity(path="a.npz", size=7) == identity(path="a.npz")
+    assert identity(path="a.npz", colour=True) == identity(path="a.npz")
     assert identity(path="a.npz", dir="elsewhere") == identity(path="a.npz")
 
 

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fc2conv import LeNet
+from fc2conv.compose import shape_of
 from fc2conv.config.schema import DataConfig
 from fc2conv.data import image_data, residence
 from fc2conv.data.image_data import Batches, ImageData, Shard
@@ -175,6 +176,51 @@ def test_what_a_canvas_adds_is_not_counted(data_dir: str) -> None:
     np.testing.assert_allclose(images[:, :, :6], -mean / std, rtol=1e-4)
     # 28^2 of 40^2 pixels have mean 0, the others are background
     assert images.double().mean() == pytest.approx((1 - 28**2 / 40**2) * -mean / std, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [14, (4, 7), 1])
+def test_images_are_averaged_in_blocks(data_dir: str, size: int | tuple[int, int]) -> None:
+    """The whole numbers nearest to the means; their own moments normalise them."""
+    data = split(data_dir, train_size=500, size=size)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    assert data.shape == shape_of(data.config)[0] == (1, height, width)
+    images, raw = training_images(data)
+    pixels = block_means(raw, height, width)
+    assert data.source.train_images.dtype == torch.uint8
+    np.testing.assert_allclose(images[:, 0], (pixels - pixels.mean()) / pixels.std(), rtol=1e-4, atol=1e-4)
+    test = np.load(f"{data_dir}/fashion_mnist/test_images.npy", mmap_mode="r")[:3, 0]
+    assert torch.equal(data.seen(torch.arange(3))[:, 0], torch.from_numpy(block_means(test, height, width)).byte())
+
+
+def block_means(images: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.float64]:
+    rows, columns = images.shape[-2] // height, images.shape[-1] // width
+    return np.round(images.reshape(-1, height, rows, width, columns).mean((2, 4), dtype=np.float64))
+
+
+def test_averaged_images_are_placed_shifted_and_permuted(data_dir: str) -> None:
+    """Before all else: a canvas, a shift and blocks are counted in the pixels that are left."""
+    data = split(data_dir, train_size=500, size=14, canvas=20, shift=(15, 0), permutation="block", block=10, bands=3)
+    assert data.shape == shape_of(data.config)[0] == (3, 20, 20)
+    assert data.transformed(data.source.test_images[:2], torch.arange(2), "test").shape == (2, 3, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 10}, "data.size: got 10, expected a divisor of the image's 28 pixels"),
+        ({"size": (14, 56)}, r"data.size: got \[14,56\], expected a divisor of the image's 28 pixels"),
+        ({"size": 0}, "data.size: got 0, expected 1 or more pixels"),
+        ({"name": "cifar10", "size": 14}, "data.size: got 14, expected a divisor of the image's 32 pixels"),
+        ({"name": "mnist1d", "size": 20}, "data.size: got 20, expected null with data=mnist1d"),
+        ({"name": "arrays", "path": "a.npz", "size": 14}, "data.size: got 14, expected null with data=arrays"),
+        ({"size": 14, "canvas": 13}, "data.canvas: got 13, expected at least the image's 14 pixels"),
+        ({"size": 14, "shift": (14, 0)}, "data.shift: got .14,0., expected less than the 14 pixels"),
+        ({"size": 14, "permutation": "block", "block": 4}, "data.block: got 4, expected a divisor of the image's 14"),
+    ],
+)
+def test_sizes_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DataConfig(**settings)
 
 
 def test_unit_is_from_0_to_1(data_dir: str) -> None:

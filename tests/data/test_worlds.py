@@ -400,6 +400,12 @@ def test_bands_are_averaged_with_their_neighbours(bands: int, groups: list[int])
     torch.testing.assert_close(fewer.moments, torch.stack([seen.mean((2, 3)), seen.square().mean((2, 3))], 1))
 
 
+def test_float_bands_are_averaged_as_they_are() -> None:
+    pixels = np.random.default_rng(0).normal(size=(5, 6, 1, 3)).astype(np.float32)
+    few = averaged(images_of(pixels), bands=2).train_images.numpy()
+    np.testing.assert_allclose(few, pixels.reshape(5, 2, 3, 1, 3).mean(2), rtol=1e-5, atol=1e-6)
+
+
 def test_three_bands_see_where_a_line_is_and_no_more(few: Callable[..., dict[str, Array]]) -> None:
     few("world_spectral")
     data = ImageData(config("world_spectral", val_size=20, bands=3))

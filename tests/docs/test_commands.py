@@ -111,8 +111,8 @@ def test_a_command_is_one(command: Command, folder: Path, request: pytest.Fixtur
 def plan(*arguments: str) -> None:
     """What `python train.py` makes of them, short of training; of a sweep's seeds one."""
     keys = [each for each in arguments if each not in FLAGS]
-    if any(each.startswith(("resume=", "task=test", "task=inspect", "trainer=slurm")) for each in keys):
-        parse_composed(compose_config(keys)[0])  # the rest is in a record, or said by SLURM
+    if any(each.startswith(("resume=", "ckpt=", "trainer=slurm")) for each in keys):
+        parse_composed(compose_config(keys)[0])  # the rest is in a record or a checkpoint, or said by SLURM
     elif "-m" in arguments:
         fc2conv.sweep(*keys, "seed=0", "task=plan")
     else:

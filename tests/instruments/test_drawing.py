@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fc2conv.instruments.drawing import heat, lines, tiles
+from fc2conv.instruments.drawing import heat, lines, named_tiles, tiles
 
 
 def test_lines_leave_out_what_is_not_finite() -> None:
@@ -48,3 +48,20 @@ def test_tiles_have_each_their_own_scale() -> None:
     assert pixels[cell, 4 * cell].tolist() == [33, 102, 172]
     assert (pixels[:, 6 * cell :] == 255).all()
     assert (pixels[:, [2 * cell, 5 * cell]] == [208, 213, 221]).all()  # the lines between them
+
+
+def test_named_tiles_are_some_200_pixels_wide() -> None:
+    """Fields of 28 pixels in squares of 7; in each row the same columns, under their names."""
+    fields = {name: np.zeros((28, 28)) for name in ("conv1", "a_layer_with_a_name_that_is_wider_than_its_tile")}
+    fields["conv1"][0, 27] = 3
+    pixels = np.asarray(named_tiles({"trained": fields, "initial": fields}))
+    red = (pixels == (178, 24, 43)).all(-1)
+    assert red.sum() == 2 * 7 * 7
+    rows, columns = np.nonzero(red.any(1))[0], np.nonzero(red.any(0))[0]
+    assert np.diff(rows).max() == 196 + 12 - 6  # from the one tile's row of squares to the other's
+    assert columns[-1] - columns[0] == 6
+    dark = pixels.max(-1) < 64
+    name = np.nonzero(dark[: rows[0]].any(0))[0]  # above the tiles, the columns' names
+    assert columns[0] - 27 * 7 <= name[0] <= columns[0] - 27 * 7 + 4
+    assert name[-1] < pixels.shape[1]
+    assert dark[rows[0] :, : columns[0] - 27 * 7].any()  # at the left, the rows'

@@ -21,7 +21,7 @@ from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, explain
 from fc2conv.record.checkpoint import load_checkpoint, save_checkpoint, verify
 from fc2conv.training.checkpoint_io import CheckedFiles
 from fc2conv.training.classifier import Classifier
-from fc2conv.training.run import config_of
+from fc2conv.training.recorded import config_of
 
 
 @pytest.fixture(scope="module")

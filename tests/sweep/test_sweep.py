@@ -652,3 +652,20 @@ def test_a_callback_that_cannot_be_made_ends_a_sweep_before_anything_runs(
     assert done.code == 2
     assert "callbacks.a: got lightning.pytorch.callbacks.Timr, but" in done.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_constraints_of_a_trained_network_are_released_in_a_sweep(train: Train, tmp_path: Path, data_dir: str) -> None:
+    fashion = [o for o in on_fashion(data_dir, tmp_path, 1) if not o.startswith("model")]
+    assert train("model=ladder", *fashion, "name=conv", "trainer.progress=false").code == 0
+    call = ("-m", f"ckpt={tmp_path}/conv/checkpoints/best.ckpt", "release=locality,sharing", f"runs_dir={tmp_path}")
+    done = train(*call, "logger=csv")
+    assert done.code == 0, done.err
+    found = {r.config["release"]: r for r in records(tmp_path / "release").values()}
+    assert {k: r.config["model"]["constraint"] for k, r in found.items()} == {"locality": "shared", "sharing": "local"}
+    assert [(row["release"], row["model"]) for row in table(tmp_path / "release")] == [
+        ("locality", "ladder"),
+        ("sharing", "ladder"),
+    ]
+    refused = train(*call, "model=mlp")
+    assert refused.code == 2
+    assert "model: got mlp, but release takes the network from ckpt; leave it out" in refused.err

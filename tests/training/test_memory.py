@@ -97,6 +97,14 @@ LARGE: list[tuple[Config, str]] = [
 ]
 
 
+def test_a_key_that_the_rest_needs_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of 28 pixels do not lie on a canvas of 20."""
+    monkeypatch.setattr(memory, "available_memory", lambda: 8 * GIB)
+    config = Config(LeNetConfig(channels=(10**9,)), DataConfig(size=14, canvas=20, shift=(16, 0)))
+    with pytest.raises(ConfigError, match=r"model\.channels: got \[1000000000\], and training"):
+        check(config, plan_of(config), plan_of)
+
+
 @pytest.mark.parametrize(("config", "message"), LARGE, ids=[message for _, message in LARGE])
 def test_the_key_that_costs_most_is_named(config: Config, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 8 * GIB)

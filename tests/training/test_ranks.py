@@ -27,7 +27,8 @@ from fc2conv.record.result import Result
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.distributed import Processes, cores
 from fc2conv.training.launch import launch
-from fc2conv.training.run import Request, config_of, run, trainer_for
+from fc2conv.training.recorded import config_of
+from fc2conv.training.run import Request, run, trainer_for
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -120,7 +121,8 @@ def test_the_test_metrics_are_exact_on_any_number_of_ranks(ranks: int, one_rank:
     script = (
         "import os, sys; from pathlib import Path; from dataclasses import replace\n"
         "from fc2conv.config.schema import Config; from fc2conv.config.parsing import parse\n"
-        "from fc2conv.training.run import config_of, test\n"
+        "from fc2conv.training.recorded import config_of\n"
+        "from fc2conv.training.run import test\n"
         "config = parse(Config, config_of(Path(sys.argv[1])))\n"
         "trainer = replace(config.trainer, strategy='ddp', devices='auto')\n"
         "config = replace(config, task='test', ckpt=sys.argv[1], trainer=trainer)\n"

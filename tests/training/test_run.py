@@ -35,7 +35,6 @@ from fc2conv.config.schema import (
     WandbConfig,
     plain,
 )
-from fc2conv.entry import merge_recorded
 from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned, explain
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import reserve
@@ -45,7 +44,8 @@ from fc2conv.training import run as room
 from fc2conv.training.callbacks import Checkpoints, ShouldPrune, StopOnSignal
 from fc2conv.training.classifier import Classifier
 from fc2conv.training.distributed import Processes
-from fc2conv.training.run import Request, config_of
+from fc2conv.training.recorded import config_of, merge_recorded
+from fc2conv.training.run import Request
 from fc2conv.training.run import test as run_test
 
 

@@ -12,7 +12,7 @@ from fc2conv.architectures import (  # noqa: F401
     resnet,
     softmax,
 )
-from fc2conv.architectures.registry import ARCHITECTURES, ModelConfig, layers_of, plan, register
+from fc2conv.architectures.registry import ARCHITECTURES, ModelConfig, Release, layers_of, plan, register
 from fc2conv.architectures.trace import Layer, Shape
 
-__all__ = ["ARCHITECTURES", "Layer", "ModelConfig", "Shape", "layers_of", "plan", "register"]
+__all__ = ["ARCHITECTURES", "Layer", "ModelConfig", "Release", "Shape", "layers_of", "plan", "register"]

@@ -10,7 +10,7 @@ For an n x n image and one map, with a bias for each hidden unit until it is sha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from fc2conv.architectures.layers import (
@@ -24,9 +24,12 @@ from fc2conv.architectures.layers import (
     Local,
     SharedImage,
 )
-from fc2conv.architectures.registry import ModelConfig, register
+from fc2conv.architectures.registry import ModelConfig, Release, register
 from fc2conv.architectures.trace import Layer
+from fc2conv.errors import ConfigError
 from fc2conv.fields import require
+
+Constraint = Literal["dense", "local", "shared", "conv"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class LadderConfig(ModelConfig):
 
     family: Literal["ladder"] = "ladder"
     width_keys: ClassVar[tuple[str, ...]] = ("channels",)
-    constraint: Literal["dense", "local", "shared", "conv"] = "conv"
+    constraint: Constraint = "conv"
     """dense: every hidden unit sees every pixel (7.1.1). local: only pixels at most `half_width` away. shared: one
     kernel for all positions that reaches over the whole image (7.1.2). conv: local and shared (7.1.3)."""
     half_width: int = 2
@@ -57,6 +60,19 @@ class LadderConfig(ModelConfig):
     def unused(self) -> dict[str, str]:
         local = self.constraint in ("local", "conv")
         return {} if local else {"half_width": "only model.constraint=local and conv read it"}
+
+    def released(self, release: Release) -> LadderConfig:
+        rungs: dict[str, dict[Release, Constraint]] = {
+            "conv": {"sharing": "local", "locality": "shared", "both": "dense"},
+            "local": {"locality": "dense", "both": "dense"},
+            "shared": {"sharing": "dense", "both": "dense"},
+            "dense": {},
+        }
+        below = rungs[self.constraint]
+        if release not in below:
+            known = f"expected {' or '.join(below)}" if below else "nothing is left to release"
+            raise ConfigError("release", f"got {release}, but the network has constraint={self.constraint}; {known}")
+        return replace(self, constraint=below[release])
 
 
 def ladder(config: LadderConfig, classes: int) -> list[Layer]:

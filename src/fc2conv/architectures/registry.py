@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fc2conv.architectures.files import PREFIX, from_file, sha256
 from fc2conv.architectures.layers import pool_first
@@ -16,6 +16,9 @@ from fc2conv.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+Release = Literal["sharing", "locality", "both"]
+"""Which constraint of a convolution is released."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,15 @@ class ModelConfig:
     def unused(self) -> dict[str, str]:
         """Key -> why it decides nothing beside the others' values."""
         return {}
+
+    def released(self, release: Release) -> ModelConfig:
+        """The config of the network that can compute the same without the constraint, its layers called as before.
+
+        Raises:
+            ConfigError: this one has no such constraint
+        """
+        able = [name for name, each in ARCHITECTURES.items() if each.config.released is not ModelConfig.released]
+        raise ConfigError("release", f"got {release}, but {self.family} cannot be released; {', '.join(able)} can")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process may not have loaded the plugin that defines this class, and reads this first."""

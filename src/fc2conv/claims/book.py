@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from fc2conv.claims.beyond import BEYOND
 from fc2conv.claims.claim import Claim
 from fc2conv.claims.evidence import Evidence
 from fc2conv.claims.invariance import INVARIANCE
+from fc2conv.claims.prior import PRIORS
 from fc2conv.compose import conf
 from fc2conv.config.parsing import suggest
 from fc2conv.errors import ConfigError
 
-CLAIMS: tuple[Claim, ...] = tuple(sorted((*INVARIANCE,), key=lambda claim: claim.number))
+CLAIMS: tuple[Claim, ...] = tuple(sorted((*INVARIANCE, *PRIORS, *BEYOND), key=lambda claim: claim.number))
 """Another section's file adds its own here."""
 
 
@@ -32,8 +34,9 @@ def find(names: Iterable[str]) -> list[Claim]:
 
 
 def results() -> Path:
-    """Where the committed results lie: results/, beside conf/."""
-    return conf().parent / "results"
+    """Where results lie: in results/ of the repository, where they are committed, or else of the present folder."""
+    top = conf().parent
+    return (top if (top / "pyproject.toml").exists() else Path()) / "results"
 
 
 def evidence_of(claim: Claim) -> Evidence | None:

@@ -69,13 +69,14 @@ def spec(chart: alt.TopLevelMixin) -> Spec:
 
 
 def short(name: str) -> str:
-    """An arm's name as charts and tables show it: words without their keys, figures with them.
+    """An arm's name as charts and tables show it: the model first, words without their keys, figures with them.
 
     Example:
-        >>> short("model=lenet_modern data.permutation=fixed model.kernel_size=5")
+        >>> short("data.permutation=fixed model=lenet_modern model.kernel_size=5")
         'lenet_modern, fixed, kernel_size 5'
     """
-    return ", ".join(_said(*override.partition("=")[::2]) for override in name.split())
+    overrides = sorted(name.split(), key=lambda override: not override.startswith("model="))
+    return ", ".join(_said(*override.partition("=")[::2]) for override in overrides)
 
 
 def _said(key: str, value: str) -> str:
@@ -119,7 +120,7 @@ def _compared(found: Outcome) -> Layers:
     layers = alt.layer(
         area.encode(alt.X("from:Q", scale=scale, title=axis), alt.X2("to:Q")), zero.encode(x), interval, point
     )
-    words = [*wrap(comparison.says, 80), f"{found.verdict}: {interval_text(found)}, n = {found.n}"]
+    words = [*wrap(comparison.says, 80), f"{found.verdict}: {found.interval}, n = {found.n}"]
     title = alt.TitleParams(
         words[:-1],
         subtitle=words[-1],
@@ -132,18 +133,6 @@ def _compared(found: Outcome) -> Layers:
         offset=6,
     )
     return layers.properties(width=WIDTH, height=PANEL, title=title)
-
-
-def interval_text(found: Outcome) -> str:
-    """The estimate with its interval: +0.0312 [+0.0270, +0.0354], or 1.42 [1.38, 1.47] of a ratio."""
-    values = (found.mean, found.low, found.high)
-    if found.comparison.kind == "ratio":
-        mean, low, high = (f"{value:.3g}" for value in values)
-    elif max(map(abs, values)) >= 10:
-        mean, low, high = (f"{value:+,.4g}" for value in values)
-    else:
-        mean, low, high = (f"{value:+.4f}" for value in values)
-    return f"{mean} [{low}, {high}]"
 
 
 def dots(

@@ -7,6 +7,7 @@ of its seeds classify it correctly. Verdicts and figures are functions of these 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -111,13 +112,18 @@ class Evidence:
         return [arm for arm in self.arms if arm.has(selector)]
 
     def write(self, folder: Path) -> None:
-        """Put both files into `folder`."""
+        """Put both files into `folder`, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         values = asdict(self)
         del values["correct"]
-        write_atomically(folder / FILE, _lines(finite(values)) + "\n")
         if self.correct:
-            np.savez_compressed(folder / CORRECT, **self.correct)  # type: ignore[arg-type]
+            aside = folder / f".{CORRECT}"
+            with open(aside, "wb") as file:
+                np.savez_compressed(file, **self.correct)  # type: ignore[arg-type]
+            os.replace(aside, folder / CORRECT)
+        else:
+            (folder / CORRECT).unlink(missing_ok=True)
+        write_atomically(folder / FILE, _lines(finite(values)) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Evidence | None:
@@ -129,7 +135,7 @@ class Evidence:
         try:
             values = json.loads((folder / FILE).read_text(encoding="utf-8"))
             arms = tuple(_arm(arm) for arm in values.pop("arms"))
-            checks = tuple(Check(**check) for check in values.pop("checks"))
+            checks = tuple(_check(**check) for check in values.pop("checks"))
             counts: dict[str, Counts] = {}
             if (folder / CORRECT).exists():
                 with np.load(folder / CORRECT, allow_pickle=False) as file:
@@ -142,8 +148,17 @@ class Evidence:
 
 
 def _arm(values: Mapping[str, Any]) -> Arm:
-    runs, search = (tuple(Run(**run) for run in values[key]) for key in ("runs", "search"))
+    runs, search = (tuple(_run(**run) for run in values[key]) for key in ("runs", "search"))
     return Arm(values["name"], tuple(values["overrides"]), runs, search)
+
+
+def _run(figures: Mapping[Figure, float | None], **more: Any) -> Run:
+    """A figure that was no number, which JSON has not, is none."""
+    return Run(figures={name: value for name, value in figures.items() if value is not None}, **more)
+
+
+def _check(found: float | None, **more: Any) -> Check:
+    return Check(found=float("nan") if found is None else found, **more)
 
 
 def _lines(values: Mapping[str, Any]) -> str:

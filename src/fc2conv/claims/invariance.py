@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from fc2conv.claims.claim import EFFECT, SMALL, Claim, Comparison, Measure, Observation, effect, equal
-from fc2conv.claims.drawing import curves, dots, interval_text, lines, measured, side_by_side
+from fc2conv.claims.drawing import curves, dots, lines, measured, side_by_side
 from fc2conv.claims.evidence import Arm, Check, Evidence, Figure
 from fc2conv.claims.verdicts import Outcome, outcome
 
@@ -127,20 +127,18 @@ def _describe_permutation(evidence: Evidence) -> list[str]:
     lenet = "model=lenet_modern data.permutation="
     told = ["", "LeNet, beside a shuffle of all pixels:", ""]
     for order, where in (("block", "within blocks"), ("block_order", "of blocks")):
-        told.append(
-            f"- a shuffle {where} leaves {interval_text(_difference(evidence, f'{lenet}{order}', f'{lenet}fixed'))}"
-        )
+        told.append(f"- a shuffle {where} leaves {_difference(evidence, f'{lenet}{order}', f'{lenet}fixed').interval}")
     told += ["", "With a fresh order for each image, beside a perceptron that sees their pixels sorted:", ""]
     for model in ("mlp", "lenet_modern"):
         arms = f"model={model} data.permutation=fresh", "model=mlp data.permutation=sorted"
-        told.append(f"- {_NAMES[model]}: {interval_text(_difference(evidence, *arms))}")
+        told.append(f"- {_NAMES[model]}: {_difference(evidence, *arms).interval}")
     return _table(["order", "what an image keeps", "MLP loses", "LeNet loses"], rows) + told
 
 
 def _lost(evidence: Evidence, model: str, order: str) -> str:
     if order == "none" or not evidence.select(f"{model} data.permutation={order}"):
         return ""
-    return interval_text(_difference(evidence, f"{model} data.permutation=none", f"{model} data.permutation={order}"))
+    return _difference(evidence, f"{model} data.permutation=none", f"{model} data.permutation={order}").interval
 
 
 PERMUTATION = Claim(
@@ -383,7 +381,7 @@ def _describe_shift(evidence: Evidence) -> list[str]:
     told = ["", "What a training with images anywhere changes, of the predictions kept over 1 to 8 pixels:", ""]
     for model in _MODELS:
         gain = _difference(evidence, _of_place(model, "random"), _of_place(model, "center"), "shift.consistency")
-        told.append(f"- {_NAMES[model]}: {interval_text(gain)}")
+        told.append(f"- {_NAMES[model]}: {gain.interval}")
     return _table(head, rows) + told
 
 

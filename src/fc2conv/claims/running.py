@@ -16,6 +16,7 @@ import numpy as np
 from fc2conv.claims.arms import RUNS, Planned, arms_of, rates_of, search_trials, seeds_of, trial
 from fc2conv.claims.claim import Claim, Measure, plain
 from fc2conv.claims.evidence import Arm, Counts, Evidence, Run
+from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError, SweepEnded
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.folder import CHECKPOINTS, check_writable
@@ -50,7 +51,7 @@ def run(claim: Claim, runs_dir: Path, quick: bool = False) -> Evidence:
     found, correct = [], {}
     for arm in arms:
         main = tuple(_run(t, figures) for t, figures in zip(trials[arm], measured[arm], strict=True))
-        found.append(Arm(arm.name, arm.overrides, main, tuple(_run(t, {}) for t in searched[arm])))
+        found.append(Arm(arm.name, arm.overrides, main, tuple(map(_searched, searched[arm]))))
         if (counts := correct_counts([t.folder for t in trials[arm]])) is not None:
             correct[arm.name] = counts
     return Evidence(
@@ -96,7 +97,7 @@ def _train(trials: Sequence[Trial], runs: Path) -> None:
         raise ConfigError("claims", f"{impossible[0].label}: {impossible[0].impossible}")
     if all(each.finished() for each in trials):
         return
-    check_writable(trials[0].config or _never())
+    check_writable(Config(runs_dir=str(runs)))
     source = Grid(trials)
     slots = slots_for([each.config.trainer for each in trials if each.config], None, len(trials))
     table = LiveTable(trials, len(trials), slots)
@@ -109,15 +110,17 @@ def _train(trials: Sequence[Trial], runs: Path) -> None:
         raise SweepEnded(f"{len(failed)} of {len(trials)} runs failed, the first in {failed[0].folder}", 1)
 
 
-def _never() -> Any:
-    raise AssertionError("a trial that can be run has a config")
-
-
 def _run(each: Trial, measured: Mapping[str, float]) -> Run:
     result = each.result()
     assert result
     assert each.config
     return Run(result.seed, figures_of(result) | dict(measured), each.config.optim.lr)
+
+
+def _searched(each: Trial) -> Run:
+    """A run of the search, without its test accuracy, which nobody is to choose by."""
+    run = _run(each, {})
+    return Run(run.seed, {k: v for k, v in run.figures.items() if k != "test.acc"}, run.lr)
 
 
 def figures_of(result: Result) -> dict[str, float]:

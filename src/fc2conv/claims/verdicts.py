@@ -44,6 +44,15 @@ class Outcome:
     high: float
     verdict: Verdict
 
+    @property
+    def interval(self) -> str:
+        """The estimate with its interval: +0.0312 [+0.0270, +0.0354], or of a ratio 1.42 [1.38, 1.47]."""
+        values = (self.mean, self.low, self.high)
+        sign = "" if self.comparison.kind == "ratio" else "+"
+        large = self.comparison.kind == "ratio" or max(map(abs, values)) >= 10
+        mean, low, high = (format(value, f"{sign},.3g" if large else f"{sign}.4f") for value in values)
+        return f"{mean} [{low}, {high}]"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -105,27 +114,27 @@ def image_variance(comparison: Comparison, evidence: Evidence) -> float:
 
 
 def _ratio(comparison: Comparison, evidence: Evidence, covered: float) -> Outcome:
-    """The median of paired ratios, with the order statistics that cover it (sign test)."""
+    """The median of paired ratios, with the order statistics that cover it (sign test); of too few, any interval."""
     more, less = (evidence.arm(arm).values(comparison.of) for _, arm in comparison.terms)
     ratios = sorted(more[i] / less[i] for i in more.keys() & less.keys())
     n, median, std = len(ratios), statistics.median(ratios), statistics.stdev(ratios)
     k = order_statistic(n, covered)
-    low, high = ratios[k], ratios[n - 1 - k]
+    low, high = (0.0, math.inf) if k is None else (ratios[k], ratios[n - 1 - k])
     return Outcome(comparison, median, std, n, low, high, _verdict(low, high, comparison.margin, math.inf))
 
 
-def order_statistic(n: int, covered: float = COVERED) -> int:
+def order_statistic(n: int, covered: float = COVERED) -> int | None:
     """The largest k such that the k-th smallest and the k-th largest (from 0) of n values cover the median with at
-    least that probability; 0 where none do.
+    least that probability; None where even the smallest and the largest do not.
 
     Example:
         >>> order_statistic(9)  # of nine, the second smallest and largest cover it with 96.1 %
         1
     """
-    k = 0
+    k = -1
     while 2 * sum(math.comb(n, i) for i in range(k + 2)) / 2**n <= 1 - covered:
         k += 1
-    return k
+    return k if k >= 0 else None
 
 
 def _verdict(low: float, high: float, least: float, most: float) -> Verdict:

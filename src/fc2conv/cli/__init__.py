@@ -1,5 +1,5 @@
-"""The command `fc2conv` (also `python -m fc2conv`): shows, draws and reports the recorded runs, compares, exports,
-publishes and removes them.
+"""The command `fc2conv` (also `python -m fc2conv`): shows, draws, inspects and reports the recorded runs, compares,
+exports, publishes and removes them.
 
 One file a command. None imports torch at its top, so that help, tables and mistakes come at once.
 """
@@ -15,6 +15,7 @@ from fc2conv import __version__, errors
 from fc2conv.cli.claims import claims
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
+from fc2conv.cli.inspect import inspect
 from fc2conv.cli.plot import plot
 from fc2conv.cli.publish import publish
 from fc2conv.cli.report import report
@@ -29,7 +30,7 @@ NAME = "fc2conv"
 @click.version_option(__version__, prog_name=NAME)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Look at the recorded runs, compare, draw, export and remove them. (python train.py makes them.)
+    """Look at the recorded runs, compare, draw, inspect, export and remove them. (python train.py makes them.)
 
     RUN is a run's folder, or its name in --runs-dir, or enough of its beginning to be the only one.
     """
@@ -37,7 +38,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (claims, diff, export, plot, publish, report, rm, runs, show):
+for each in (claims, diff, export, inspect, plot, publish, report, rm, runs, show):
     command.add_command(each)
 
 

@@ -11,7 +11,7 @@ from fc2conv.config.unused import key_of
 from fc2conv.fields import written
 from fc2conv.record.result import Result
 
-ABOUT_THE_CALL = frozenset(TOP_LEVEL) - {"seed", "plugins", "debug"}
+ABOUT_THE_CALL = frozenset(TOP_LEVEL) - {"seed", "plugins", "debug", "release", "ckpt", "ckpt_sha256"}
 """Where the run lies, and what was to be done with it."""
 
 

@@ -36,18 +36,20 @@ TRAINER_KEYS = (
 """Those of the trainer that change the weights, or which images they are measured on; the others say where and how fast
 they are computed."""
 OWN_KEYS = {
-    "folder": ("path", "size", "colour", "test_size"),
+    "folder": ("path", "colour", "test_size"),
     "arrays": ("path", "test_size"),
     "world_order": ("distance",),
 }
 """Dataset -> the keys that only it reads, or others named here."""
-DECIDING = ("model", "match", "data", "optim")
-"""Groups whose keys, but for data.dir, decide the outcome; those of match through the widths that come of them."""
+DECIDING = ("model", "match", "data", "optim", "release", "ckpt")
+"""Groups whose keys, but for data.dir, decide the outcome, and keys that do; those of match through the widths that
+come of them."""
 
 
 def identity_of(config: Config) -> dict[str, Any]:
     """What decides a run's outcome: the family, what differs from the defaults in model, data, optimiser, trainer and
-    seed, callbacks that do more than watch, and the debugging preset; not where it runs or is written.
+    seed, callbacks that do more than watch, the debugging preset, and the weights it goes on from; not where it runs
+    or is written.
 
     The meaning of our own architectures is the format's. Any other brings `source`, the hash of its file or the version
     of its package, and all of its arguments, since its defaults are pinned nowhere.
@@ -76,6 +78,7 @@ def identity_of(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         **({"debug": config.debug} if config.debug is not None else {}),
         **({"callbacks": callbacks} if callbacks else {}),
+        **({"release": config.release, "ckpt": config.ckpt_sha256} if config.release is not None else {}),
     }
 
 

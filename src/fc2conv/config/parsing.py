@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, Union
 
 from fc2conv.architectures import ARCHITECTURES, ModelConfig
 from fc2conv.architectures.plugins import load, load_installed
-from fc2conv.config.schema import MOVED
+from fc2conv.config.schema import FOLDER_SIZE, MOVED
 from fc2conv.errors import ConfigError
 from fc2conv.fields import Sides, require, sides, spelled, written
 
@@ -54,11 +54,13 @@ def parse_model(values: Mapping[str, Any], key: str = "model") -> ModelConfig:
 
 def modernised(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded config, perhaps of an earlier version, in today's words."""
-    logger = recorded.get("logger", {})
-    if "name" not in logger:
-        return dict(recorded)
-    wandb = {k: v for k, v in logger.items() if k != "name"}
-    return {**recorded, "logger": {"wandb": wandb} if logger["name"] == "wandb" else {}}
+    found, data, logger = dict(recorded), recorded.get("data", {}), recorded.get("logger", {})
+    if data.get("size") == FOLDER_SIZE:  # which all datasets had, and a folder alone read
+        found["data"] = {**data, "size": None}
+    if "name" in logger:
+        wandb = {k: v for k, v in logger.items() if k != "name"}
+        found["logger"] = {"wandb": wandb} if logger["name"] == "wandb" else {}
+    return found
 
 
 def unknown(key: str, known: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, cast
 
-from fc2conv.architectures import ModelConfig
+from fc2conv.architectures import ModelConfig, Release
 from fc2conv.architectures.lenet import LeNetConfig
 from fc2conv.errors import ConfigError
 from fc2conv.fields import Pair, pair, require, spelled
@@ -67,6 +67,10 @@ DATASETS: dict[str, DatasetInfo] = {
     "world_tabular": DatasetInfo((1, 16, 16), 2, 5_000, 2_000),
     "world_order": DatasetInfo((1, 16, 128), 2, 5_000, 2_000),
 }
+FOLDER_SIZE = 28
+"""Pixels on each side of a folder's images where nobody says more."""
+PUBLISHED = ("fashion_mnist", "mnist", "kmnist", "emnist", "cifar10", "cifar100")
+"""Datasets of images, which `data.size` averages down."""
 DISTANCES = (7, 48)
 """From and to, of world_order: the edge of its patterns, beside each other; and what leaves the torus twice wider than
 a receptive field of 40 pixels."""
@@ -88,9 +92,11 @@ class DataConfig:
     """For `folder`: one folder a class, or train/ and test/ with one folder a class each. For `arrays`: an .npz file
     with images (N, H, W) or (N, C, H, W), or signals (N, W) or (N, C, W), uint8 or float32, and labels (N,); or with
     train_images, train_labels, test_images and test_labels."""
-    size: int | tuple[int, int] = 28
-    """For `folder`: images are scaled, once, to so many pixels on each side, or to [height, width]; what stands out at
-    two sides is cut. One number refuses images that would lose more than half; [height, width] cuts what it must."""
+    size: int | tuple[int, int] | None = None
+    """So many pixels on each side, or [height, width]. Published images are averaged down to it, before all else, in
+    blocks of equal size: 14 halves 28 x 28. null: as they are. Images of a `folder` are scaled to it, once; what stands
+    out at two sides is cut. One number refuses images that would lose more than half; [height, width] cuts what it
+    must. null: 28."""
     colour: bool | None = None
     """For `folder`: three bands (true) or one (false). null: as its first image shows."""
     test_size: float = 0.2
@@ -143,7 +149,8 @@ class DataConfig:
         require(self.train_size is None or self.train_size > 0, "data.train_size", self.train_size, "1 or more images")
         drawn = self.seed is None or 0 <= self.seed < 2**32
         require(drawn, "data.seed", self.seed, "a whole number from 0 to 4294967295, or null for the run's")
-        require(min(pair(self.size)) >= 1, "data.size", self.size, "1 or more pixels")
+        if self.size is not None:
+            object.__setattr__(self, "size", self._checked_size(self.size))
         require(0 < self.test_size < 1, "data.test_size", self.test_size, "a fraction between 0 and 1")
         require(self.translate >= 0, "data.translate", self.translate, "0 or more pixels")
         require(0 <= self.erase <= 1, "data.erase", self.erase, "a probability")
@@ -153,12 +160,12 @@ class DataConfig:
         if self.name == "folder":
             require(self.path is not None, "data.path", self.path, "the folder of your images: data.path=DIR")
             known = {True: 3, False: 1, None: self.bands or 1}  # null shows when the folder is looked at
-            self.check_transforms(known[self.colour], pair(self.size))
+            self.check_transforms(known[self.colour], pair(self.folder_size))
         elif self.name == "arrays":
             require(self.path is not None, "data.path", self.path, "the file of your arrays: data.path=FILE.npz")
         else:
-            bands, *size = DATASETS[self.name].shape
-            self.check_transforms(bands, (size[0], size[1]))
+            bands, height, width = DATASETS[self.name].shape
+            self.check_transforms(bands, self.size_of((height, width)))
             self.split(DATASETS[self.name].train)
 
     @property
@@ -166,6 +173,33 @@ class DataConfig:
         """`seed`, in whose place ImageData has put the run's where that is to draw."""
         assert self.seed is not None
         return self.seed
+
+    def _checked_size(self, size: int | Pair) -> int | Pair | None:
+        """`size` in its shortest spelling, null where that means the same, so that they are one run."""
+        require(min(pair(size)) >= 1, "data.size", size, "1 or more pixels")
+        if self.name == "folder":
+            return None if size == FOLDER_SIZE else size
+        require(
+            self.name in PUBLISHED,
+            "data.size",
+            size,
+            f"null with data={self.name}; a size is for data=folder and {', '.join(PUBLISHED)}",
+        )
+        published, (height, width) = DATASETS[self.name].shape[1:], pair(size)
+        whole = published[0] % height == 0 and published[1] % width == 0
+        require(whole, "data.size", size, f"a divisor of the image's {spelled(published)} pixels")
+        if (height, width) == published:
+            return None
+        return height if height == width else (height, width)
+
+    @property
+    def folder_size(self) -> int | Pair:
+        """`size` of the images of a folder."""
+        return self.size or FOLDER_SIZE
+
+    def size_of(self, published: Pair) -> Pair:
+        """(height, width) to which images of so many pixels are averaged; a folder's come in their size already."""
+        return published if self.size is None or self.name == "folder" else pair(self.size)
 
     def canvas_of(self, size: Pair) -> Pair:
         """(height, width) of what images of `size` lie on: the canvas, or themselves."""
@@ -562,7 +596,12 @@ class Config:
     """The choice of conf/debug/ that changed the keys above, for the record: such a run is for looking, and no table
     has it."""
     ckpt: str | None = None
-    """Checkpoint to test, or to inspect."""
+    """Checkpoint to test, to inspect, or to train on from, with `release`."""
+    release: Release | None = None
+    """Train on from `ckpt`, a trained network of the ladder, with a constraint released: sharing, locality, or both. It
+    starts as the same function; keys that are not written are the checkpoint's."""
+    ckpt_sha256: str | None = None
+    """Of `ckpt`, for the record of a run with `release`, whose identity it is part of."""
     inspect: InspectConfig = InspectConfig()
     allow: tuple[str, ...] = ()
     """With task=test or inspect: the `model.target` that the checkpoint may have imported."""
@@ -597,8 +636,12 @@ class Config:
             require(
                 self.ckpt is not None, "ckpt", self.ckpt, f"a checkpoint to {self.task}: task={self.task} ckpt=PATH"
             )
+            require(self.release is None, "release", self.release, f"null with task={self.task}")
+        elif self.release is not None:
+            require(self.ckpt is not None, "ckpt", self.ckpt, f"a trained network: ckpt=PATH release={self.release}")
         elif self.ckpt is not None:
-            raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; use task=test, or resume=RUN")
+            hint = "use task=test, release=sharing, or resume=RUN"
+            raise ConfigError("ckpt", f"got {self.ckpt}, but task={self.task} reads none; {hint}")
         require(self.task in OF_CHECKPOINTS or not self.allow, "allow", self.allow, f"[] with task={self.task}")
         for name, callback in self.callbacks.items():
             _check_callback(f"callbacks.{name}", callback)
@@ -611,8 +654,8 @@ class Config:
 
 
 TOP_LEVEL = (
-    *("match", "plugins", "seed", "task", "debug", "ckpt", "inspect", "allow", "resume", "name", "runs_dir"),
-    *("sweep", "force", "fail_fast", "report"),
+    *("match", "plugins", "seed", "task", "debug", "ckpt", "release", "ckpt_sha256", "inspect", "allow", "resume"),
+    *("name", "runs_dir", "sweep", "force", "fail_fast", "report"),
 )
 ABOUT_SWEEPS_ONLY = ("sweep", "force", "fail_fast", "report")
 """Without meaning for a single run, which has them at their defaults."""

@@ -34,7 +34,7 @@ def unused(config: Config) -> dict[str, str]:
     """
     data, optim, trainer = config.data, config.optim, config.trainer
     readers = (
-        (data.name == "folder", "only data=folder reads it", ("size", "colour")),
+        (data.name == "folder", "only data=folder reads it", ("colour",)),
         (data.name in ("folder", "arrays"), "only data=folder and data=arrays read it", ("path", "test_size")),
         (data.name == "world_order", "only data=world_order reads it", ("distance",)),
         (data.canvas is not None, "only images on a data.canvas have a place", ("place",)),
@@ -59,6 +59,7 @@ def unused(config: Config) -> dict[str, str]:
     if config.resume:
         found["name"] = "a run that goes on keeps its name"
         found["match"] = "a run that goes on keeps its widths"
+    found["ckpt_sha256"] = "it is written by the run"
     if config.task != "inspect":
         found["inspect"] = "only task=inspect reads it"
     return found | (_unused_with_checkpoint(config.task) if config.task in OF_CHECKPOINTS else {})

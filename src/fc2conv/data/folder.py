@@ -98,7 +98,7 @@ def bands(config: DataConfig) -> int:
 
 def cache_name(config: DataConfig) -> str:
     """Changes whenever a file or what is done with it does."""
-    state: list[Any] = [DECODING, config.size, config.colour, config.test_size, config.seed]
+    state: list[Any] = [DECODING, config.folder_size, config.colour, config.test_size, config.seed]
     for _, classes in listing(config):
         state += [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for files in classes for f in files]
     return "folder-" + hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]

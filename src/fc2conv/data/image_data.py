@@ -151,7 +151,7 @@ class ImageData(LightningDataModule):
 
     @property
     def source(self) -> Images:
-        """The dataset as published; with data.bands fewer than it has, averaged to those."""
+        """The dataset as published; averaged to data.size, and to data.bands where it has more."""
         if self._source is None:
             self.setup()
         assert self._source is not None
@@ -176,8 +176,11 @@ class ImageData(LightningDataModule):
         if self._source is not None:
             return
         config, source = self.config, load(self.config)
-        if config.bands is not None and config.bands < source.train_images.shape[1]:
-            source = averaged(source, config.bands)
+        _, bands, *published = source.train_images.shape
+        size = config.size_of((published[0], published[1]))
+        fewer_bands = config.bands is not None and config.bands < bands
+        if fewer_bands or size != (*published,):
+            source = averaged(source, config.bands if fewer_bands else None, size)
         n_train, n_val = config.split(len(source.train_labels))
         order = stratified_order(source.train_labels, config.known_seed)
         self.val_indices, self.train_indices = order[:n_val], order[n_val : n_val + n_train]

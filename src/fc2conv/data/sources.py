@@ -25,6 +25,7 @@ import numpy.typing as npt
 import torch
 from filelock import FileLock
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from fc2conv.config.schema import DATASETS, DataConfig
 from fc2conv.data import array_file, mnist1d
@@ -32,7 +33,7 @@ from fc2conv.data.decode import decode
 from fc2conv.data.folder import bands, cache_name, class_names, listing, test_images
 from fc2conv.data.worlds.generators import GENERATORS, generate
 from fc2conv.errors import DataError
-from fc2conv.fields import usable
+from fc2conv.fields import Pair, usable
 
 Array = npt.NDArray[Any]
 LOCK = ".prepare.lock"
@@ -289,7 +290,7 @@ def _read_folder(config: DataConfig) -> tuple[dict[str, Array], list[str]]:
     colour = bands(config) == 3
 
     def pixels(path: Path) -> Array:
-        array = np.asarray(decode(path, config.size, colour), dtype=np.uint8)
+        array = np.asarray(decode(path, config.folder_size, colour), dtype=np.uint8)
         return array.transpose(2, 0, 1) if colour else array[None]
 
     splits = []
@@ -325,18 +326,27 @@ READERS: dict[str, Callable[[DataConfig], tuple[dict[str, Array], list[str]]]] =
 """Where torchvision is not asked."""
 
 
-def averaged(images: Images, bands: int) -> Images:
-    """The dataset with neighbouring bands averaged, to so few; as it was published still by its SHA-256.
+def averaged(images: Images, bands: int | None = None, size: Pair | None = None) -> Images:
+    """The dataset averaged to fewer pixels, and to fewer bands; as it was published still by its SHA-256.
 
-    64 bands become 22 + 21 + 21.
+    Args:
+        bands: of neighbouring bands: 64 become 22 + 21 + 21
+        size: (height, width), each a divisor of what it was: of blocks of pixels
     """
 
     def average(pixels: Tensor) -> Tensor:
-        step = max(1, PIXELS // pixels[0].numel())
-        groups = (chunk.float().tensor_split(bands, dim=1) for chunk in torch.split(pixels, step))
-        return torch.cat([torch.cat([g.mean(1, keepdim=True) for g in group], 1).round_().byte() for group in groups])
+        if size is not None:
+            blocks = [was // now for was, now in zip(pixels.shape[2:], size, strict=True)]
+            pixels = avg_pool2d(pixels, blocks).round_()  # whole numbers, as if published so
+        if bands is not None:
+            pixels = torch.cat([g.mean(1, keepdim=True) for g in pixels.tensor_split(bands, dim=1)], 1)
+        return pixels.round_().byte() if is_bytes else pixels
 
-    train, test = average(images.train_images), average(images.test_images)
+    is_bytes = images.train_images.dtype is torch.uint8
+    train, test = (
+        torch.cat([average(chunk.float()) for chunk in torch.split(of, max(1, PIXELS // of[0].numel()))])
+        for of in (images.train_images, images.test_images)
+    )
     return replace(images, train_images=train, test_images=test, moments=torch.from_numpy(moments(train.numpy())))
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 EDGE = 640
 """Pixels of an image's longer side, about."""
+TILE, MARGIN, LABEL = 200, 12, 16
+"""Pixels: of the longer side of a tile with a name, about; of what is left free around it; of its letters."""
 BLUE, WHITE, RED = (33, 102, 172), (255, 255, 255), (178, 24, 43)
 """ColorBrewer's RdBu: negative, zero, positive."""
 GREY = (208, 213, 221)
@@ -71,17 +73,20 @@ def heat(values: NDArray[Any]) -> Image:
     Small arrays are enlarged, a square for each value; of large ones each pixel shows the value of the largest
     magnitude in its place, so that single values do not vanish.
     """
+    block = math.ceil(max(values.shape) / (2 * EDGE))
+    return _coloured(_strongest(values, block) if block > 1 else values, EDGE)
+
+
+def _coloured(values: NDArray[Any], edge: int) -> Image:
+    """As `heat`, a square for each value, so that the longer side has about `edge` pixels."""
     from PIL import Image
 
-    block = math.ceil(max(values.shape) / (2 * EDGE))
-    if block > 1:
-        values = _strongest(values, block)
     known = np.nan_to_num(values)
     strength = np.abs(known) / (np.abs(known).max() or 1.0)
     colour = np.where((known < 0)[..., None], BLUE, RED)
     pixels = (WHITE + strength[..., None] * (colour - np.array(WHITE))).round().astype(np.uint8)
     pixels[np.isnan(values)] = GREY
-    cell = max(1, EDGE // max(values.shape))
+    cell = max(1, edge // max(values.shape))
     return Image.fromarray(pixels.repeat(cell, 0).repeat(cell, 1))
 
 
@@ -93,6 +98,31 @@ def tiles(values: NDArray[Any], gap: int = 1) -> Image:
     rows, columns, h, w = padded.shape
     joined = padded.transpose(0, 2, 1, 3).reshape(rows * h, columns * w)
     return heat(joined[: rows * h - gap, : columns * w - gap])
+
+
+def named_tiles(values: Mapping[str, Mapping[str, NDArray[Any]]]) -> Image:
+    """Row -> column -> an array (H, W): a tile for each, on its own scale, with the column's name above it and the
+    row's at the left. All have one size, and the same columns."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    drawn = {row: {name: _coloured(array, TILE) for name, array in tiles.items()} for row, tiles in values.items()}
+    columns = list(next(iter(drawn.values())))
+    first, font = drawn[next(iter(drawn))][columns[0]], ImageFont.load_default(LABEL)
+    left = math.ceil(max(map(font.getlength, drawn))) + 2 * MARGIN
+    wide = max([first.width, *(math.ceil(font.getlength(name)) for name in columns)]) + MARGIN
+    top, high = LABEL + 2 * MARGIN, first.height + MARGIN
+    sheet = Image.new("RGB", (left + wide * len(columns), top + high * len(drawn)), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for i, name in enumerate(columns):
+        draw.text((left + i * wide, MARGIN), name, "black", font)
+    for j, (row, tiles) in enumerate(drawn.items()):
+        y = top + j * high
+        draw.text((MARGIN, y), row, "black", font)
+        for i, tile in enumerate(tiles.values()):
+            x = left + i * wide
+            draw.rectangle((x - 1, y - 1, x + tile.width, y + tile.height), outline=GREY)
+            sheet.paste(tile, (x, y))
+    return sheet
 
 
 def _strongest(values: NDArray[Any], block: int) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from fc2conv.architectures.trace import Shape
 from fc2conv.data.image_data import ImageData
 from fc2conv.instruments import matrix, structure
 from fc2conv.instruments.correlation import laws
-from fc2conv.instruments.drawing import rendered, tiles
+from fc2conv.instruments.drawing import named_tiles, rendered
 from fc2conv.instruments.equivariance import equivariance
 from fc2conv.instruments.layers import copied, layers_of, place_of, watched
 from fc2conv.instruments.matrix import LinearLayer, connections, matrix_of
@@ -173,8 +173,9 @@ def _receptive_fields(model: nn.Module, images: Tensor) -> Measurements:
             part.numbers[layer][state] = {"size": found.size, "deviation": list(found.deviation)}
             part.arrays[f"receptive_field_{layer}_{state}"] = found.weights
     if maps:
-        rows = [[part.arrays[f"receptive_field_{layer}_{state}"] for layer in maps] for state in states]
-        part.pictures["receptive_field"] = tiles(np.array(rows))
+        part.pictures["receptive_field"] = named_tiles(
+            {state: {layer: part.arrays[f"receptive_field_{layer}_{state}"] for layer in maps} for state in states}
+        )
     return part
 
 

@@ -14,7 +14,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from fc2conv.architectures.trace import Shape
+from fc2conv.architectures import Release, Shape
 from fc2conv.errors import ConfigError
 from fc2conv.fields import require, spelled
 from fc2conv.instruments.layers import copied, layers_of, network_of, place_of
@@ -30,7 +30,6 @@ from fc2conv.instruments.matrix import (
 )
 from fc2conv.nets.modules import DenseImage, LocallyConnected, SharedImage, TableConv
 
-Release = Literal["sharing", "locality", "both"]
 Constraint = Literal["local", "shared", "conv"]
 """As model.constraint of the ladder has them."""
 

@@ -39,6 +39,8 @@ log = logging.getLogger("fc2conv")
 log.addHandler(logging.NullHandler())  # after train.log is closed, messages go nowhere: they are on the screen already
 CHECKPOINTS, LOG, RUN_LOCK, RANKS = "checkpoints", "train.log", ".run.lock", ".ranks"
 """In a run's folder. RANKS is there only while several processes train."""
+LAST = "last.ckpt"
+"""In CHECKPOINTS: where a run that is resumed goes on."""
 COLUMNS = ("epoch", "step", "lr", "train/loss", "train/acc", "val/loss", "val/acc", "seconds")
 """Columns of metrics.csv; lr is that of the epoch's last step, seconds count from the start of training."""
 

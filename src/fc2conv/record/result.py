@@ -125,6 +125,8 @@ class Result:
             model: the choice of conf/model/; empty: not known, and the family is all there is to say
         """
         family = config.model.family if config else ""
+        if config and config.release:
+            model = family  # the choice was the checkpoint's
         return cls(
             status="running",
             format=FORMAT,

@@ -31,7 +31,7 @@ CHOICES = ("data", "optim", "experiment")
 """Groups whose choice is shown where an override makes one."""
 COUNTS = Counter([*TOP_LEVEL, *(f.name for group in GROUPS.values() for f in fields(group))])
 """How many groups, a model's left out, have a key of this name."""
-LEFT_OUT = ("logger", *(set(TOP_LEVEL) - {"seed", "debug"}))
+LEFT_OUT = ("logger", *(set(TOP_LEVEL) - {"seed", "debug", "release"}))
 """Where the run lies and what was to be done with it."""
 
 

@@ -17,6 +17,7 @@ from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError
 from fc2conv.sweep.folder import SweepFolder
 from fc2conv.sweep.trials import Trial
+from fc2conv.training.recorded import released
 
 COMPOSITION_ERRORS = (ConfigError, HydraException, OmegaConfBaseException)
 """What overrides that make no config raise."""
@@ -39,10 +40,11 @@ class Configs:
         if rest not in self._found:
             composed = self.context.config_loader.load_sweep_config(self.master, list(rest))
             own = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
-            config = matched(parse_composed(own))
+            config = matched(released(parse_composed(own), rest))
             if config.debug:
                 raise ConfigError("debug", f"got {config.debug}, for looking at a single run; leave it out, or -m")
-            self._found[rest] = config, str(composed.hydra.runtime.choices.get("model") or "")
+            chosen = str(composed.hydra.runtime.choices.get("model") or "")
+            self._found[rest] = config, config.model.family if config.release else chosen
         config, model = self._found[rest]
         return (replace(config, seed=seeds[-1]) if seeds else config), model
 

@@ -22,6 +22,7 @@ from fc2conv.sweep.job import Options, work
 from fc2conv.sweep.pool import INTERVAL, TrialSource
 from fc2conv.sweep.trials import Trial
 from fc2conv.training.distributed import prepare_process
+from fc2conv.training.recorded import released
 
 
 def check_launcher(launcher: Any) -> None:
@@ -90,9 +91,9 @@ def job(composed: DictConfig) -> str:
     """
     prepare_process()
     register_schema()
-    config = matched(parse_composed(composed))
     given = list(HydraConfig.get().overrides.task)
     overrides = tuple(o for o in given if not o.startswith(("name=", "sweep=", "force=", "++runs_dir=")))
+    config = matched(released(parse_composed(composed), overrides))
     model = HydraConfig.get().runtime.choices.get("model") or ""
     ours = any(o.startswith("++runs_dir=") for o in given)
     if ours:  # by our sweeper, which has named the trial's folder

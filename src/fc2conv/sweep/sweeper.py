@@ -74,7 +74,10 @@ def conduct(
         ConfigError: before anything runs
         SweepEnded: when it is over, and not all went well
     """
-    base = parse(Config, OmegaConf.to_container(OmegaConf.masked_copy(master, list(TOP_LEVEL)), resolve=True))  # type: ignore[arg-type]
+    # of ckpt and release one may vary, and neither is without the other
+    of_trials = () if master.task in OF_CHECKPOINTS else ("ckpt", "release")
+    about = [key for key in TOP_LEVEL if key not in of_trials]
+    base = parse(Config, OmegaConf.to_container(OmegaConf.masked_copy(master, about), resolve=True))  # type: ignore[arg-type]
     _check(base)
     file = search_space.read(search_space.find(base.sweep, _root(master) / "sweeps")) if base.sweep else None
     space = Space.of(context, arguments, file, draws.max_trials)

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fc2conv.errors import Pruned
-from fc2conv.record.folder import CHECKPOINTS, Record, log
+from fc2conv.record.folder import CHECKPOINTS, LAST, Record, log
 from fc2conv.record.mirror import Mirror
 from fc2conv.record.terminal import EpochProgress, epoch_line, smoothing_note
 from fc2conv.training.classifier import Classifier
@@ -179,7 +179,7 @@ class Checkpoints(Checkpoint):
         if self.record:
             if is_best:
                 _link(aside, folder / "best.ckpt")
-            os.replace(aside, folder / "last.ckpt")
+            os.replace(aside, folder / LAST)
         trainer.strategy.barrier("saved")  # the other ranks read best.ckpt too
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from math import prod
 from pathlib import Path
@@ -113,7 +114,8 @@ def _smaller(config: Config) -> Iterator[tuple[str, Any, Config]]:
     data, model = config.data, config.model
     defaults = {"batch_size": 1, **{name: getattr(DataConfig(), name) for name in ("canvas", "bands", "size")}}
     for name, default in defaults.items():
-        yield f"data.{name}", getattr(data, name), replace(config, data=replace(data, **{name: default}))
+        with suppress(ConfigError):  # the rest does not go without it
+            yield f"data.{name}", getattr(data, name), replace(config, data=replace(data, **{name: default}))
     standard: Any = type(model)  # has a default for each of its fields
     for field in fields(model):
         if field.name != "family":

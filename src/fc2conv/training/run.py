@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import DummyLogger, Logger
 
+from fc2conv.architectures import Shape
 from fc2conv.config.batches import check_batch_norm
 from fc2conv.config.schema import Config, LoggerConfig, plain
 from fc2conv.data.image_data import ImageData
 from fc2conv.errors import ConfigError, DamagedCheckpoint, Interrupted, NonFiniteLoss, Pruned, gpu_full
+from fc2conv.instruments.release import recast
 from fc2conv.record import terminal
 from fc2conv.record.arrays import Arrays
 from fc2conv.record.checkpoint import load_checkpoint, verify
-from fc2conv.record.folder import CHECKPOINTS, Record, log, reserve
+from fc2conv.record.folder import CHECKPOINTS, LAST, Record, log, reserve
 from fc2conv.record.result import Result, Status, per_class
 from fc2conv.training.arrays import Mistakes, Predictions
 from fc2conv.training.callbacks import (
@@ -40,6 +42,7 @@ from fc2conv.training.classifier import Classifier, class_of
 from fc2conv.training.distributed import Processes
 from fc2conv.training.drawing import Drawing
 from fc2conv.training.optimizers import optimizer_for
+from fc2conv.training.recorded import sha256
 from fc2conv.training.schedule import MaxSteps
 from fc2conv.training.signals import Signals
 from fc2conv.training.trainer import accelerate, device_of, in_batches, leave, torch_prepared, trainer_for
@@ -97,7 +100,8 @@ def run(request: Request) -> Result | None:
     with Signals() as signals, torch_prepared(config.trainer, processes):
         if request.resumed and folder:  # on every rank: one that failed alone would leave the others waiting
             check_resumable(folder)
-        data, module, kernels = _prepared(config, processes)
+        goes_on = request.resumed and folder is not None and (folder / CHECKPOINTS / LAST).exists()
+        data, module, kernels = _prepared(config, processes, goes_on)
         observers = _Observers(signals, make_callbacks(config))  # with the weights drawn, whatever random they use
         if not processes.is_first:
             _fit_and_test(request, processes, module, data, observers)
@@ -139,8 +143,11 @@ def run(request: Request) -> Result | None:
         return record.result
 
 
-def _prepared(config: Config, processes: Processes) -> tuple[ImageData, Classifier, str | None]:
+def _prepared(config: Config, processes: Processes, goes_on: bool = False) -> tuple[ImageData, Classifier, str | None]:
     """(the images, the network with its initial weights, which kernels compute it).
+
+    Args:
+        goes_on: the weights come from the run's last.ckpt
 
     Raises:
         ConfigError: these do not go together, or not here
@@ -152,14 +159,39 @@ def _prepared(config: Config, processes: Processes) -> tuple[ImageData, Classifi
     module = class_of(config.model)(
         config.model, data.shape, len(data.classes), config.optim, config.seed, {"config": plain(config)}
     )
+    if config.release and not goes_on:
+        _recast(config, module)
     check_batch_norm(module.geometry, len(data.train_indices), config.data.batch_size, processes.world_size)
     optimizer_for(config.optim, module.net)  # so that what it does not take is told before anything is written
     return data, module, accelerate(module, config.trainer)
 
 
+def _recast(config: Config, module: Classifier) -> None:
+    """Give the network the weights of `ckpt`, of which it is a less constrained form: it computes the same.
+
+    Raises:
+        ConfigError: they do not go together
+    """
+    assert config.ckpt is not None
+    if sha256(Path(config.ckpt)) != config.ckpt_sha256:
+        raise ConfigError("ckpt", f"{config.ckpt} is not what it was when the run began; start a new run")
+    trained = Classifier.load(config.ckpt)
+    _check_images(module.geometry.input, trained, config)
+    recast(trained, module, module.geometry.input)
+
+
+def _check_images(shape: Shape, trained: Classifier, config: Config) -> None:
+    """Raise ConfigError if the network of `ckpt` takes images of another shape."""
+    takes = trained.geometry.input
+    if shape != takes:
+        raise ConfigError(
+            "data", f"images are {terminal.spell(shape)}, but {config.ckpt} takes {terminal.spell(takes)}"
+        )
+
+
 def check_resumable(folder: Path) -> None:
     """Raise ConfigError unless the run's checkpoints, where it has some, are what was written."""
-    for path in (folder / CHECKPOINTS / name for name in ("last.ckpt", "best.ckpt")):
+    for path in (folder / CHECKPOINTS / name for name in (LAST, "best.ckpt")):
         try:
             verify(path)
         except FileNotFoundError:
@@ -216,14 +248,14 @@ def _fit_and_test(
     # some callbacks insist on a logger, on every rank
     loggers: Sequence[Logger] = observers.trackers or ([DummyLogger()] if observers.callbacks else [])
     trainer = trainer_for(settings, processes, callbacks, loggers, folder)
-    last = folder / CHECKPOINTS / "last.ckpt"
+    last = folder / CHECKPOINTS / LAST
     if record:
         record.result.device = device_of(trainer)
     goes_on = request.resumed and last.exists()
     trainer.fit(module, datamodule=data, ckpt_path=last if goes_on else None, weights_only=True)
 
     # there is no best epoch if a killed run went on when its time was up, before any validation
-    kept = checkpoints.folder / CHECKPOINTS / ("best.ckpt" if best.epoch else "last.ckpt")
+    kept = checkpoints.folder / CHECKPOINTS / ("best.ckpt" if best.epoch else LAST)
     module.load_state_dict(load_checkpoint(kept, mapped=True)["state_dict"])
     began = time.perf_counter()
     test, confusion = evaluate(trainer, module, data)
@@ -272,11 +304,7 @@ def loaded(config: Config) -> tuple[Classifier, ImageData]:
     assert config.ckpt is not None
     module, data = Classifier.load(config.ckpt, allow=config.allow), ImageData(config.data, config.seed)
     data.setup()
-    if data.shape != module.geometry.input:
-        raise ConfigError(
-            "data",
-            f"images are {terminal.spell(data.shape)}, but {config.ckpt} takes {terminal.spell(module.geometry.input)}",
-        )
+    _check_images(data.shape, module, config)
     return module, data
 
 
@@ -334,17 +362,3 @@ def lr_find(request: Request) -> tuple[Result, Path]:
             raise
         record.close("skipped")
         return record.result, folder
-
-
-def config_of(checkpoint: Path) -> dict[str, Any]:
-    """The whole config that a checkpoint was trained with, as plain values.
-
-    Raises:
-        ConfigError: the file is damaged, or no checkpoint of this project
-    """
-    try:
-        return dict(load_checkpoint(checkpoint, mapped=True)["hyper_parameters"]["extra"]["config"])
-    except DamagedCheckpoint as error:
-        raise ConfigError("ckpt", f"{error}; give another, or train anew") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError("ckpt", f"{checkpoint} is no checkpoint of this project ({type(error).__name__})") from error
