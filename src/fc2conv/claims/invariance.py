@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from fc2conv.claims.claim import EFFECT, SMALL, Claim, Comparison, Measure, Observation, effect, equal
-from fc2conv.claims.drawing import dots, estimated, lines, measured, side_by_side
+from fc2conv.claims.drawing import curves, dots, lines, measured, side_by_side
 from fc2conv.claims.evidence import Arm, Check, Evidence, Figure
 from fc2conv.claims.verdicts import Outcome, outcome
 
@@ -294,34 +294,26 @@ EQUIVARIANCE = Claim(
     expected="On a torus and at stride 1 it is so, exactly, and at a total stride of s for shifts by multiples of s. "
     "Padding with zeros breaks it at the border. Subsampling breaks it for all other shifts; with a blur before it "
     "(anti-aliasing) by less, but not by nothing.",
-    refuted_by="An error at stride 1 on a torus; no error of one per cent from zero padding or from pooling; or an "
-    "anti-aliased pooling that lets no less through than maximum pooling or a strided convolution.",
+    refuted_by="An error at stride 1 on a torus; none of one per cent from zero padding; or an anti-aliased pooling "
+    "whose error is not smaller, by one per cent, than that of maximum pooling or of a strided convolution.",
     sweeps=("equivariance", "equivariance_zeros"),
     comparisons=(
-        Comparison(
-            "padding with zeros breaks it: the first convolution, one pixel",
-            "effect",
-            ((1.0, _ZEROS),),
+        effect(
+            "padding with zeros breaks it: the first convolution beside one on a torus, 1 pixel",
+            _ZEROS,
+            f"{_TORUS}max",
             SEEN,
             "equivariance.conv_1",
         ),
-        Comparison(
-            "maximum pooling breaks it: after both poolings, one pixel",
-            "effect",
-            ((1.0, f"{_TORUS}max"),),
-            SEEN,
-            _STAGE,
-        ),
-        effect("by more than anti-aliased pooling does", f"{_TORUS}max", f"{_TORUS}blur", SEEN, _STAGE),
         effect(
-            "and strided convolutions by more than anti-aliased pooling",
-            f"{_TORUS}strided",
+            "maximum pooling breaks it, by more than anti-aliased pooling: after both, 1 pixel",
+            f"{_TORUS}max",
             f"{_TORUS}blur",
             SEEN,
             _STAGE,
         ),
+        effect("and so do strided convolutions", f"{_TORUS}strided", f"{_TORUS}blur", SEEN, _STAGE),
     ),
-    rates=(0.01,),
     measures=(Measure("equivariance", _errors),),
     checks=_exact_equivariance,
     figure=_draw_equivariance,
@@ -449,17 +441,16 @@ SHIFT = Claim(
 
 FAR = 14
 """Half of an image's edge, in pixels."""
-HALF_SHARED = 0.5**0.5
-"""The correlation of two pixels of which each explains half of the other's variance."""
-FALL = 0.1
-"""By which correlations are to fall from 1 to 14 pixels at least."""
+RELATED = 0.1
+"""By which the correlation of neighbours is to exceed others at least."""
 AS_ANY = 0.02
 """How far from the mean of all pairs that of neighbours may lie: a shuffle draws them, 1,512 of 306,936 pairs."""
+_R = "neighbours.correlation"
 
 
 def _neighbours() -> list[Observation]:
-    """Of the 10,000 training images that each seed draws, in each order that has places: r_D, the correlation at D
-    pixels; overall, that of all pairs; fall, from 1 to 14 pixels; excess, of neighbours over all pairs."""
+    """Of the 10,000 training images that each seed draws, in each order that has places: the correlation of pixels at
+    some distances, and that of any two."""
     from fc2conv.data.image_data import ImageData
     from fc2conv.instruments.neighbours import neighbour_curve
 
@@ -469,28 +460,38 @@ def _neighbours() -> list[Observation]:
             data = ImageData(train_size=10_000, seed=seed, permutation=order)
             pixels = data.source.train_images[data.train_indices]
             curve = neighbour_curve(data.transformed(pixels, data.train_indices, "train"), FAR)
-            r = curve.correlations.tolist()
-            figures = {f"neighbours.r_{d}": value for d, value in zip(curve.distances, r, strict=True)}
-            figures |= {"neighbours.overall": curve.overall, "neighbours.fall": r[0] - r[-1]}
-            figures["neighbours.excess"] = r[0] - curve.overall
-            found.append(Observation(f"data.permutation={order}", seed, figures))
+            known = dict(zip(curve.distances, curve.correlations.tolist(), strict=True))
+            for distance in (1, 2, 3, 5, 7, 10, FAR):
+                found.append(Observation(_apart(order, distance), seed, {_R: known[distance]}))
+            found.append(Observation(_apart(order, "any"), seed, {_R: curve.overall}))
     return found
 
 
+def _apart(order: str, distance: int | str) -> str:
+    return f"data.permutation={order} distance={distance}"
+
+
 def _draw_neighbours(evidence: Evidence) -> TopLevelMixin:
-    series = {arm.value_of("data.permutation") or "": measured(arm, "neighbours.r_") for arm in evidence.arms}
-    plain = list(evidence.arm("data.permutation=none").values("neighbours.overall").values())
-    series["all pairs"] = [estimated(d, plain) for d in (1, FAR)]
-    return lines(series, "Distance (pixels)", "Correlation", title="Neighbouring pixels are related, until shuffled")
+    return curves(
+        evidence,
+        lambda arm: float(arm.value_of("distance") or 0),
+        lambda arm: arm.value_of("data.permutation") or "",
+        _R,
+        [arm for arm in evidence.arms if arm.value_of("distance") != "any"],
+        x_title="Distance (pixels)",
+        y_title="Correlation of two pixels",
+        title="Neighbouring pixels are related, until they are shuffled",
+    )
 
 
 def _describe_neighbours(evidence: Evidence) -> list[str]:
-    at = (1, 2, 4, 7, FAR)
-    names = [*(f"neighbours.r_{d}" for d in at), "neighbours.overall"]
-    rows = [
-        [f"`{arm.value_of('data.permutation')}`", *(f"{_mean(arm, n):.3f}" for n in names)] for arm in evidence.arms
-    ]
-    return _table(["order", *(f"{d} px" for d in at), "all pairs"], rows)
+    rows: dict[str, dict[str, str]] = {}
+    for arm in evidence.arms:
+        order, distance = (arm.value_of(key) or "" for key in ("data.permutation", "distance"))
+        rows.setdefault(f"`{order}`", {})[distance] = f"{_mean(arm, _R):.3f}"
+    head = [distance if distance == "any" else f"{distance} px" for distance in next(iter(rows.values()))]
+    told = ["Mean correlation of two pixels so far apart, along rows and columns, and of any two:", ""]
+    return told + _table(["order", *head], [[order, *found.values()] for order, found in rows.items()])
 
 
 NEIGHBOURS = Claim(
@@ -504,29 +505,29 @@ NEIGHBOURS = Claim(
     equation=r"r(d) = \operatorname{mean}_{|p-q|=d} \operatorname{corr}(x_p, x_q)",
     expected="Pixels side by side share most of their variance, pixels half an image apart far less. After a fixed "
     "shuffle neighbours are as any two pixels; within blocks, or within those that change places, they stay related.",
-    refuted_by="Neighbours that explain less than half of each other's variance, a correlation that does not fall with "
-    "distance, or one that a shuffle leaves above that of all pairs.",
+    refuted_by="Neighbours whose correlation is not larger, by .1, than that of pixels 14 apart or of shuffled "
+    "neighbours; or shuffled neighbours that differ by more than .02 from any two pixels.",
     comparisons=(
-        Comparison(
-            "a pixel explains more than half of its neighbour's variance (correlation above .707)",
-            "effect",
-            ((1.0, "data.permutation=none"),),
-            HALF_SHARED,
-            "neighbours.r_1",
+        effect(
+            "pixels side by side are more related than pixels half an image apart",
+            _apart("none", 1),
+            _apart("none", FAR),
+            RELATED,
+            _R,
         ),
-        Comparison(
-            "and more than of a pixel's at a distance of 14",
-            "effect",
-            ((1.0, "data.permutation=none"),),
-            FALL,
-            "neighbours.fall",
+        effect(
+            "and more than those that a fixed shuffle puts side by side",
+            _apart("none", 1),
+            _apart("fixed", 1),
+            RELATED,
+            _R,
         ),
-        Comparison(
-            "after a fixed shuffle neighbours are as related as any two pixels",
-            "equal",
-            ((1.0, "data.permutation=fixed"),),
+        equal(
+            "which are as related as any two pixels",
+            _apart("fixed", 1),
+            _apart("fixed", "any"),
             AS_ANY,
-            "neighbours.excess",
+            _R,
         ),
     ),
     observe=_neighbours,
