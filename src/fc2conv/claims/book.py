@@ -38,8 +38,9 @@ def find(names: Iterable[str]) -> list[Claim]:
 
 
 def results() -> Path:
-    """Where the committed results lie: results/, beside conf/."""
-    return conf().parent / "results"
+    """Where results lie: in results/ of the repository, where they are committed, or else of the present folder."""
+    top = conf().parent
+    return (top if (top / "pyproject.toml").exists() else Path()) / "results"
 
 
 def evidence_of(claim: Claim) -> Evidence | None:

@@ -51,7 +51,7 @@ def run(claim: Claim, runs_dir: Path, quick: bool = False) -> Evidence:
     found, correct = [], {}
     for arm in arms:
         main = tuple(_run(t, figures) for t, figures in zip(trials[arm], measured[arm], strict=True))
-        found.append(Arm(arm.name, arm.overrides, main, tuple(_run(t, {}) for t in searched[arm])))
+        found.append(Arm(arm.name, arm.overrides, main, tuple(map(_searched, searched[arm]))))
         if (counts := correct_counts([t.folder for t in trials[arm]])) is not None:
             correct[arm.name] = counts
     return Evidence(
@@ -115,6 +115,12 @@ def _run(each: Trial, measured: Mapping[str, float]) -> Run:
     assert result
     assert each.config
     return Run(result.seed, figures_of(result) | dict(measured), each.config.optim.lr)
+
+
+def _searched(each: Trial) -> Run:
+    """A run of the search, without its test accuracy, which nobody is to choose by."""
+    run = _run(each, {})
+    return Run(run.seed, {k: v for k, v in run.figures.items() if k != "test.acc"}, run.lr)
 
 
 def figures_of(result: Result) -> dict[str, float]:
