@@ -8,6 +8,7 @@ from pathlib import Path
 from fc2conv.claims.beyond import BEYOND
 from fc2conv.claims.claim import Claim
 from fc2conv.claims.convolutions import CONVOLUTIONS
+from fc2conv.claims.cost import COST
 from fc2conv.claims.evidence import Evidence
 from fc2conv.claims.invariance import INVARIANCE
 from fc2conv.claims.lenet import LENET
@@ -17,7 +18,7 @@ from fc2conv.config.parsing import suggest
 from fc2conv.errors import ConfigError
 
 CLAIMS: tuple[Claim, ...] = tuple(
-    sorted((*INVARIANCE, *PRIORS, *BEYOND, *LENET, *CONVOLUTIONS), key=lambda claim: claim.number)
+    sorted((*INVARIANCE, *PRIORS, *COST, *BEYOND, *LENET, *CONVOLUTIONS), key=lambda claim: claim.number)
 )
 """Another section's file adds its own here."""
 
