@@ -9,6 +9,7 @@ from fc2conv.claims.beyond import BEYOND
 from fc2conv.claims.claim import Claim
 from fc2conv.claims.constraining import CONSTRAINING
 from fc2conv.claims.convolutions import CONVOLUTIONS
+from fc2conv.claims.cost import COST
 from fc2conv.claims.evidence import Evidence
 from fc2conv.claims.invariance import INVARIANCE
 from fc2conv.claims.lenet import LENET
@@ -20,7 +21,7 @@ from fc2conv.errors import ConfigError
 
 CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
-        (*BEYOND, *CONSTRAINING, *CONVOLUTIONS, *INVARIANCE, *LENET, POOLING, *PRIORS),
+        (*BEYOND, *CONSTRAINING, *CONVOLUTIONS, *COST, *INVARIANCE, *LENET, POOLING, *PRIORS),
         key=lambda claim: claim.number,
     )
 )

@@ -1,9 +1,8 @@
-"""7.6: what LeNet's poor result in the book is due to, and how convolutions go in parallel."""
+"""7.6: what LeNet's poor result in the book is due to."""
 
 from __future__ import annotations
 
-from fc2conv.claims import timing
-from fc2conv.claims.claim import FULL, Claim, effect, ratio
+from fc2conv.claims.claim import FULL, Claim, effect
 
 TRAINING = Claim(
     name="training",
@@ -38,35 +37,4 @@ TRAINING = Claim(
     ),
 )
 
-PARALLEL = Claim(
-    name="parallel",
-    number=15,
-    section="7",
-    title="Easy to parallelise",
-    sentence="Convolutions are easy to do in parallel: much is computed with few weights, and these are all that "
-    "processes must exchange.",
-    source="D2L 7, introduction",
-    expected="Two processes that share LeNet's batches train on nearly twice as many images per second. The perceptron "
-    "gains less, since it has four times the gradients to exchange and less to compute between two exchanges.",
-    refuted_by="A LeNet that gains less than half from a second process, or no more than the perceptron.",
-    observe=lambda: timing.time_processes(("model=mlp", "model=lenet_modern"), (32, 128, 512)),
-    comparisons=(
-        ratio(
-            "two processes train LeNet half as fast again as one",
-            "model=lenet_modern data.batch_size=128 trainer.devices=2",
-            "model=lenet_modern data.batch_size=128 trainer.devices=1",
-            1.5,
-            "images_per_second",
-        ),
-        ratio(
-            "LeNet gains more from the second one than the perceptron",
-            "model=lenet_modern data.batch_size=128 trainer.devices=2",
-            "model=mlp data.batch_size=128 trainer.devices=2",
-            1.0,
-            "speedup",
-        ),
-    ),
-    data=("cpu", "cores"),
-)
-
-LENET = (TRAINING, PARALLEL)
+LENET = (TRAINING,)
