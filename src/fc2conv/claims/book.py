@@ -41,7 +41,6 @@ CLAIMS: tuple[Claim, ...] = tuple(
     )
 )
 """Another section's file adds its own here."""
-CLAIMS: tuple[Claim, ...] = tuple(sorted(SECTIONS, key=lambda claim: claim.number))
 
 
 def find(names: Iterable[str]) -> list[Claim]:
