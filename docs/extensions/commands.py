@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -12,19 +13,22 @@ from sphinx.util.docutils import SphinxDirective
 from fc2conv import cli
 
 WIDTH = 80
+SETTINGS = cli.command.context_settings
 
 
 def helps() -> dict[str, str]:
-    """Command -> its help."""
-    settings = cli.command.context_settings
-    parent = click.Context(cli.command, info_name=cli.NAME, terminal_width=WIDTH, **settings)
-    found = {}
-    for name in cli.command.list_commands(parent):
-        command = cli.command.get_command(parent, name)
+    """Command -> its help, those of a group's commands after the group's: claims, claims lab, ..."""
+    return dict(_helps(cli.command, click.Context(cli.command, info_name=cli.NAME, terminal_width=WIDTH, **SETTINGS)))
+
+
+def _helps(group: click.Group, parent: click.Context, before: str = "") -> Iterator[tuple[str, str]]:
+    for name in group.list_commands(parent):
+        command = group.get_command(parent, name)
         assert command is not None
         context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH)
-        found[name] = command.get_help(context)
-    return found
+        yield before + name, command.get_help(context)
+        if isinstance(command, click.Group):
+            yield from _helps(command, context, f"{before}{name} ")
 
 
 class HelpOf(SphinxDirective):
@@ -34,7 +38,7 @@ class HelpOf(SphinxDirective):
         self.env.note_reread()  # of each build: what is said lies in many files
         found: list[nodes.Node] = []
         for name, text in helps().items():
-            section = nodes.section(ids=[f"fc2conv-{name}"], names=[f"fc2conv {name}"])
+            section = nodes.section(ids=[f"fc2conv-{name.replace(' ', '-')}"], names=[f"fc2conv {name}"])
             section += nodes.title("", "", nodes.literal("", f"fc2conv {name}"))
             section += nodes.literal_block("", text, language="text")
             found.append(section)

@@ -192,6 +192,8 @@ def not_run(command: Command) -> str | None:
         return NOT_RUN[command.words[0]]
     if "hydra/launcher=" in text:
         return "needs a cluster"
+    if "claims run" in text or "claims lab" in text:
+        return "trains for minutes, or writes into the repository"
     if "trainer=gpu" in text and not torch.cuda.is_available():
         return "needs a GPU"
     if "mlflow" in text and find_spec("mlflow") is None:

@@ -69,13 +69,14 @@ def spec(chart: alt.TopLevelMixin) -> Spec:
 
 
 def short(name: str) -> str:
-    """An arm's name as charts and tables show it: words without their keys, figures with them.
+    """An arm's name as charts and tables show it: the model first, words without their keys, figures with them.
 
     Example:
-        >>> short("model=lenet_modern data.permutation=fixed model.kernel_size=5")
+        >>> short("data.permutation=fixed model=lenet_modern model.kernel_size=5")
         'lenet_modern, fixed, kernel_size 5'
     """
-    return ", ".join(_said(*override.partition("=")[::2]) for override in name.split())
+    overrides = sorted(name.split(), key=lambda override: not override.startswith("model="))
+    return ", ".join(_said(*override.partition("=")[::2]) for override in overrides)
 
 
 def _said(key: str, value: str) -> str:

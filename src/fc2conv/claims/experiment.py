@@ -68,7 +68,7 @@ def _values(arms: Sequence[Arm], key: str) -> list[str]:
 
 
 def _listed(values: Sequence[str]) -> str:
-    said = [value or "its default" for value in values]
+    said = [value for value in values if value] + ["its default"] * ("" in values)
     return ", ".join(said[:MOST]) + (f" and {len(said) - MOST} more" if len(said) > MOST else "")
 
 
@@ -79,7 +79,8 @@ def _data(values: dict[str, list[str]]) -> str:
     ]
     sizes = values.get("data.train_size", [""])
     default = DataConfig().train_size
-    counts = ["all" if size in ("", "null", "None", str(default)) else f"{int(size):,}" for size in sizes]
+    known = sorted(int(size) for size in sizes if size not in ("", "null", "None", str(default)))
+    counts = [f"{size:,}" for size in known] + ["all"] * (len(known) < len(sizes))
     return f"{' or '.join(said)}, {_listed(counts)} training images"
 
 
