@@ -1,4 +1,4 @@
-"""7.2.6 and after: what deeper layers see of the image, and how much of it they use."""
+"""7.2.6 Receptive field: what deeper layers see of the image, and how much of it they use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIDER = 9
 """Pixels: half of the 18 that the third convolution adds to a receptive field of 14."""
 IMAGES = 16
 HEIGHT = 28
-"""Images that are lower, as those of `order`, are laid on one another, to be higher than some receptive fields."""
+"""Images that are lower are laid on one another: two of `order` are 32 pixels high, as is the largest field."""
 
 
 def fields(model: Classifier, data: ImageData) -> Mapping[str, float]:
