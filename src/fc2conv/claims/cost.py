@@ -31,8 +31,8 @@ def count() -> list[Check]:
     lenet, mlp = timing.cost("model=lenet"), timing.cost("model=mlp")
     dense, shared = (timing.cost(f"model=ladder model.constraint={name}") for name in ("dense", "shared"))
     return [
-        Check("LeNet has fewer parameters than the perceptron (1: it has)", lenet.params < mlp.params, 1),
-        Check("and more MACs", lenet.macs > mlp.macs, 1),
+        Check("LeNet has fewer parameters than the perceptron (1: it has)", float(lenet.params < mlp.params), 1),
+        Check("and more MACs", float(lenet.macs > mlp.macs), 1),
         Check("sharing alone leaves of a dense layer's 623,290 parameters", shared.params, 55**2 + 1 + 7850),
         Check("and of its MACs as many as it had", shared.macs, dense.macs),
     ]
