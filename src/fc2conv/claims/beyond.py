@@ -1,4 +1,4 @@
-"""7.1.1 and 7.6, outlook: convolutions outside vision, and what the following chapter makes of them."""
+"""7, introduction, and 8: convolutions outside vision, and what the following chapter makes of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def describe_signals(evidence: Evidence) -> list[str]:
 SIGNALS = Claim(
     name="signals",
     number=13,
-    section="7.1",
+    section="7",
     title="Outside vision",
     sentence="Convolutions are for signals of one dimension as well: what they need is an order, whatever it is of.",
     source="D2L 7, introduction",
@@ -133,11 +133,11 @@ def describe_modern(evidence: Evidence) -> list[str]:
 MODERN = Claim(
     name="modern",
     number=19,
-    section="7.6",
+    section="8",
     title="Modern structure",
     sentence="What came after LeNet is a better use of the same means: stacks of 3x3 convolutions, residual sums, a "
     "global average in place of the dense head.",
-    source="D2L 7.6, outlook; 8.2, 8.3 and 8.6",
+    source="D2L 8.2, 8.3 and 8.6",
     expected="Stacks are ahead of 5x5 kernels at equal MACs. All three together are ahead of LeNet at equal "
     "parameters, which is four times its MACs, and at equal MACs, which is a quarter of its parameters. In five layers "
     "residual sums may do little.",

@@ -223,11 +223,11 @@ def describe(evidence: Evidence) -> list[str]:
 EXACT = Claim(
     name="exact",
     number=18,
-    section="7.1",
+    section="7.1.3",
     title="Identities on the way to a convolution",
     sentence="A fully connected layer on images is, re-indexed, a weighted sum around each pixel; with the same "
     "weights at all pixels, and none far away, it is a convolution. A window of one pixel is a perceptron at each one.",
-    source="D2L 7.1.2 to 7.1.4, 7.2.4, 7.2.5, 7.3 and 7.4.3",
+    source="D2L 7.1.2, 7.1.3, 7.2.4, 7.2.5, 7.3 and 7.4.3",
     expected="All of it holds: up to rounding where sums are taken in another order, else to the bit.",
     refuted_by="A difference beyond rounding, an output size that the formula has otherwise, or a kernel that is not "
     "learned.",

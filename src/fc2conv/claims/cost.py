@@ -12,6 +12,7 @@ from fc2conv.claims import drawing, timing
 from fc2conv.claims.claim import Claim, ratio
 from fc2conv.claims.evidence import Arm, Check, Evidence
 from fc2conv.claims.verdicts import order_statistic
+from fc2conv.pictures.style import INK, RUNS
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -30,8 +31,8 @@ def count() -> list[Check]:
     lenet, mlp = timing.cost("model=lenet"), timing.cost("model=mlp")
     dense, shared = (timing.cost(f"model=ladder model.constraint={name}") for name in ("dense", "shared"))
     return [
-        Check("LeNet has fewer parameters than the perceptron (1: it has)", lenet.params < mlp.params, 1),
-        Check("and more MACs", lenet.macs > mlp.macs, 1),
+        Check("LeNet has fewer parameters than the perceptron (1: it has)", float(lenet.params < mlp.params), 1),
+        Check("and more MACs", float(lenet.macs > mlp.macs), 1),
         Check("sharing alone leaves of a dense layer's 623,290 parameters", shared.params, 55**2 + 1 + 7850),
         Check("and of its MACs as many as it had", shared.macs, dense.macs),
     ]
@@ -52,18 +53,16 @@ def draw_operations(evidence: Evidence) -> TopLevelMixin:
 
     rows = [{"model": drawing.short(arm.name), **{of: _median(arm, of) for of in COSTS}} for arm in evidence.arms]
     order = [drawing.short(arm.name) for arm in sorted(evidence.arms, key=lambda arm: -_median(arm, "params"))]
-    charts = []
-    for i, (of, title) in enumerate(COSTS.items()):
-        y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=0, grid=True) if i == 0 else None)
-        x = alt.X(
-            f"{of}:Q", title=None, scale=alt.Scale(type="log", padding=8), axis=alt.Axis(tickCount=4, format="~s")
-        )
-        titled = alt.TitleParams(
-            title.partition(" (")[0], subtitle=title.partition(" (")[2].rstrip(")"), anchor="start"
-        )
-        points = alt.Chart(alt.InlineData(values=rows)).mark_point(filled=True, size=60, opacity=1)
-        charts.append(points.encode(x, y).properties(width=130, height=20 * len(rows), title=titled))
-    return alt.hconcat(*charts, spacing=14, title=alt.TitleParams("Few parameters, many operations", anchor="start"))
+    scale, axis = alt.Scale(type="log", padding=8), alt.Axis(tickCount=4, format="~s", grid=False)
+    points = alt.Chart(alt.InlineData(values=rows)).mark_point(filled=True, size=60, opacity=1, color=RUNS[0])
+    charts: list[alt.Chart] = []
+    for of, said in COSTS.items():
+        names = alt.Axis(labelLimit=0, grid=True, labels=not charts, ticks=False, domain=False)
+        y = alt.Y("model:N", sort=order, title=None, axis=names)
+        chart = points.encode(alt.X(f"{of}:Q", title=said, scale=scale, axis=axis), y)
+        charts.append(chart.properties(width=130, height=20 * len(rows)))
+    title = alt.TitleParams("Few parameters, many operations", anchor="start", fontSize=15, color=INK, offset=12)
+    return alt.hconcat(*charts, spacing=14, title=title)
 
 
 def describe_operations(evidence: Evidence) -> list[str]:
@@ -94,11 +93,11 @@ def _median(arm: Arm, of: str) -> float:
 OPERATIONS = Claim(
     name="operations",
     number=8,
-    section="7.1.2",
+    section="7",
     title="Fewer parameters, not fewer operations",
     sentence="Convolutional networks need far fewer parameters than dense ones. That makes them small, not fast: each "
     "weight is used at every pixel.",
-    source="D2L 7, introduction, and 7.1.2",
+    source="D2L 7, introduction",
     expected="LeNet has a quarter of the perceptron's parameters, and half as many MACs again. It takes longer for an "
     "image, in training and in prediction, and keeps more of it for the backward pass: its maps are larger than the "
     "perceptron's layers.",

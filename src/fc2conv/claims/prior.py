@@ -1,15 +1,17 @@
-"""7.1.4: what a convolution assumes of images costs where it is wrong, and saves data where it is right."""
+"""7.1.2.2: what a convolution assumes of images costs where it is wrong, and saves data where it is right."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fc2conv.claims import drawing
 from fc2conv.claims.claim import Claim, Measure, effect
 from fc2conv.claims.evidence import Arm, Evidence
-from fc2conv.claims.worth import size_of, worth
+from fc2conv.claims.worth import Worth, size_of, worth
+from fc2conv.pictures.style import MUTED
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -53,12 +55,24 @@ def draw_prior(evidence: Evidence) -> TopLevelMixin:
         log=True,
         title="Accuracy, at equal steps",
     )
-    told = [each for each in worth(evidence, convolutional, dense) if math.isfinite(each.k)]
+    return drawing.side_by_side(curves, _draw_worth(worth(evidence, convolutional, dense)))
+
+
+def _draw_worth(worths: Sequence[Worth]) -> drawing.Layers:
+    """k with its interval; a triangle where the perceptron's curve ends before."""
+    import altair as alt
+
+    told = [each for each in worths if each.is_told]
     points = [(float(w.images), w.k, max(w.low, w.least), min(w.high, w.most)) for w in told]
-    times = drawing.lines(
-        {"k": points}, "LeNet's training images", "k", log=True, title="The perceptron needs k times as many"
+    times = drawing.lines({"k": points}, "LeNet's training images", "k", title="The perceptron needs k times as many")
+    ends = [{"images": w.images, "k": w.most, "said": f"> {w.most:.2g}"} for w in worths if math.isinf(w.k)]
+    ticks = alt.Axis(values=[w.images for w in worths], grid=False, format="~s")
+    x = alt.X("images:Q", title="LeNet's training images", scale=alt.Scale(type="log", padding=24), axis=ticks)
+    beyond = alt.Chart(alt.InlineData(values=ends)).encode(x, alt.Y("k:Q"))
+    triangles = beyond.mark_point(shape="triangle-up", filled=True, size=90, opacity=1, color=MUTED)
+    return alt.layer(triangles, beyond.mark_text(dy=-14, color=MUTED).encode(alt.Text("said:N")), times).properties(
+        title=times.title
     )
-    return drawing.side_by_side(curves, times)
 
 
 def describe_prior(evidence: Evidence) -> list[str]:
@@ -98,11 +112,11 @@ def _mean(arm: Arm, of: str = "test.acc") -> float:
 PRIOR = Claim(
     name="prior",
     number=12,
-    section="7.1.4",
+    section="7.1.2.2",
     title="The price of the prior",
     sentence="Locality and sharing are an inductive bias. Where images agree with it, less data is enough; where they "
     "do not, a convolutional network may not even fit its training data.",
-    source="D2L 7.1.4, last paragraph",
+    source="D2L 7.1.2.2, last paragraph",
     expected="The perceptron is ahead in a table and on shuffled pixels, on the training images, too. On images in "
     "their order the convolutional network needs several times fewer of them, the more so the fewer there are.",
     refuted_by="A convolutional network that is not behind in a table or on shuffled pixels, or not on the images that "

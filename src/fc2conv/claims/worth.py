@@ -37,6 +37,11 @@ class Worth:
     most: float
     """Between which k can be told: the smallest and largest size of the network without, over `images`."""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it lies between them."""
+        return 0 < self.k < math.inf
+
     def __str__(self) -> str:
         interval = f"{self._spelled(self.low)} to {self._spelled(self.high)}"
         return f"{self._spelled(self.k)} ({interval})"
