@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,6 +67,13 @@ def dense_weight(layer: LocallyConnected, c_in: int, c_out: int, h: int, w: int,
     return torch.zeros(c_out, h, w, c_in, h, w).double().index_put(tuple(where), layer.weight)
 
 
+@pytest.fixture(params=[2**24, 0], ids=["as a matrix", "block by block"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of computing a locally connected layer: that for small images, and for large ones."""
+    monkeypatch.setattr(LocallyConnected, "LARGEST", request.param)
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(("c_in", "c_out", "h", "w", "d"), WINDOWS)
 def test_local_is_the_books_sum(c_in: int, c_out: int, h: int, w: int, d: int) -> None:
     """Equation 7.1.3 loop by loop, and the gradients of all three arguments."""
@@ -87,6 +95,7 @@ def test_local_is_the_books_sum(c_in: int, c_out: int, h: int, w: int, d: int) -
     assert_close(gradients(got, x, layer.weight, layer.bias), gradients(want, x, layer.weight, layer.bias))
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(("c_in", "c_out", "h", "w", "d"), WINDOWS)
 def test_local_is_a_masked_dense_layer(c_in: int, c_out: int, h: int, w: int, d: int) -> None:
     """Whatever the order it stores its weights in: as a matrix it has each of them once, and nothing else."""
@@ -334,11 +343,11 @@ def test_pooling_first_is_the_same_function(config: ModelConfig) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "layer", [LocallyConnected((2, 6, 5), 3, 1), SharedImage((2, 6, 5), 3)], ids=["local", "shared"]
-)
-def test_exported_for_any_number_of_images(layer: nn.Module) -> None:
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("kind", [partial(LocallyConnected, half_width=1), SharedImage], ids=["local", "shared"])
+def test_exported_for_any_number_of_images(kind: Callable[..., nn.Module]) -> None:
     """One, too: the example's number is in no part of the graph."""
+    layer = kind((2, 6, 5), out_channels=3)
     batch = {0: torch.export.Dim("batch", min=1)}
     exported = torch.export.export(layer, (torch.randn(4, 2, 6, 5),), dynamic_shapes=(batch,)).module()
     for n in (1, 7):

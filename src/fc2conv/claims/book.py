@@ -6,15 +6,40 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fc2conv.claims.beyond import BEYOND
+from fc2conv.claims.channels import CHANNELS
 from fc2conv.claims.claim import Claim
+from fc2conv.claims.constraining import CONSTRAINING
+from fc2conv.claims.convolutions import CONVOLUTIONS
+from fc2conv.claims.cost import COST
 from fc2conv.claims.evidence import Evidence
 from fc2conv.claims.invariance import INVARIANCE
+from fc2conv.claims.lenet import LENET
+from fc2conv.claims.padding_and_stride import PADDING
+from fc2conv.claims.pooling import POOLING
 from fc2conv.claims.prior import PRIORS
+from fc2conv.claims.receptive_field import RECEPTIVE_FIELD
 from fc2conv.compose import conf
 from fc2conv.config.parsing import suggest
 from fc2conv.errors import ConfigError
 
-CLAIMS: tuple[Claim, ...] = tuple(sorted((*INVARIANCE, *PRIORS, *BEYOND), key=lambda claim: claim.number))
+CLAIMS: tuple[Claim, ...] = tuple(
+    sorted(
+        (
+            *BEYOND,
+            CHANNELS,
+            *CONSTRAINING,
+            *CONVOLUTIONS,
+            *COST,
+            *INVARIANCE,
+            *LENET,
+            PADDING,
+            POOLING,
+            *PRIORS,
+            RECEPTIVE_FIELD,
+        ),
+        key=lambda claim: claim.number,
+    )
+)
 """Another section's file adds its own here."""
 
 

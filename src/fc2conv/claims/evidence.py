@@ -63,8 +63,8 @@ class Arm:
     """The search for its learning rate, on other seeds."""
 
     def has(self, selector: str) -> bool:
-        """Whether it has all the overrides of `selector`."""
-        return set(selector.split()) <= set(self.overrides)
+        """Whether it has all the overrides of `selector`, in which lists are written without spaces."""
+        return set(selector.split()) <= {override.replace(" ", "") for override in self.overrides}
 
     def values(self, figure: Figure) -> dict[int, float]:
         """By seed, of the runs that have it."""

@@ -10,6 +10,7 @@ leaves as it was:
     release           constraints released and imposed, with trained weights
     structure         how local and how shift-invariant the weights of a dense layer are
     correlation       convolution and cross-correlation
+    neighbours        how much a pixel says of its neighbours
     filters           the first layer's weights, as images
     features          the maps that its convolutions make of some images
 
