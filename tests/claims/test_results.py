@@ -64,7 +64,8 @@ def test_a_figure_is_what_the_results_make_of_it(claim: Claim, evidence: Evidenc
 
 def _seen(path: Path) -> tuple[list[str], Counter[str]]:
     elements = [each for each in ET.parse(path).iter() if isinstance(each.tag, str)]
-    return [each.text for each in elements if each.tag.endswith("text") and each.text], Counter(e.tag for e in elements)
+    words = [each.text for each in elements if each.tag.endswith(("text", "tspan")) and each.text]
+    return words, Counter(each.tag for each in elements)
 
 
 @each_result

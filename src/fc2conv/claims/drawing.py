@@ -105,7 +105,8 @@ def _compared(found: Outcome) -> Layers:
     margin = comparison.margin
     named = TITLES.get(comparison.of, comparison.of)
     axis = f"{named}: factor" if comparison.kind == "ratio" else f"{named}: difference"
-    edges = [none, margin, -margin if comparison.kind == "equal" else none, found.low, found.high]
+    edges = [none, margin, -margin if comparison.kind == "equal" else none, found.mean]
+    edges += [end for end in (found.low, found.high) if math.isfinite(end)]
     room = 0.06 * (max(edges) - min(edges)) or 1.0
     domain = [min(edges) - room, max(edges) + room]
     scale = alt.Scale(domain=domain, nice=False, zero=False)
@@ -114,7 +115,8 @@ def _compared(found: Outcome) -> Layers:
     colour = VERDICTS[found.verdict]
     area = _chart([{"from": shaded[0], "to": shaded[1]}]).mark_rect(color=SUPPORTS, opacity=1)
     zero = _chart([{"mean": none}]).mark_rule(color=MUTED, strokeDash=[3, 3])
-    estimate = _chart([{"mean": found.mean, "low": found.low, "high": found.high}])
+    low, high = max(found.low, domain[0]), min(found.high, domain[1])
+    estimate = _chart([{"mean": found.mean, "low": low, "high": high}])
     interval = estimate.mark_rule(color=colour, strokeWidth=3).encode(alt.X("low:Q"), alt.X2("high:Q"))
     point = estimate.mark_point(color=colour, filled=True, size=90, opacity=1).encode(x)
     layers = alt.layer(

@@ -99,6 +99,7 @@ PROTOCOL = f"""\
   *ratio*: as an effect, of the median of paired repetitions. Anything else is undecided, which is a fair result. A
   claim is supported if all its comparisons are, and refuted if one is. An identity holds or fails; it needs no seeds.
 - **Margins.** {EFFECT:g} in test accuracy for an effect, ± {EQUAL:g} for equality, where a table does not say another.
+  An effect above {-EQUAL:g} means: not worse.
 - **Interval.** The mean difference over seeds ± t(n - 1, 1 - {(1 - COVERED) / 2:.3f} / m) √(s² / n + v / N). s² is the
   variance over n seeds, m the number of the claim's comparisons (Bonferroni). v is the variance over the N test images
   of the seed-averaged difference in correctness, since all seeds share one test set. Both arms of a pair have the same
