@@ -6,10 +6,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
+from fc2conv.architectures.softmax import SoftmaxConfig
 from fc2conv.claims.evidence import Arm, Evidence, Run
-from fc2conv.claims.prior import describe_prior, draw_prior
+from fc2conv.claims.prior import describe_prior, draw_prior, training_accuracy
 from fc2conv.claims.worth import needed, worth
+from fc2conv.data.image_data import ImageData
+from fc2conv.training.classifier import Classifier
 
 SIZES = (100, 1000, 10_000)
 IMAGES = 200
@@ -92,3 +96,14 @@ def test_words_and_figure_of_made_up_evidence() -> None:
     assert "| 10,000 | 0.8000 |  |  |" in lines
     assert "| mlp, world_tabular | 1.0000 | 0.5000 |" in lines
     assert "> 10" in draw_prior(found).to_json()
+
+
+def test_the_training_images_are_those_that_were_trained_on() -> None:
+    """All predictions are class 3: as many are right as there are of it, a tenth of a balanced subset."""
+    data = ImageData(train_size=200)
+    module = Classifier(SoftmaxConfig())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+        module.net.output.bias[3] = 1
+    assert training_accuracy(module, data) == {"accuracy": 0.1}
