@@ -77,8 +77,8 @@ def test_identities_are_told_with_both_sides() -> None:
     claim = claimed(title="Exactly", checks=list)
     checks = (Check("weights", 1e9, 1e9), Check("the same logits", 0.5, 0, 1e-5))
     text = part(lab.page([claim], lambda _: Evidence("made_up", checks=checks)), "Exactly")
-    assert "| weights | 1,000,000,000 | 1,000,000,000 | 0 | ✔ holds |" in text
-    assert "| the same logits | 0.5 | 0 | 1e-05 | ✘ **fails** |" in text
+    assert "| weights | 1,000,000,000 | 1,000,000,000 | 0 | ✔\N{NO-BREAK SPACE}holds |" in text
+    assert "| the same logits | 0.5 | 0 | 1e-05 | ✘\N{NO-BREAK SPACE}**fails** |" in text
     assert "**Not as expected:** “the same logits”, 0.5." in text
     assert "figure.svg" not in text
     assert "Identities, computed anew" in text

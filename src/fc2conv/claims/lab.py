@@ -23,6 +23,7 @@ from fc2conv.record.result import spread, write_atomically
 PAGE, SITE, RESULTS, FIGURE = "LAB.md", Path("docs") / "lab.md", "results", "figure.svg"
 MARKS = {"supported": "✔", "refuted": "✘", "undecided": "~", OPEN: "–"}
 """Before a verdict, so that it is seen without colours."""
+TIGHT = "\N{NO-BREAK SPACE}"
 Known = Callable[[Claim], Evidence | None]
 
 
@@ -232,7 +233,7 @@ def _checked(checks: Sequence[Check]) -> Iterator[str]:
     yield "| identity | found | must be | within | |"
     yield "|---|--:|--:|--:|---|"
     for check in checks:
-        mark = f"{MARKS['supported']} holds" if check.holds else f"{MARKS['refuted']} **fails**"
+        mark = f"{MARKS['supported']}{TIGHT}holds" if check.holds else f"{MARKS['refuted']}{TIGHT}**fails**"
         figures = " | ".join(map(_spelled, (check.found, check.expected, check.tolerance)))
         yield f"| {check.says} | {figures} | {mark} |"
 
