@@ -131,8 +131,8 @@ def _describe_permutation(evidence: Evidence) -> list[str]:
     reached = "model=mlp data.permutation=sorted"
     told += [
         "",
-        f"A perceptron that sees each image's pixels sorted reaches {_mean(evidence.arm(reached), 'test.acc'):.4f}. With "
-        "a fresh order for each image the accuracy is, less that:",
+        f"A perceptron that sees each image's pixels sorted reaches {_mean(evidence.arm(reached), 'test.acc'):.4f}. "
+        "With a fresh order for each image the accuracy is, less that:",
         "",
     ]
     for model in ("mlp", "lenet_modern"):
