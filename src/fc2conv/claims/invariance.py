@@ -463,7 +463,7 @@ def _neighbours() -> list[Observation]:
     found = []
     for order in ("none", "block", "block_order", "fixed", "fresh"):
         for seed in range(SMALL):
-            data = ImageData(train_size=10_000, seed=seed, permutation=order)
+            data = ImageData({"train_size": 10_000, "seed": seed, "permutation": order}, seed)
             pixels = data.source.train_images[data.train_indices]
             curve = neighbour_curve(data.transformed(pixels, data.train_indices, "train"), FAR)
             known = dict(zip(curve.distances, curve.correlations.tolist(), strict=True))
