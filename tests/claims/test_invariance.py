@@ -112,12 +112,15 @@ def test_predictions_under_shift_start_in_the_middle(data_dir: str, monkeypatch:
 def test_neighbours_of_few_images(data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two seeds of 200 images: neighbours are related, and shuffled ones as any two."""
 
-    def few(**fields: Any) -> ImageData:
-        return ImageData(dir=data_dir, **{**fields, "train_size": 200})
+    def few(config: dict[str, Any], seed: int) -> ImageData:
+        return ImageData({**config, "dir": data_dir, "train_size": 200}, seed)
 
     monkeypatch.setattr("fc2conv.data.image_data.ImageData", few)
-    monkeypatch.setattr(invariance, "SMALL", 1)
-    found = {each.arm: each.figures["neighbours.correlation"] for each in invariance._neighbours()}
+    monkeypatch.setattr(invariance, "SMALL", 2)
+    every = invariance._neighbours()
+    by_seed = [{e.arm: e.figures["neighbours.correlation"] for e in every if e.repetition == k} for k in (0, 1)]
+    assert all(by_seed[0][arm] != by_seed[1][arm] for arm in by_seed[0])  # each seed draws images and shuffles anew
+    found = by_seed[0]
     assert {arm for comparison in NEIGHBOURS.comparisons for _, arm in comparison.terms} <= set(found)
     assert len(found) == 5 * 8
     for order in ("block", "block_order", "fixed"):
