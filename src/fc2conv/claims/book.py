@@ -8,12 +8,13 @@ from pathlib import Path
 from fc2conv.claims.claim import Claim
 from fc2conv.claims.constraining import CONSTRAINING
 from fc2conv.claims.evidence import Evidence
+from fc2conv.claims.freedom import FREEDOM
 from fc2conv.claims.invariance import INVARIANCE
 from fc2conv.compose import conf
 from fc2conv.config.parsing import suggest
 from fc2conv.errors import ConfigError
 
-CLAIMS: tuple[Claim, ...] = tuple(sorted((*INVARIANCE, *CONSTRAINING), key=lambda claim: claim.number))
+CLAIMS: tuple[Claim, ...] = tuple(sorted((*INVARIANCE, *CONSTRAINING, FREEDOM), key=lambda claim: claim.number))
 """Another section's file adds its own here."""
 
 
