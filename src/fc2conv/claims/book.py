@@ -12,6 +12,7 @@ from fc2conv.claims.constraining import CONSTRAINING
 from fc2conv.claims.convolutions import CONVOLUTIONS
 from fc2conv.claims.cost import COST
 from fc2conv.claims.evidence import Evidence
+from fc2conv.claims.freedom import FREEDOM
 from fc2conv.claims.invariance import INVARIANCE
 from fc2conv.claims.lenet import LENET
 from fc2conv.claims.padding_and_stride import PADDING
@@ -30,6 +31,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
             *CONSTRAINING,
             *CONVOLUTIONS,
             *COST,
+            FREEDOM,
             *INVARIANCE,
             *LENET,
             PADDING,

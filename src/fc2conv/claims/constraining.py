@@ -4,17 +4,121 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from math import log10
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from fc2conv.architectures import plan
 from fc2conv.architectures.ladder import LadderConfig
+from fc2conv.architectures.mlp import MLPConfig
 from fc2conv.claims.claim import EFFECT, EQUAL, Claim, Comparison, effect
-from fc2conv.claims.evidence import Arm, Evidence
+from fc2conv.claims.evidence import Arm, Check, Evidence
 from fc2conv.claims.verdicts import Outcome, outcome
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
+
+    from fc2conv.architectures import ModelConfig
+
+# --- 2: counted
+
+MEGAPIXEL = 1000
+"""Pixels on each side of an image of one megapixel."""
+TYPICAL = 10
+"""Half width that the chapter says windows rarely exceed."""
+SHARED_MEGAPIXEL = (2 * MEGAPIXEL - 1) ** 2
+
+
+def _weights(config: ModelConfig, edge: int, layer: str = "hidden") -> int:
+    """Weights without biases of a layer of the torch module, for one image of edge x edge.
+
+    For a megapixel it is built on the meta device, where a tensor has a shape but no memory.
+    """
+    import torch
+
+    from fc2conv.nets.build import build
+
+    with torch.device("meta" if edge == MEGAPIXEL else "cpu"):
+        net = build(plan(config, (1, edge, edge), classes=10))
+    return net.get_submodule(layer).weight.numel()  # type: ignore[operator]
+
+
+def _orders(half_width: int) -> float:
+    """Orders of magnitude that locality saves of a shared kernel over a megapixel."""
+    return log10(SHARED_MEGAPIXEL / (2 * half_width + 1) ** 2)
+
+
+def _count() -> list[Check]:
+    n, d, small = MEGAPIXEL, TYPICAL, 12
+    of = partial(LadderConfig, half_width=d)
+    found = [
+        Check("weights from a megapixel to 1,000 hidden units", _weights(MLPConfig(hidden=(1000,)), n, "hidden1"), 1e9),
+        Check("dense, from a megapixel to as many hidden units", _weights(of(constraint="dense"), n), 1e12),
+        Check(
+            "local, half width 10: (n(2D + 1) - D(D + 1))^2",
+            _weights(of(constraint="local"), n),
+            (n * (2 * d + 1) - d * (d + 1)) ** 2,
+        ),
+        Check("shared: (2n - 1)^2", _weights(of(constraint="shared"), n), SHARED_MEGAPIXEL),
+        Check(
+            "shared, as the chapter rounds it to 4 million, within 1 %", _weights(of(constraint="shared"), n), 4e6, 4e4
+        ),
+        Check("convolution, half width 10: (2D + 1)^2", _weights(of(constraint="conv"), n), 441),
+        Check("orders of magnitude that locality saves at half width 10: about four", _orders(d), 4, 0.05),
+    ]
+    counts = {
+        "dense": small**4,
+        "local": (small * 7 - 12) ** 2,
+        "shared": (2 * small - 1) ** 2,
+        "conv": 7**2,
+    }
+    for constraint, expected in counts.items():
+        config = LadderConfig(constraint=constraint, half_width=3)  # type: ignore[arg-type]
+        found.append(Check(f"{constraint}, on 12x12 at half width 3", _weights(config, small), expected))
+    return found
+
+
+def _describe_counts(evidence: Evidence) -> list[str]:
+    rows = [f"| {d} | {(2 * d + 1) ** 2:,} | {_orders(d):.2f} |" for d in (1, 2, 5, 9, 10, 15, 20)]
+    return [
+        f"Of the {SHARED_MEGAPIXEL:,} weights of a kernel that reaches over a megapixel, locality leaves:",
+        "",
+        "| half width | weights | orders of magnitude saved |",
+        "|--:|--:|--:|",
+        *rows,
+        "",
+        "“Four orders of magnitude” holds near a half width of 10, and is more for the kernels in use. The chapter's",
+        "4 Δ² leaves out the window's middle row and column: the exact count is (2 Δ + 1)².",
+    ]
+
+
+def _draw_counts(evidence: Evidence) -> TopLevelMixin:
+    from fc2conv.claims.drawing import lines
+
+    widths = range(1, 21)
+    series = {
+        "saved by locality": [(d, _orders(d), _orders(d), _orders(d)) for d in widths],
+        "four orders": [(d, 4.0, 4.0, 4.0) for d in (widths[0], widths[-1])],
+    }
+    return lines(series, "Half width", "Orders of magnitude", title="What locality saves of a shared kernel")
+
+
+COUNTS = Claim(
+    name="counts",
+    number=2,
+    section="7.1.2",
+    title="Weights, counted",
+    sentence="A fully connected layer on a megapixel needs a billion weights for 1,000 hidden units, and 10^12 for an "
+    "image of them. Sharing leaves 4 million, locality some hundred: another four orders of magnitude.",
+    source="D2L 7.1, introduction, and 7.1.2",
+    equation=r"n^4 \;\rightarrow\; (2n - 1)^2 \;\rightarrow\; (2\Delta + 1)^2",
+    expected="The counts hold exactly, but for what the chapter rounds.",
+    refuted_by="A module with another number of weights.",
+    checks=_count,
+    figure=_draw_counts,
+    describe=_describe_counts,
+)
 
 # --- 3: the 2x2 design
 
@@ -183,8 +287,6 @@ TWO_CONSTRAINTS = Claim(
 
 # --- 6: looking locally is enough
 
-NO_WORSE = -EQUAL
-"""Margin of "not worse": what is left out may cost as much as equals may differ."""
 BUDGETS = {"match.params=5900": "LeNet, equal parameters", "match.macs=400000": "LeNet, equal MACs"}
 LADDER = "model.constraint=conv"
 
@@ -249,19 +351,19 @@ LOCALITY_IS_ENOUGH = Claim(
             "3x3 is not worse than the whole image, at equal parameters",
             "effect",
             ((1.0, "match.params=5900 model.kernel_size=3"), (-1.0, "match.params=5900 model.kernel_size=[27,13]")),
-            NO_WORSE,
+            -EQUAL,
         ),
         Comparison(
             "3x3 is not worse than the whole image, at equal MACs",
             "effect",
             ((1.0, "match.macs=400000 model.kernel_size=3"), (-1.0, "match.macs=400000 model.kernel_size=[27,13]")),
-            NO_WORSE,
+            -EQUAL,
         ),
         Comparison(
             "5x5 is not worse than the whole image in the ladder, at equal maps",
             "effect",
             ((1.0, f"{LADDER} model.half_width=2"), (-1.0, f"{LADDER} model.half_width=13")),
-            NO_WORSE,
+            -EQUAL,
         ),
         effect(
             "3x3 is better than the pixel alone, at equal parameters",
@@ -273,4 +375,4 @@ LOCALITY_IS_ENOUGH = Claim(
     describe=lambda evidence: list(_describe_locality(evidence)),
 )
 
-CONSTRAINING = (TWO_CONSTRAINTS, LOCALITY_IS_ENOUGH)
+CONSTRAINING = (COUNTS, TWO_CONSTRAINTS, LOCALITY_IS_ENOUGH)
