@@ -91,8 +91,8 @@ def test_each_network_takes_its_best_rate_by_validation(data: ImageData, monkeyp
 
 
 def test_training_on_lowers_the_loss(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freedom, "FURTHER", 20)
-    conv = network("conv")
+    monkeypatch.setattr(freedom, "FURTHER", 60)
+    conv = network("conv", channels=8)
     images, labels = next(iter(data.train_dataloader()))
 
     def loss() -> float:
