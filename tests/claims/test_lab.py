@@ -170,17 +170,10 @@ def test_predictions_stand_beside_what_was_found(monkeypatch: pytest.MonkeyPatch
         1.0, (wins(arm, "it sees it"), chance(f"{arm} model.pool=none", 2, "it does not"), wins("model=mlp", ""))
     )
     monkeypatch.setattr(predicted, "WORLDS", {"world_border": world})
+    accuracies = {arm: (0.75, 0.85), f"{arm} model.pool=none": (0.5, 0.52), f"{arm} model.coordinates=true": (1.0, 1.0)}
     made = [
-        Arm(
-            name,
-            (*name.split(), "data=world_border", *others),
-            tuple(Run(s, {"test.acc": a}) for s, a in enumerate(found)),
-        )
-        for name, found in (
-            (arm, (0.75, 0.85)),
-            (f"{arm} model.pool=none", (0.5, 0.52)),
-            (f"{arm} model.coordinates=true", (1.0, 1.0)),
-        )
+        Arm(name, (*name.split(), "data=world_border", *others), tuple(Run(i, {"test.acc": found[i]}) for i in (0, 1)))
+        for name, found in accuracies.items()
     ]
     lines = list(rows([Evidence("one", tuple(made[:1]) + tuple(made[2:])), Evidence("other", tuple(made[1:2]))]))[-3:]
     assert lines == [
