@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ def texts(tmp_path: Path) -> Any:
     """A chart -> the texts of its picture, in their order."""
 
     def drawn(chart: Any) -> list[str]:
-        [path] = save_chart(drawing.spec(chart), tmp_path / "figure.svg")
+        spec = drawing.spec(chart)
+        json.dumps(spec, allow_nan=False)  # JSON has no infinity
+        [path] = save_chart(spec, tmp_path / "figure.svg")
         found = [each.text for each in ET.parse(path).iter() if each.tag.endswith(("text", "tspan")) and each.text]
         assert not [text for text in found if "…" in text or "..." in text], "nothing is cut off"
         return found

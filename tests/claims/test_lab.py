@@ -106,6 +106,18 @@ def test_figures_are_drawn_once_and_the_claims_own_first(claim: Claim, evidence:
     assert lab.draw(replace(claim, comparisons=()), evidence, tmp_path) == []
 
 
+def test_other_pictures_of_a_claim_are_shown_below_its_figure(claim: Claim, evidence: Evidence, tmp_path: Path) -> None:
+    (tmp_path / claim.name).mkdir()
+    for name in ("pixel_orders.png", "evidence.json", "a_mask.png"):
+        (tmp_path / claim.name / name).touch()
+    text = part(lab.page([claim], lambda _: evidence, tmp_path), claim.title)
+    assert re.findall(r"^!\[(.*)\]\(results/permutation/(.*)\)$", text, re.M) == [
+        ("The order of the pixels", "figure.svg"),
+        ("A mask", "a_mask.png"),
+        ("Pixel orders", "pixel_orders.png"),
+    ]
+
+
 # --- the experiment in a sentence
 
 
@@ -157,18 +169,15 @@ def test_predictions_stand_beside_what_was_found(monkeypatch: pytest.MonkeyPatch
     world = World(
         1.0, (wins(arm, "it sees it"), chance(f"{arm} model.pool=none", 2, "it does not"), wins("model=mlp", ""))
     )
-    monkeypatch.setattr(predicted, "WORLDS", {"world_here": world})
+    monkeypatch.setattr(predicted, "WORLDS", {"world_border": world})
+    accuracies = {arm: (0.75, 0.85), f"{arm} model.pool=none": (0.5, 0.52), f"{arm} model.coordinates=true": (1.0, 1.0)}
     made = [
-        Arm(
-            name,
-            (*name.split(), "data=world_here", *others),
-            tuple(Run(s, {"test.acc": a}) for s, a in enumerate(found)),
-        )
-        for name, found in ((arm, (0.75, 0.85)), (f"{arm} model.pool=none", (0.5, 0.52)), (f"{arm} a=b", (1.0, 1.0)))
+        Arm(name, (*name.split(), "data=world_border", *others), tuple(Run(i, {"test.acc": found[i]}) for i in (0, 1)))
+        for name, found in accuracies.items()
     ]
     lines = list(rows([Evidence("one", tuple(made[:1]) + tuple(made[2:])), Evidence("other", tuple(made[1:2]))]))[-3:]
     assert lines == [
-        "| here | lenet_gap, same | wins, ≥ 0.90 | it sees it | 0.8000 | 2 | **not as predicted** |",
-        "| here | lenet_gap, same, pool none | chance, 0.47 to 0.53 | it does not | 0.5100 | 2 | as predicted |",
-        "| here | mlp | wins, ≥ 0.90 |  | not run | | |",
+        "| border | lenet_gap, same | wins, ≥ 0.90 | it sees it | 0.8000 | 2 | **not as predicted** |",
+        "| border | lenet_gap, same, pool none | chance, 0.47 to 0.53 | it does not | 0.5100 | 2 | as predicted |",
+        "| border | mlp | wins, ≥ 0.90 |  | not run | | |",
     ]

@@ -43,7 +43,7 @@ def test_the_page_states_the_verdicts_that_follow_from_the_results() -> None:
 
 def test_the_page_is_what_the_results_make_of_it() -> None:
     """To the letter. `fc2conv claims lab` writes it anew."""
-    text = page(CLAIMS, evidence_of)
+    text = page(CLAIMS, evidence_of, results())
     assert (TOP / PAGE).read_text(encoding="utf-8") == text
     assert (TOP / SITE).read_text(encoding="utf-8") == for_site(text)
 

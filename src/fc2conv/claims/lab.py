@@ -34,7 +34,7 @@ def write(claims: Sequence[Claim], known: Known, top: Path) -> list[Path]:
         The files
     """
     drawn = [path for claim in claims if (found := known(claim)) for path in draw(claim, found, top / RESULTS)]
-    text = page(claims, known)
+    text = page(claims, known, top / RESULTS)
     write_atomically(top / PAGE, text)
     write_atomically(top / SITE, for_site(text))
     return [top / PAGE, top / SITE, *drawn]
@@ -59,8 +59,12 @@ def for_site(text: str) -> str:
     return text.replace("```math\n", "```{math}\n")
 
 
-def page(claims: Sequence[Claim], known: Known) -> str:
-    """All of LAB.md."""
+def page(claims: Sequence[Claim], known: Known, results: Path | None = None) -> str:
+    """All of LAB.md.
+
+    Args:
+        results: where each claim's other pictures lie, NAME/*.png; they are shown below its figure
+    """
     found = {claim.name: (evidence := known(claim), judge(claim, evidence)) for claim in claims}
     ordered = sorted(claims, key=lambda claim: (position(claim.section), claim.number))
     lines = [
@@ -77,7 +81,8 @@ def page(claims: Sequence[Claim], known: Known) -> str:
         if claim.section != section:
             section = claim.section
             lines += ["", f"## {section} {SECTIONS[section]}"]
-        lines += ["", *_claim(claim, *found[claim.name])]
+        pictures = sorted(path.name for path in (results / claim.name).glob("*.png")) if results else []
+        lines += ["", *_claim(claim, *found[claim.name], pictures)]
     lines += ["", "## The worlds", "", *predicted([evidence for evidence, _ in found.values() if evidence])]
     return "\n".join(lines) + "\n"
 
@@ -150,7 +155,7 @@ def _verdict(finding: Finding) -> str:
     return f"{MARKS[finding.verdict]} **{finding.verdict}**"
 
 
-def _claim(claim: Claim, evidence: Evidence | None, finding: Finding) -> Iterator[str]:
+def _claim(claim: Claim, evidence: Evidence | None, finding: Finding, pictures: Sequence[str]) -> Iterator[str]:
     yield f"### {_heading(claim)}"
     yield ""
     yield f"> {claim.sentence}"
@@ -160,7 +165,7 @@ def _claim(claim: Claim, evidence: Evidence | None, finding: Finding) -> Iterato
     if claim.equation:
         yield from ("```math", claim.equation.strip(), "```", "")
     if evidence and finding.verdict != OPEN:
-        yield from _results(claim, evidence, finding)
+        yield from _results(claim, evidence, finding, pictures)
     else:
         yield from _plan(claim)
 
@@ -174,9 +179,10 @@ def _plan(claim: Claim) -> Iterator[str]:
     yield from ("", _command(claim))
 
 
-def _results(claim: Claim, evidence: Evidence, finding: Finding) -> Iterator[str]:
-    if _has_figure(claim):
-        yield from (f"![{claim.title}]({RESULTS}/{claim.name}/{FIGURE})", "")
+def _results(claim: Claim, evidence: Evidence, finding: Finding, pictures: Sequence[str]) -> Iterator[str]:
+    for name in [FIGURE] * _has_figure(claim) + list(pictures):
+        says = claim.title if name == FIGURE else Path(name).stem.replace("_", " ").capitalize()
+        yield from (f"![{says}]({RESULTS}/{claim.name}/{name})", "")
     yield from (*_experiment(claim, experiment(claim, evidence)), "")
     if finding.outcomes:
         yield from (*_compared(finding.outcomes), "")
