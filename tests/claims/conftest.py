@@ -47,7 +47,7 @@ def claim() -> Claim:
         sweeps=("permutation",),
         comparisons=(
             equal(
-                "the perceptron does not care for a fixed order",
+                "the MLP does not care for a fixed order",
                 "model=mlp data.permutation=fixed",
                 "model=mlp data.permutation=none",
             ),

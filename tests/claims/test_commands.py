@@ -108,7 +108,7 @@ def test_show_has_the_figures(top: Path, call: Call, evidence: Evidence) -> None
     code, out, _ = call("show", "1")
     assert code == 0
     assert out.splitlines()[0] == "1. The order of the pixels: undecided"
-    assert "   undecided the perceptron does not care for a fixed order" in out
+    assert "   undecided the MLP does not care for a fixed order" in out
     assert re.search(r"\+0\.1500 \[-0\.\d{4}, \+0\.\d{4}\]  n=3  \(test\.acc above 0\.003\)", out)
     assert "(test.acc within ±0.005)" in out
 

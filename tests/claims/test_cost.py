@@ -23,7 +23,7 @@ def test_every_model_is_there() -> None:
 
 
 def test_what_is_counted() -> None:
-    """As in the tables of the models. A perceptron keeps its image, both hidden layers, the logarithms of its outputs,
+    """As in the tables of the models. An MLP keeps its image, both hidden layers, the logarithms of its outputs,
     and the label, of 8 bytes."""
     mlp = timing.cost("model=mlp")
     assert (mlp.params, mlp.macs, mlp.weights) == (269_322, 268_800, 16 * 269_322)
@@ -102,7 +102,7 @@ def test_words_and_figure_of_the_processes() -> None:
     )
     assert PARALLEL.describe
     lines = PARALLEL.describe(evidence)
-    assert "| perceptron | 32 | 1,000 | 2,000 | 2.00 |" in lines
+    assert "| MLP | 32 | 1,000 | 2,000 | 2.00 |" in lines
     assert "GPUs: **undecided**" in lines[0]
     assert PARALLEL.figure
     assert "LeNet, two" in PARALLEL.figure(evidence).to_json()

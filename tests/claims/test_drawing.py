@@ -53,11 +53,11 @@ def test_a_short_name_has_words_alone_and_figures_with_their_keys(name: str, sho
 
 
 def test_a_forest_says_each_comparison_with_its_verdict(claim: Claim, evidence: Evidence, texts: Any) -> None:
-    long = "it takes longer for an image than a perceptron of as many parameters, whichever of the two is trained first"
+    long = "it takes longer for an image than an MLP of as many parameters, whichever of the two is trained first"
     more = ratio(long, "model=lenet_modern data.permutation=none", "model=mlp data.permutation=none", 1.01, "seconds")
     found = texts(drawing.forest(replace(claim, comparisons=(*claim.comparisons, more)), evidence))
     assert "The order of the pixels" in found
-    assert "the perceptron does not care for a fixed order" in found
+    assert "the MLP does not care for a fixed order" in found
     assert " ".join(text for text in found if text in long) == long
     assert [text for text in found if "n = 3" in text][2] == "undecided: 1 [0, inf], n = 3"
     assert {"Test accuracy: difference", "Seconds: factor"} <= set(found)

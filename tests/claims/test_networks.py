@@ -171,7 +171,7 @@ def of_fields(measure: str) -> dict[str, float]:
 def test_fields_are_described_before_and_after_training() -> None:
     lines = described(RECEPTIVE_FIELD, made(RECEPTIVE_FIELD, {}, of_fields("reach") | of_fields("photos")))
     assert row(lines, "three convolutions, conv3") == ["three convolutions, conv3", "32", "30.0", "25.0"]
-    assert row(lines, "perceptron", "24")[2] == "0.5000 ± 0.0014"
+    assert row(lines, "MLP", "24")[2] == "0.5000 ± 0.0014"
 
 
 def test_the_field_of_each_convolution_is_measured() -> None:

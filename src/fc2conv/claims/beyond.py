@@ -17,7 +17,7 @@ def _mean(arm: Arm, of: str = "test.acc") -> float:
     return statistics.fmean(arm.values(of).values())
 
 
-WIDTHS = {"[6,16]": "LeNet", "[23,63]": "LeNet, wide", None: "perceptron"}
+WIDTHS = {"[6,16]": "LeNet", "[23,63]": "LeNet, wide", None: "MLP"}
 """model.channels -> what the network is called."""
 
 
@@ -34,7 +34,7 @@ def draw_signals(evidence: Evidence) -> TopLevelMixin:
 def describe_signals(evidence: Evidence) -> list[str]:
     """What the wider network says."""
     lines = [
-        "The wider network has the perceptron's number of parameters, so that LeNet's loss on shuffled signals is not "
+        "The wider network has the MLP's number of parameters, so that LeNet's loss on shuffled signals is not "
         "one of size alone. On the training signals, the last epoch is meant.",
         "",
         "| network | parameters | MACs | training signals | test |",
@@ -53,10 +53,10 @@ SIGNALS = Claim(
     title="Outside vision",
     sentence="Convolutions are for signals of one dimension as well: what they need is an order, whatever it is of.",
     source="D2L 7, introduction",
-    expected="On MNIST-1D the convolutional network is far ahead. Shuffled, it loses that, and the perceptron, which "
+    expected="On MNIST-1D the convolutional network is far ahead. Shuffled, it loses that, and the MLP, which "
     "stays where it was, is ahead.",
     refuted_by="A convolutional network that is behind on signals in their order, or loses nothing when they are "
-    "shuffled; a perceptron that changes, or is behind on shuffled ones.",
+    "shuffled; an MLP that changes, or is behind on shuffled ones.",
     sweeps=("signals", "signals_mlp"),
     comparisons=(
         effect(
@@ -71,7 +71,7 @@ SIGNALS = Claim(
         ),
         # 1,000 test signals cannot tell half a point: the interval is about 1.3 points to each side
         equal(
-            "the perceptron does not",
+            "the MLP does not",
             "model=mlp data.permutation=fixed",
             "model=mlp data.permutation=none",
             margin=0.02,

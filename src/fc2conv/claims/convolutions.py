@@ -84,7 +84,7 @@ def _as_matrix() -> list[Check]:
 
 
 def _pointwise() -> list[Check]:
-    """A window of one pixel: the ladder's convolution, a 1x1 convolution, and a perceptron that goes from pixel to
+    """A window of one pixel: the ladder's convolution, a 1x1 convolution, and an MLP that goes from pixel to
     pixel."""
     import torch
     from torch import nn
@@ -108,7 +108,7 @@ def _pointwise() -> list[Check]:
     return [
         Check("half_width 0 and a 1x1 convolution, largest difference", _apart(ladder(images), first(images)), 0),
         Check(
-            "two 1x1 convolutions and a perceptron at each pixel, largest difference",
+            "two 1x1 convolutions and an MLP at each pixel, largest difference",
             _apart(second(first(images).relu()), by_pixel),
             0,
             TOLERANCE,
@@ -226,7 +226,7 @@ EXACT = Claim(
     section="7.1.3",
     title="Identities on the way to a convolution",
     sentence="A fully connected layer on images is, re-indexed, a weighted sum around each pixel; with the same "
-    "weights at all pixels, and none far away, it is a convolution. A window of one pixel is a perceptron at each one.",
+    "weights at all pixels, and none far away, it is a convolution. A window of one pixel is an MLP at each one.",
     source="D2L 7.1.2, 7.1.3, 7.2.4, 7.2.5, 7.3 and 7.4.3",
     expected="All of it holds: up to rounding where sums are taken in another order, else to the bit.",
     refuted_by="A difference beyond rounding, an output size that the formula has otherwise, or a kernel that is not "

@@ -31,7 +31,7 @@ def count() -> list[Check]:
     lenet, mlp = timing.cost("model=lenet"), timing.cost("model=mlp")
     dense, shared = (timing.cost(f"model=ladder model.constraint={name}") for name in ("dense", "shared"))
     return [
-        Check("LeNet has fewer parameters than the perceptron (1: it has)", float(lenet.params < mlp.params), 1),
+        Check("LeNet has fewer parameters than the MLP (1: it has)", float(lenet.params < mlp.params), 1),
         Check("and more MACs", float(lenet.macs > mlp.macs), 1),
         Check("sharing alone leaves of a dense layer's 623,290 parameters", shared.params, 55**2 + 1 + 7850),
         Check("and of its MACs as many as it had", shared.macs, dense.macs),
@@ -98,14 +98,14 @@ OPERATIONS = Claim(
     sentence="Convolutional networks need far fewer parameters than dense ones. That makes them small, not fast: each "
     "weight is used at every pixel.",
     source="D2L 7, introduction",
-    expected="LeNet has a quarter of the perceptron's parameters, and half as many MACs again. It takes longer for an "
+    expected="LeNet has a quarter of the MLP's parameters, and half as many MACs again. It takes longer for an "
     "image, in training and in prediction, and keeps more of it for the backward pass: its maps are larger than the "
-    "perceptron's layers.",
-    refuted_by="A LeNet that is as fast as the perceptron, or keeps no more of an image than that.",
+    "MLP's layers.",
+    refuted_by="A LeNet that is as fast as the MLP, or keeps no more of an image than that.",
     checks=count,
     observe=lambda: timing.time_models(MODELS),
     comparisons=(
-        ratio("LeNet takes longer to train on an image than the perceptron", "model=lenet", "model=mlp", 1.0, "train"),
+        ratio("LeNet takes longer to train on an image than the MLP", "model=lenet", "model=mlp", 1.0, "train"),
         ratio("and to classify it", "model=lenet", "model=mlp", 1.0, "predict"),
         ratio("and keeps more of it for the backward pass", "model=lenet", "model=mlp", 1.0, "kept"),
     ),
@@ -162,7 +162,7 @@ def _point(arm: Arm, x: float, of: str) -> drawing.Point:
     return x, statistics.median(values), values[k], values[-1 - k]
 
 
-NETWORKS = {"mlp": "perceptron", "lenet_modern": "LeNet"}
+NETWORKS = {"mlp": "MLP", "lenet_modern": "LeNet"}
 
 
 PARALLEL = Claim(
@@ -173,9 +173,9 @@ PARALLEL = Claim(
     sentence="Convolutions are easy to do in parallel: much is computed with few weights, and these are all that "
     "processes must exchange.",
     source="D2L 7, introduction",
-    expected="Two processes that share LeNet's batches train on nearly twice as many images per second. The perceptron "
+    expected="Two processes that share LeNet's batches train on nearly twice as many images per second. The MLP "
     "gains less, since it has four times the gradients to exchange and less to compute between two exchanges.",
-    refuted_by="A LeNet that gains less than half from a second process, or no more than the perceptron.",
+    refuted_by="A LeNet that gains less than half from a second process, or no more than the MLP.",
     observe=lambda: timing.time_processes(("model=mlp", "model=lenet_modern"), (32, 128, 512)),
     comparisons=(
         ratio(
@@ -186,7 +186,7 @@ PARALLEL = Claim(
             "images_per_second",
         ),
         ratio(
-            "LeNet gains more from the second one than the perceptron",
+            "LeNet gains more from the second one than the MLP",
             "model=lenet_modern data.batch_size=128 trainer.devices=2",
             "model=mlp data.batch_size=128 trainer.devices=2",
             1.0,

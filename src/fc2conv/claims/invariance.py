@@ -60,7 +60,7 @@ def _random_images(n: int, shape: Shape) -> Tensor:
 
 
 def _permuted_columns() -> list[Check]:
-    """A perceptron on permuted images against another whose first layer's columns are permuted likewise, before and
+    """An MLP on permuted images against another whose first layer's columns are permuted likewise, before and
     after some steps of training."""
     import copy
 
@@ -95,7 +95,7 @@ def _permuted_columns() -> list[Check]:
                 optimizer.step()
         apart.append(float((net(plain) - other(permuted)).detach().abs().max()))
     return [
-        Check("logits of a perceptron whose first layer's columns are permuted as the pixels are", apart[0], 0, 1e-10),
+        Check("logits of an MLP whose first layer's columns are permuted as the pixels are", apart[0], 0, 1e-10),
         Check("and after ten steps of gradient descent with momentum", apart[1], 0, 1e-10),
     ]
 
@@ -131,7 +131,7 @@ def _describe_permutation(evidence: Evidence) -> list[str]:
     reached = "model=mlp data.permutation=sorted"
     told += [
         "",
-        f"A perceptron that sees each image's pixels sorted reaches {_mean(evidence.arm(reached), 'test.acc'):.4f}. "
+        f"An MLP that sees each image's pixels sorted reaches {_mean(evidence.arm(reached), 'test.acc'):.4f}. "
         "With a fresh order for each image the accuracy is, less that:",
         "",
     ]
@@ -152,19 +152,19 @@ PERMUTATION = Claim(
     number=1,
     section="7.1",
     title="The order of the pixels",
-    sentence="A perceptron treats an image as a list of numbers: any fixed order of the pixels gives it the same task. "
+    sentence="An MLP treats an image as a list of numbers: any fixed order of the pixels gives it the same task. "
     "A convolution is built on neighbours.",
     source="D2L 7.1, introduction",
-    expected="The perceptron stays where it was under any fixed order: its first weights are drawn alike and apart, so "
+    expected="The MLP stays where it was under any fixed order: its first weights are drawn alike and apart, so "
     "that it cannot even start differently. The convolutional network loses, less where shapes or textures are left. "
-    "A fresh order for each image leaves both with how often each value comes, and about what a perceptron makes of "
+    "A fresh order for each image leaves both with how often each value comes, and about what an MLP makes of "
     "sorted pixels.",
-    refuted_by="A perceptron that changes by more than half a point; a convolutional network that loses nothing; one "
+    refuted_by="An MLP that changes by more than half a point; a convolutional network that loses nothing; one "
     "of both that loses less than .3 when each image is shuffled in its own way.",
     sweeps=("permutation", "permutation_sorted"),
     comparisons=(
         equal(
-            "the perceptron does not care for a fixed order",
+            "the MLP does not care for a fixed order",
             "model=mlp data.permutation=fixed",
             "model=mlp data.permutation=none",
         ),
@@ -174,7 +174,7 @@ PERMUTATION = Claim(
             "model=lenet_modern data.permutation=fixed",
         ),
         effect(
-            "a fresh order for each image ruins the perceptron",
+            "a fresh order for each image ruins the MLP",
             "model=mlp data.permutation=none",
             "model=mlp data.permutation=fresh",
             WIDE,
@@ -397,17 +397,17 @@ SHIFT = Claim(
     section="7.1.1",
     title="Predictions under shift",
     sentence="What an object is does not depend on where it is: a detector that sweeps the image finds it anywhere. A "
-    "perceptron has to learn each place anew; a network that only averages its last maps cannot tell places apart.",
+    "MLP has to learn each place anew; a network that only averages its last maps cannot tell places apart.",
     source="D2L 7.1.1 (Waldo), 7.5 (pooling) and 8.3 (global average)",
-    expected="Of three networks with LeNet's 61,706 parameters, trained on centred images, the perceptron keeps fewest "
+    expected="Of three networks with LeNet's 61,706 parameters, trained on centred images, the MLP keeps fewest "
     "of its predictions under shifts of 1 to 8 pixels, and the global average most. Training images that lie anywhere "
-    "on the canvas teach it to the perceptron, too, and the lead shrinks.",
-    refuted_by="A perceptron that keeps as many predictions as LeNet, a global average that keeps no more than LeNet, "
-    "or a lead over the perceptron that random placement leaves as it is.",
+    "on the canvas teach it to the MLP, too, and the lead shrinks.",
+    refuted_by="An MLP that keeps as many predictions as LeNet, a global average that keeps no more than LeNet, "
+    "or a lead over the MLP that random placement leaves as it is.",
     sweeps=("shift", "shift_gap"),
     comparisons=(
         effect(
-            "trained on centred images, LeNet keeps more of its predictions than the perceptron",
+            "trained on centred images, LeNet keeps more of its predictions than the MLP",
             _of_place("lenet_modern", "center"),
             _of_place("mlp", "center"),
             of="shift.consistency",
@@ -419,13 +419,13 @@ SHIFT = Claim(
             of="shift.consistency",
         ),
         effect(
-            "trained on images anywhere, the perceptron keeps more than trained on centred ones",
+            "trained on images anywhere, the MLP keeps more than trained on centred ones",
             _of_place("mlp", "random"),
             _of_place("mlp", "center"),
             of="shift.consistency",
         ),
         Comparison(
-            "and the lead of the global average over the perceptron is smaller",
+            "and the lead of the global average over the MLP is smaller",
             "effect",
             (
                 (1.0, _of_place("lenet_gap", "center")),

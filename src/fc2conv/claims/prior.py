@@ -49,7 +49,7 @@ def draw_prior(evidence: Evidence) -> TopLevelMixin:
     curves = drawing.curves(
         evidence,
         x=size_of,
-        colour=lambda arm: "LeNet" if arm in convolutional else "perceptron",
+        colour=lambda arm: "LeNet" if arm in convolutional else "MLP",
         arms=[*dense, *convolutional],
         x_title="Training images",
         log=True,
@@ -59,12 +59,12 @@ def draw_prior(evidence: Evidence) -> TopLevelMixin:
 
 
 def _draw_worth(worths: Sequence[Worth]) -> drawing.Layers:
-    """k with its interval; a triangle where the perceptron's curve ends before."""
+    """k with its interval; a triangle where the MLP's curve ends before."""
     import altair as alt
 
     told = [each for each in worths if each.is_told]
     points = [(float(w.images), w.k, max(w.low, w.least), min(w.high, w.most)) for w in told]
-    times = drawing.lines({"k": points}, "LeNet's training images", "k", title="The perceptron needs k times as many")
+    times = drawing.lines({"k": points}, "LeNet's training images", "k", title="The MLP needs k times as many")
     ends = [{"images": w.images, "k": w.most, "said": f"> {w.most:.2g}"} for w in worths if math.isinf(w.k)]
     ticks = alt.Axis(values=[w.images for w in worths], grid=False, format="~s")
     x = alt.X("images:Q", title="LeNet's training images", scale=alt.Scale(type="log", padding=24), axis=ticks)
@@ -80,12 +80,12 @@ def describe_prior(evidence: Evidence) -> list[str]:
     dense, convolutional = _in_order(evidence, "mlp"), _in_order(evidence, "lenet_modern")
     worths = {found.images: found for found in worth(evidence, convolutional, dense)}
     lines = [
-        "How much data the prior is worth: the perceptron needs k times LeNet's images for the same test accuracy, by "
+        "How much data the prior is worth: the MLP needs k times LeNet's images for the same test accuracy, by "
         "its curve over log n and never beyond its end; in brackets the 95 % interval of 1,000 bootstrap samples of "
         "seeds and test images. All are trained for 400 steps: where the images are many, k says what more of them are "
         "worth in that time.",
         "",
-        "| images | perceptron | LeNet | k |",
+        "| images | MLP | LeNet | k |",
         "|--:|--:|--:|--:|",
     ]
     by_size = {size_of(arm): arm for arm in convolutional}
@@ -117,7 +117,7 @@ PRIOR = Claim(
     sentence="Locality and sharing are an inductive bias. Where images agree with it, less data is enough; where they "
     "do not, a convolutional network may not even fit its training data.",
     source="D2L 7.1.2.2, last paragraph",
-    expected="The perceptron is ahead in a table and on shuffled pixels, on the training images, too. On images in "
+    expected="The MLP is ahead in a table and on shuffled pixels, on the training images, too. On images in "
     "their order the convolutional network needs several times fewer of them, the more so the fewer there are.",
     refuted_by="A convolutional network that is not behind in a table or on shuffled pixels, or not on the images that "
     "it is trained on.",

@@ -108,7 +108,7 @@ def _in_order(evidence: Evidence) -> list[Arm]:
 
 def _named(arm: Arm) -> str:
     if arm.has("model=mlp"):
-        return "perceptron"
+        return "MLP"
     return "three convolutions" if arm.has(DEEP) else "two convolutions"
 
 
