@@ -137,8 +137,10 @@ def test_help(call: Call) -> None:
         code, out, _ = call(*arguments)
         assert code == 0
         assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == [
+            "claims",
             "diff",
             "export",
+            "inspect",
             "plot",
             "publish",
             "report",
@@ -146,7 +148,7 @@ def test_help(call: Call) -> None:
             "runs",
             "show",
         ]
-    for name in ("diff", "export", "plot", "publish", "report", "rm", "runs", "show"):
+    for name in ("diff", "export", "inspect", "plot", "publish", "report", "rm", "runs", "show"):
         code, out, _ = call(name, "--help")
         assert code == 0
         assert "--runs-dir" in out

@@ -38,7 +38,7 @@ def leave_arrays(run: Path) -> None:
     numbers = np.zeros(1, np.int64)
     features = {"conv1": np.ones((1, 2, 3, 3), np.float16)}
     mistakes = (one, numbers, numbers, numbers + 1, numbers + 0.9)
-    Arrays(np.ones((2, 1, 3, 3), np.float32), *mistakes, one, numbers, features).write(run)
+    Arrays(np.ones((2, 1, 3, 3), np.float32), *mistakes, one, numbers, features=features).write(run)
 
 
 def drawn(run: Path) -> set[str]:

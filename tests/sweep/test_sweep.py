@@ -326,7 +326,7 @@ WRONG = [
     ("-m optim.lr=interval(0.1,1)", "optim.lr: an interval needs a sweep file"),
     ("-m sweep=kernel_sise", "did you mean kernel_size?"),
     ("-m sweep=tune_lenet optim.lr=0.1,0.2", "optim.lr: takes one value here"),
-    ("-m data.block=3,4", "data.block: got 3, but only data.permutation=block reads it"),
+    ("-m data.block=3,4", "data.block: got 3, but only data.permutation=block and block_order read it"),
     ("-m optim=adamw optim.momentum=0.5 seed=0,1", "optim.momentum: got 0.5, but only optim.name=sgd reads it"),
     ("-m sweep= seed=0,1", "sweep: got '', expected text or null; is a shell variable unset?"),
     ("-m model.family=mlp,lenet", "model.family: got mlp with the keys of lenet; choose by model=mlp"),

@@ -22,6 +22,7 @@ from fc2conv.fields import Pair, require
 from fc2conv.instruments.drawing import heat
 from fc2conv.instruments.layers import copied, layers_of, place_of, watched
 from fc2conv.nets.build import net_of
+from fc2conv.nets.modules import LocallyConnected
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,6 +78,9 @@ def theoretical(model: nn.Module, shape: Shape) -> dict[str, TheoreticalField]:
     """
     # on the CPU and in float64 torch computes convolutions directly; its faster ways would let a NaN spread
     net = copied(model, torch.float64, "cpu")
+    for layer in net.modules():
+        if isinstance(layer, LocallyConnected):  # nor may it be multiplied by the zeros of what is far
+            layer.where = None
     wraps = any(getattr(module, "padding_mode", None) == "circular" for module in net.modules())
     rows, columns = _connected(net, shape, 0), _connected(net, shape, 1)
     return {
