@@ -143,7 +143,7 @@ SEARCH = "; the learning rate is the best of 0.003, 0.01, 0.03 by validation on 
             "400 steps of 128",
         ),
         (SIZES, "2 arms: `model=mlp`", "the world `tabular`, 300, 3,000", "3 epochs"),
-        (WIDTHS, "2 arms: `model.width` 4, its default", "MNIST-1D, all", "10 epochs"),
+        (WIDTHS, "2 arms: `model.width` 4, not set", "MNIST-1D, all", "10 epochs"),
     ],
 )
 def test_an_experiment_is_told_in_a_sentence(arms: list[Arm], which: str, data: str, budget: str) -> None:

@@ -68,7 +68,7 @@ def _values(arms: Sequence[Arm], key: str) -> list[str]:
 
 
 def _listed(values: Sequence[str]) -> str:
-    said = [value for value in values if value] + ["its default"] * ("" in values)
+    said = [value for value in values if value] + ["not set"] * ("" in values)
     return ", ".join(said[:MOST]) + (f" and {len(said) - MOST} more" if len(said) > MOST else "")
 
 

@@ -396,7 +396,7 @@ SHIFT = Claim(
     number=5,
     section="7.1.1",
     title="Predictions under shift",
-    sentence="What an object is does not depend on where it is: a detector that sweeps the image finds it anywhere. A "
+    sentence="What an object is does not depend on where it is: a detector that sweeps the image finds it anywhere. An "
     "MLP has to learn each place anew; a network that only averages its last maps cannot tell places apart.",
     source="D2L 7.1.1 (Waldo), 7.5 (pooling) and 8.3 (global average)",
     expected="Of three networks with LeNet's 61,706 parameters, trained on centred images, the MLP keeps fewest "
