@@ -44,11 +44,11 @@ def missing(claim: Claim, evidence: Evidence | None, known: Seconds) -> Missing:
 
 
 def seconds_by_model(found: Iterable[Evidence]) -> Seconds:
-    """The mean time of the recorded runs."""
+    """Of an arm its fastest run, which was disturbed least by what else the machine did; of a model the mean arm."""
     by_model: dict[str | None, list[float]] = {}
     for evidence in found:
         for arm in evidence.arms:
-            times = list(arm.values("seconds").values())
-            by_model.setdefault(arm.value_of("model"), []).extend(times)
-            by_model.setdefault(None, []).extend(times)
-    return {model: statistics.fmean(times) for model, times in by_model.items() if times}
+            if times := arm.values("seconds").values():
+                for model in (arm.value_of("model"), None):
+                    by_model.setdefault(model, []).append(min(times))
+    return {model: statistics.fmean(times) for model, times in by_model.items()}
