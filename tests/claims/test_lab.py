@@ -10,7 +10,7 @@ import pytest
 from claims.made_up import claimed
 
 from fc2conv.claims import lab, predicted
-from fc2conv.claims.claim import Claim, effect
+from fc2conv.claims.claim import Claim, effect, ratio
 from fc2conv.claims.evidence import Arm, Check, Evidence, Run
 from fc2conv.claims.experiment import experiment
 from fc2conv.claims.predicted import predicted as rows
@@ -158,7 +158,9 @@ def test_without_a_search_none_is_told() -> None:
 def test_timings_name_the_machine() -> None:
     arms = tuple(Arm(n, (n,), tuple(Run(i, {"seconds": 1.0}) for i in range(7))) for n in ("model=mlp", "model=lenet"))
     found = Evidence("made_up", arms, machine={"cpu": "A processor", "cores": 2})
-    assert experiment(claimed(), found) == ["7 alternating repetitions of 2 arms, on A processor, 2 cores."]
+    timed = claimed(comparisons=(ratio("a wins", "model=mlp", "model=lenet", 1.0, "seconds"),))
+    assert experiment(timed, found) == ["7 alternating repetitions of 2 arms, on A processor, 2 cores."]
+    assert experiment(claimed(), found) == ["Nothing is trained; 7 values of each of 2 arms."]
 
 
 # --- the worlds

@@ -18,7 +18,7 @@ from claims.made_up import claimed
 from fc2conv.claims import arms, running
 from fc2conv.claims.claim import Claim, Measure, Observation, effect, ratio
 from fc2conv.claims.evidence import Check
-from fc2conv.claims.running import best_rate, correct_counts, lacking
+from fc2conv.claims.running import best_rate, correct_counts
 from fc2conv.claims.verdicts import judge
 from fc2conv.config.schema import Config, OptimConfig
 from fc2conv.errors import ConfigError, SweepEnded
@@ -90,6 +90,21 @@ def tiny(_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_di
     monkeypatch.setattr(arms, "QUICK", ("data.val_size=32",))
     LOOKED.clear()
     return CLAIM
+
+
+def lacking(claim: Claim, runs_dir: Path) -> int:
+    """How many of its runs are still to be trained."""
+    runs = runs_dir / arms.RUNS
+    missing = 0
+    for arm in arms.arms_of(claim):
+        searched = arms.search_trials(arm, claim.rates, runs, False)
+        left = sum(not each.finished() for each in searched)
+        if left:
+            missing += left + claim.seeds
+            continue
+        rate = running.best_rate(searched) if searched else next(iter(claim.rates), None)
+        missing += sum(not arms.trial(arm, rate, seed, runs, False).finished() for seed in arms.seeds_of(claim))
+    return missing
 
 
 def test_a_claim_is_run_interrupted_and_gone_on_with(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING
 
 from fc2conv.claims import drawing
@@ -11,10 +10,6 @@ from fc2conv.claims.evidence import Arm, Evidence
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
-
-
-def _mean(arm: Arm, of: str = "test.acc") -> float:
-    return statistics.fmean(arm.values(of).values())
 
 
 WIDTHS = {"[6,16]": "LeNet", "[23,63]": "LeNet, wide", None: "MLP"}
@@ -41,7 +36,7 @@ def describe_signals(evidence: Evidence) -> list[str]:
         "|---|--:|--:|--:|--:|",
     ]
     for arm in evidence.arms:
-        params, macs, train, test = (_mean(arm, of) for of in ("params", "macs", "train.acc", "test.acc"))
+        params, macs, train, test = (arm.mean(of) for of in ("params", "macs", "train.acc", "test.acc"))
         lines.append(f"| {_signal_network(arm)} | {params:,.0f} | {macs:,.0f} | {train:.4f} | {test:.4f} |")
     return lines
 
@@ -119,7 +114,7 @@ def describe_modern(evidence: Evidence) -> list[str]:
     for selector, said in STRUCTURES.items():
         arm = evidence.arm(selector)
         params, macs, train, test, seconds = (
-            _mean(arm, of) for of in ("params", "macs", "train.acc", "test.acc", "seconds")
+            arm.mean(of) for of in ("params", "macs", "train.acc", "test.acc", "seconds")
         )
         lines.append(f"| {said} | {params:,.0f} | {macs:,.0f} | {train:.4f} | {test:.4f} | {seconds:.1f} |")
     return [

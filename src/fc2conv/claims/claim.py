@@ -1,11 +1,11 @@
 """A claim: a sentence of the chapter as data. What is run for it, what is compared, and what would refute it, all
-written before it runs."""
+written before its outcome is known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fc2conv.claims.evidence import Check, Evidence, Figure
 
@@ -95,7 +95,7 @@ class Claim:
     source: str
     """Where it says so: section and equation."""
     expected: str
-    """What we expect to find, and why; written before it ran."""
+    """What we expect to find, and why; written before it was known."""
     refuted_by: str
     """What would refute it."""
     equation: str = ""
@@ -111,19 +111,17 @@ class Claim:
     checks: Callable[[], list[Check]] | None = None
     """Identities, computed anew."""
     observe: Callable[[], list[Observation]] | None = None
-    """Timings, on this machine."""
+    """What is found without training: timings on this machine, statistics of the images."""
     figure: Callable[[Evidence], TopLevelMixin] | None = None
     """What its results look like."""
     describe: Callable[[Evidence], list[str]] | None = None
     """More of what they show, beyond the comparisons: lines of Markdown."""
-    data: tuple[str, ...] = ()
-    """What its machine-dependent verdict names, e.g. ("cpu",)."""
 
     def __post_init__(self) -> None:
         if len(self.comparisons) > 4:
             raise ValueError(f"{self.name}: {len(self.comparisons)} primary comparisons; at most 4")
 
-
-def plain(value: Any) -> Any:
-    """Numbers of numpy and torch as Python's, for JSON."""
-    return value.item() if hasattr(value, "item") else value
+    @property
+    def is_timed(self) -> bool:
+        """Whether its verdict is one about the machine that it ran on."""
+        return any(each.kind == "ratio" for each in self.comparisons)

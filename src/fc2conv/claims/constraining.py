@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import log10
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from fc2conv.architectures import plan
@@ -187,7 +186,7 @@ def _describe_constraints(evidence: Evidence) -> Iterator[str]:
     yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     for matching in MATCHINGS:
         for images in matching.sizes(evidence):
-            means = [f"{_mean(evidence.arm(matching.at(c, images))):.4f}" for c in CONSTRAINTS]
+            means = [f"{evidence.arm(matching.at(c, images)).mean():.4f}" for c in CONSTRAINTS]
             effects = [_effect(matching, w, images, evidence).interval for w in (SHARING, LOCALITY, INTERACTION)]
             window = f"{matching.window}x{matching.window}"
             yield f"| {' | '.join([matching.title, window, f'{images:,}', *means, *effects])} |"
@@ -219,10 +218,6 @@ def _head(matching: Matching, constraint: str, params: int) -> tuple[int, int]:
 
 def _effect(matching: Matching, weights: Mapping[str, float], images: int, evidence: Evidence) -> Outcome:
     return outcome(matching.compare("", weights, images), evidence)
-
-
-def _mean(arm: Arm) -> float:
-    return fmean(arm.values("test.acc").values())
 
 
 def _draw_constraints(evidence: Evidence) -> TopLevelMixin:
@@ -310,7 +305,7 @@ def _describe_locality(evidence: Evidence) -> Iterator[str]:
         first, second = _kernels(arm)
         sees = min(14, first if second is None else first + 2 * second + 1)  # each is pooled, 2x2
         kernels = [f"{k}x{k}" if k else "" for k in (first, second)]
-        cells = [_matched(arm), *kernels, f"{sees}x{sees}", f"{_mean(arm):.4f}", params, macs]
+        cells = [_matched(arm), *kernels, f"{sees}x{sees}", f"{arm.mean():.4f}", params, macs]
         yield f"| {' | '.join(cells)} |"
     yield ""
     yield "On 14x14 pixels a kernel of 27x27 reaches every pixel from every other, as does 13x13 on the 7x7 of the"

@@ -111,7 +111,6 @@ OPERATIONS = Claim(
     ),
     figure=draw_operations,
     describe=describe_operations,
-    data=("cpu",),
 )
 
 
@@ -195,7 +194,6 @@ PARALLEL = Claim(
     ),
     figure=draw_parallel,
     describe=describe_parallel,
-    data=("cpu", "cores"),
 )
 
 COST = (OPERATIONS, PARALLEL)

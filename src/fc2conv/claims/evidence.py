@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,6 +70,10 @@ class Arm:
     def values(self, figure: Figure) -> dict[int, float]:
         """By seed, of the runs that have it."""
         return {run.seed: run.figures[figure] for run in self.runs if figure in run.figures}
+
+    def mean(self, figure: Figure = "test.acc") -> float:
+        """Over the seeds."""
+        return statistics.fmean(self.values(figure).values())
 
     def value_of(self, key: str) -> str | None:
         """What it sets a key to, as written."""

@@ -32,10 +32,13 @@ def experiment(claim: Claim, evidence: Evidence | None, planned: Sequence[Arm] =
     arms = [arm for arm in evidence.arms if is_trained(arm)] if evidence else list(planned)
     found = [_trained(claim, arms)] if arms else []
     if evidence and (observed := [arm for arm in evidence.arms if not is_trained(arm)]):
-        where = f"{evidence.machine.get('cpu', 'this machine')}, {evidence.machine.get('cores', '?')} cores"
         many = _numbers([len(arm.runs) for arm in observed])
-        found.append(f"{many} alternating repetitions of {len(observed)} arms, on {where}.")
-    elif claim.observe and not evidence:
+        if claim.is_timed:
+            where = f"{evidence.machine.get('cpu', 'this machine')}, {evidence.machine.get('cores', '?')} cores"
+            found.append(f"{many} alternating repetitions of {len(observed)} arms, on {where}.")
+        else:
+            found.append(f"Nothing is trained; {many} values of each of {len(observed)} arms.")
+    elif claim.is_timed and not evidence:
         found.append("Timed on the machine that it runs on.")
     if claim.checks:
         found.append("Identities, computed anew with the suite's own modules.")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, partial
 from itertools import count, islice
-from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from fc2conv.claims.claim import EQUAL, Claim, Comparison, Measure
@@ -127,7 +126,7 @@ LABELS = {CENTRED_DENSE: "centred", RANDOM_DENSE: "placed at random"}
 
 
 def _figures(arm: Arm, *names: str) -> list[float]:
-    return [fmean(arm.values(name).values()) for name in names]
+    return [arm.mean(name) for name in names]
 
 
 def _describe_freedom(evidence: Evidence) -> Iterator[str]:

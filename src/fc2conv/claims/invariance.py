@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from fc2conv.claims.claim import EFFECT, SMALL, Claim, Comparison, Measure, Observation, effect, equal
 from fc2conv.claims.drawing import curves, dots, lines, measured, side_by_side
-from fc2conv.claims.evidence import Arm, Check, Evidence, Figure
-from fc2conv.claims.verdicts import Outcome, outcome
+from fc2conv.claims.evidence import Arm, Check, Evidence
+from fc2conv.claims.tables import difference, table
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -22,19 +20,6 @@ if TYPE_CHECKING:
 
 WIDE = 0.3
 """Of a fresh order's effect: it is to ruin a network, not to harm it."""
-
-
-def _difference(evidence: Evidence, more: str, less: str, of: Figure = "test.acc") -> Outcome:
-    """How far one arm lies above another, with an interval of its own, for the description."""
-    return outcome(effect("", more, less, of=of), evidence)
-
-
-def _mean(arm: Arm, figure: Figure) -> float:
-    return fmean(arm.values(figure).values())
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _network(config: ModelConfig, shape: Shape) -> nn.Module:
@@ -127,24 +112,24 @@ def _describe_permutation(evidence: Evidence) -> list[str]:
     lenet = "model=lenet_modern data.permutation="
     told = ["", "LeNet, beside a shuffle of all pixels:", ""]
     for order, where in (("block", "within blocks"), ("block_order", "of blocks")):
-        told.append(f"- a shuffle {where} leaves {_difference(evidence, f'{lenet}{order}', f'{lenet}fixed').interval}")
+        told.append(f"- a shuffle {where} leaves {difference(evidence, f'{lenet}{order}', f'{lenet}fixed').interval}")
     reached = "model=mlp data.permutation=sorted"
     told += [
         "",
-        f"An MLP that sees each image's pixels sorted reaches {_mean(evidence.arm(reached), 'test.acc'):.4f}. "
+        f"An MLP that sees each image's pixels sorted reaches {evidence.arm(reached).mean():.4f}. "
         "With a fresh order for each image the accuracy is, less that:",
         "",
     ]
     for model in ("mlp", "lenet_modern"):
         arms = f"model={model} data.permutation=fresh", reached
-        told.append(f"- {_NAMES[model]}: {_difference(evidence, *arms).interval}")
-    return _table(["order", "what an image keeps", "MLP loses", "LeNet loses"], rows) + told
+        told.append(f"- {_NAMES[model]}: {difference(evidence, *arms).interval}")
+    return table(["order", "what an image keeps", "MLP loses", "LeNet loses"], rows) + told
 
 
 def _lost(evidence: Evidence, model: str, order: str) -> str:
     if order == "none" or not evidence.select(f"{model} data.permutation={order}"):
         return ""
-    return _difference(evidence, f"{model} data.permutation=none", f"{model} data.permutation={order}").interval
+    return difference(evidence, f"{model} data.permutation=none", f"{model} data.permutation={order}").interval
 
 
 PERMUTATION = Claim(
@@ -276,13 +261,13 @@ def _describe_equivariance(evidence: Evidence) -> list[str]:
     columns = ("conv_1", "stage1_1", "stage1_2", "stage2_1", "stage2_2", "stage2_4", "stage2_8")
     rows = []
     for arm in evidence.arms:
-        errors = [f"{_mean(arm, f'equivariance.{column}'):.3f}" for column in columns]
-        rows.append([_pooling(arm), *errors, f"{_mean(arm, 'test.acc'):.4f}"])
-    blur, strongest = (_mean(evidence.arm(f"{_TORUS}{pool}"), _STAGE) for pool in ("blur", "max"))
+        errors = [f"{arm.mean(f'equivariance.{column}'):.3f}" for column in columns]
+        rows.append([_pooling(arm), *errors, f"{arm.mean():.4f}"])
+    blur, strongest = (evidence.arm(f"{_TORUS}{pool}").mean(_STAGE) for pool in ("blur", "max"))
     return [
         "Relative errors for shifts of so many pixels, mean over the seeds; that of unrelated responses is 1.41:",
         "",
-        *_table(head, rows),
+        *table(head, rows),
         "",
         f"Of the error of maximum pooling, anti-aliasing removes {100 * (1 - blur / strongest):.0f} %.",
     ]
@@ -382,13 +367,13 @@ def _describe_shift(evidence: Evidence) -> list[str]:
     for model in _MODELS:
         for place, said in _PLACES.items():
             arm = evidence.arm(_of_place(model, place))
-            figures = [f"{_mean(arm, f'shift.{column}'):.3f}" for column in (*columns, "consistency")]
+            figures = [f"{arm.mean(f'shift.{column}'):.3f}" for column in (*columns, "consistency")]
             rows.append([_NAMES[model], said, *figures])
     told = ["", "What a training with images anywhere changes, of the predictions kept over 1 to 8 pixels:", ""]
     for model in _MODELS:
-        gain = _difference(evidence, _of_place(model, "random"), _of_place(model, "center"), "shift.consistency")
+        gain = difference(evidence, _of_place(model, "random"), _of_place(model, "center"), "shift.consistency")
         told.append(f"- {_NAMES[model]}: {gain.interval}")
-    return _table(head, rows) + told
+    return table(head, rows) + told
 
 
 SHIFT = Claim(
@@ -494,10 +479,10 @@ def _describe_neighbours(evidence: Evidence) -> list[str]:
     rows: dict[str, dict[str, str]] = {}
     for arm in evidence.arms:
         order, distance = (arm.value_of(key) or "" for key in ("data.permutation", "distance"))
-        rows.setdefault(f"`{order}`", {})[distance] = f"{_mean(arm, _R):.3f}"
+        rows.setdefault(f"`{order}`", {})[distance] = f"{arm.mean(_R):.3f}"
     head = [distance if distance == "any" else f"{distance} px" for distance in next(iter(rows.values()))]
     told = ["Mean correlation of two pixels so far apart, along rows and columns, and of any two:", ""]
-    return told + _table(["order", *head], [[order, *found.values()] for order, found in rows.items()])
+    return told + table(["order", *head], [[order, *found.values()] for order, found in rows.items()])
 
 
 NEIGHBOURS = Claim(

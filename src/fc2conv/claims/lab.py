@@ -94,8 +94,8 @@ INTRODUCTION = """\
 
 Chapter 7 of [Dive into Deep Learning](https://d2l.ai/chapter_convolutional-neural-networks/index.html) goes from fully
 connected layers to convolutions by argument. Here each of its arguments is an experiment that can come out either way.
-What is compared, and by how much it must differ, was written down before anything was trained. A claim that fails stays
-as it is."""
+What is compared, and by how much it must differ, was written down before the outcome was known. A claim that fails
+stays as it is."""
 
 PROTOCOL = f"""\
 ## How to read it

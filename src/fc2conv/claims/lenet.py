@@ -84,7 +84,7 @@ def draw_training(evidence: Evidence) -> TopLevelMixin:
         return " + ".join(change for change in CHANGES if change in made(arm)) or "the book's LeNet"
 
     def mean(arm: Arm) -> float:
-        return statistics.fmean(arm.values("test.acc").values())
+        return arm.mean()
 
     recipes = [evidence.arm(selector) for selector in RECIPES]
     combined = sorted(evidence.select("trainer.max_epochs=3"), key=mean)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -91,8 +90,8 @@ def describe_prior(evidence: Evidence) -> list[str]:
     by_size = {size_of(arm): arm for arm in convolutional}
     for arm in sorted(dense, key=size_of):
         n = size_of(arm)
-        ours = f"{_mean(by_size[n]):.4f} | {worths[n]}" if n in by_size else " | "
-        lines.append(f"| {n:,} | {_mean(arm):.4f} | {ours} |")
+        ours = f"{by_size[n].mean():.4f} | {worths[n]}" if n in by_size else " | "
+        lines.append(f"| {n:,} | {arm.mean():.4f} | {ours} |")
     wrong = [arm for arm in evidence.arms if arm.value_of("data") or arm.value_of("data.permutation")]
     lines += [
         "",
@@ -100,13 +99,9 @@ def describe_prior(evidence: Evidence) -> list[str]:
         "",
         "| arm | training images | test |",
         "|---|--:|--:|",
-        *(f"| {drawing.short(a.name)} | {_mean(a, 'training.accuracy'):.4f} | {_mean(a):.4f} |" for a in wrong),
+        *(f"| {drawing.short(a.name)} | {a.mean('training.accuracy'):.4f} | {a.mean():.4f} |" for a in wrong),
     ]
     return lines
-
-
-def _mean(arm: Arm, of: str = "test.acc") -> float:
-    return statistics.fmean(arm.values(of).values())
 
 
 PRIOR = Claim(

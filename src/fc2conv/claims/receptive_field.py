@@ -10,7 +10,6 @@ from fc2conv.claims.evidence import Arm, Evidence
 from fc2conv.claims.predicted import predicted_in
 from fc2conv.claims.tables import accuracy, table
 from fc2conv.data.worlds.predictions import ABOUT, WINS
-from fc2conv.record.result import spread
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -62,7 +61,7 @@ def describe(evidence: Evidence) -> Iterator[str]:
     rows = []
     for name, arm, measure in _measured(evidence):
         for layer in _convolutions(arm, measure):
-            sizes = [_mean(arm, f"{measure}.{what}_{layer}") for what in ("seen", "new", "field")]
+            sizes = [arm.mean(f"{measure}.{what}_{layer}") for what in ("seen", "new", "field")]
             rows.append([f"{name}, {layer}", f"{sizes[0]:.0f}", *(f"{size:.1f}" for size in sizes[1:])])
     yield from table(["network", "theoretical", "effective, new", "effective, trained"], rows)
     yield ""
@@ -78,7 +77,7 @@ def figure(evidence: Evidence) -> TopLevelMixin:
     arm = evidence.arm(f"{DEEP} data.distance=24")
     fields = {
         said: [
-            estimated(_mean(arm, f"reach.seen_{layer}"), list(arm.values(f"reach.{what}_{layer}").values()))
+            estimated(arm.mean(f"reach.seen_{layer}"), list(arm.values(f"reach.{what}_{layer}").values()))
             for layer in _convolutions(arm, "reach")
         ]
         for what, said in (("seen", "theoretical"), ("new", "at initialisation"), ("field", "trained"))
@@ -125,10 +124,6 @@ def _convolutions(arm: Arm, measure: str) -> list[str]:
     """Those that a measure looked at, in their order."""
     start = f"{measure}.seen_"
     return sorted(name.removeprefix(start) for name in arm.runs[0].figures if name.startswith(start))
-
-
-def _mean(arm: Arm, of: str) -> float:
-    return spread(list(arm.values(of).values()))[0]
 
 
 RECEPTIVE_FIELD = Claim(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fc2conv.claims.arms import RUNS, Planned, arms_of, rates_of, search_trials, seeds_of, trial
-from fc2conv.claims.claim import Claim, Measure, plain
+from fc2conv.claims.claim import Claim, Measure
 from fc2conv.claims.evidence import Arm, Counts, Evidence, Run
 from fc2conv.config.schema import Config
 from fc2conv.errors import ConfigError, SweepEnded
@@ -62,21 +62,6 @@ def run(claim: Claim, runs_dir: Path, quick: bool = False) -> Evidence:
         quick,
         correct,
     )
-
-
-def lacking(claim: Claim, runs_dir: Path) -> int:
-    """How many runs are still to be trained, the search not being known beforehand."""
-    runs = runs_dir / RUNS
-    missing = 0
-    for arm in arms_of(claim):
-        searched = search_trials(arm, claim.rates, runs, False)
-        left = sum(not each.finished() for each in searched)
-        if left:
-            missing += left + claim.seeds
-            continue
-        rate = best_rate(searched) if searched else next(iter(claim.rates), None)
-        missing += sum(not trial(arm, rate, seed, runs, False).finished() for seed in seeds_of(claim))
-    return missing
 
 
 def best_rate(trials: Sequence[Trial]) -> float:
@@ -165,13 +150,13 @@ def _measured(measures: Sequence[Measure], arm: Planned, each: Trial) -> dict[st
         data = ImageData(each.config.data, each.config.seed)
         data.setup()
         for measure in missing:
-            known[measure.name] = {name: plain(value) for name, value in measure.look(module, data).items()}
+            known[measure.name] = {name: float(value) for name, value in measure.look(module, data).items()}
         write_atomically(path, json.dumps(known, indent=1) + "\n")
     return {f"{m.name}.{name}": value for m in wanted for name, value in known[m.name].items()}
 
 
 def _observed(claim: Claim) -> tuple[Arm, ...]:
-    """Timings by their arms."""
+    """What was found without training, by its arms."""
     by_arm: dict[str, list[Run]] = {}
     for each in claim.observe() if claim.observe else []:
         by_arm.setdefault(each.arm, []).append(Run(each.repetition, dict(each.figures)))

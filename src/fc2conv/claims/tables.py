@@ -31,9 +31,9 @@ def count(arm: Arm, of: Figure) -> str:
     return f"{next(iter(arm.values(of).values())):,.0f}"
 
 
-def difference(evidence: Evidence, more: str, less: str) -> Outcome:
-    """How far one arm's test accuracy lies above another's, with an interval of its own."""
-    return outcome(effect("", more, less), evidence)
+def difference(evidence: Evidence, more: str, less: str, of: Figure = "test.acc") -> Outcome:
+    """How far one arm lies above another, with an interval of its own."""
+    return outcome(effect("", more, less, of=of), evidence)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -134,7 +134,7 @@ def _tell(claim: Claim, evidence: Evidence | None) -> None:
     for check in evidence.checks:
         verdict, style = ("holds", "supported") if check.holds else ("FAILS", "refuted")
         _print(verdict, f"{check.says}: {check.found:g}, must be {check.expected:g}", STYLES[style])
-    if claim.observe:
+    if claim.is_timed:
         screen.line(f"{'':{INDENT}}on {evidence.machine.get('cpu')}, {evidence.machine.get('cores')} cores")
 
 
