@@ -44,6 +44,9 @@ export function fenced(open, ...parts) {
   return math("mrow", {}, math("mo", { fence: "true" }, open), ...parts, math("mo", { fence: "true" }, close));
 }
 
+/** A formula without a frame of its own: `label` is how it is read aloud. */
+export const formula = (label, parts) => math("math", { "aria-label": label }, math("mrow", {}, ...parts));
+
 /**
  * An equation with a legend of its symbols.
  *
@@ -52,12 +55,13 @@ export function fenced(open, ...parts) {
  * @param {Object<string, string>} legend symbol -> what it stands for, in few words; its words light the symbol, too
  */
 export function equation(label, parts, legend = {}) {
-  const formula = math("math", { display: "block", "aria-label": label }, math("mrow", {}, ...parts));
+  const shown = formula(label, parts);
+  shown.setAttribute("display", "block");
   const entries = Object.entries(legend).map(([symbol, text]) =>
     el("li", {}, el("button", { type: "button", "data-symbol": symbol }, el("i", {}, symbol), ` ${text}`)),
   );
   const words = entries.length ? el("ul", { class: "legend", "aria-label": "Symbols" }, ...entries) : null;
-  return el("figure", { class: "equation" }, el("div", { class: "formula" }, formula), words);
+  return el("figure", { class: "equation" }, el("div", { class: "formula" }, shown), words);
 }
 
 /** Light all that belongs to `symbol` in the station that holds `within`; null: nothing. */
