@@ -39,8 +39,8 @@ def payload(networks: Sequence[Description], rungs: Sequence[Description]) -> di
     """What playground/page.py renders.
 
     Args:
-        networks: as `network` gives them, in the order in which they are shown
-        rungs: the ladder's dense, local, shared and conv, on images of 14x14
+        networks: as `with_curve` gives them, in the order in which they are shown
+        rungs: as `network` gives them: the ladder's dense, local, shared and conv, on images of 14x14
     """
     images = load(DataConfig())
     values = {
@@ -55,28 +55,22 @@ def payload(networks: Sequence[Description], rungs: Sequence[Description]) -> di
     return found
 
 
-def network(checkpoint: Path, *, id: str, title: str, says: str, arm: str | None = None) -> Description:
-    """A network of the page.
-
-    Args:
-        id, title, says: the page's names for it, and what it is, in one line
-        arm: of the claim about shifts, if it is a run of one: its curve is the mean over the arm's runs then, and is
-            measured else
+def network(checkpoint: Path, *, id: str, title: str, says: str) -> Description:
+    """A network of the page, called so.
 
     Raises:
         ConfigError: as networks.read and networks.describe
     """
-    module, data = read(checkpoint)
-    curve = of_arm(arm) if arm else None
-    return {
-        "id": id,
-        "title": title,
-        "says": says,
-        "claim": SHIFT if curve else None,
-        "arm": arm if curve else None,
-        **describe(checkpoint, module, data),
-        "curve": curve or measured(module, data),
-    }
+    return {"id": id, "title": title, "says": says, **describe(checkpoint, *read(checkpoint))}
+
+
+def with_curve(network: Description, checkpoint: Path, arm: str | None = None) -> Description:
+    """The same with its accuracy against shift: that of the claim's arm if it is a run of one, which has the mean over
+    the arm's runs; else measured."""
+    found = _of_arm(arm) if arm else None
+    if found is None:
+        return {**network, "claim": None, "arm": None, "curve": measured(*read(checkpoint))}
+    return {**network, "claim": SHIFT, "arm": found.name, "curve": curve_of(found)}
 
 
 def given(checkpoints: Sequence[Path]) -> list[Description]:
@@ -90,17 +84,17 @@ def _called(checkpoint: Path, number: int) -> Description:
     with suppress(OSError, DamagedResult):
         record = Result.read(run)
         title, says = record.model or record.family, f"{says}: {' '.join(record.overrides) or 'the defaults'}"
-    return network(checkpoint, id=f"given{number}", title=title, says=says)
+    return with_curve(network(checkpoint, id=f"given{number}", title=title, says=says), checkpoint)
 
 
 # --- accuracy against shift
 
 
-def of_arm(selector: str) -> Description | None:
-    """The mean curve of an arm of the claim about shifts; None where that has not run."""
+def _of_arm(selector: str) -> Arm | None:
+    """An arm of the claim about shifts; None where that has not run."""
     (claim,) = find([SHIFT])
     evidence = evidence_of(claim)
-    return curve_of(evidence.arm(selector)) if evidence else None
+    return evidence.arm(selector) if evidence else None
 
 
 def curve_of(arm: Arm) -> Description:
@@ -112,7 +106,8 @@ def curve_of(arm: Arm) -> Description:
 
 def measured(module: Classifier, data: ImageData, few: int = MEASURED) -> Description:
     """The same of one network, on its test images in the middle of their canvas."""
-    centred = ImageData(replace(data.config, place="center"), data.seed)
+    is_centred = data.config.place == "center"
+    centred = data if is_centred else ImageData(replace(data.config, place="center"), data.seed)
     farthest = min(FARTHEST, data.shape[2] - 1)
     found = shift_curve(module, shifted_test(centred, few), range(farthest + 1))
     return {"x": found.shifts, "accuracy": found.accuracy.tolist(), "consistency": found.consistency.tolist(), "n": 1}
