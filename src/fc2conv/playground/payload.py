@@ -15,6 +15,7 @@ from fc2conv import __version__
 from fc2conv.claims.book import CLAIMS, evidence_of, find
 from fc2conv.claims.claim import Claim
 from fc2conv.claims.evidence import Arm
+from fc2conv.claims.invariance import FARTHEST, MANY
 from fc2conv.claims.verdicts import OPEN, judge
 from fc2conv.config.schema import DataConfig
 from fc2conv.data.image_data import ImageData
@@ -29,8 +30,6 @@ SHOWN = 20
 """Test images of each class."""
 EDGE, TRAIN, TEST = 14, 1000, 500
 """Of the small images on which the page trains: pixels on each side, and the first so many of each split."""
-FARTHEST, MEASURED = 8, 1000
-"""Pixels by which images are shifted at most, and how many images, where a network's curve is measured."""
 SHIFT = "shift"
 """The claim whose curves the page shows."""
 
@@ -98,19 +97,21 @@ def _of_arm(selector: str) -> Arm | None:
 
 
 def curve_of(arm: Arm) -> Description:
-    """What its runs' networks do when test images are moved by some pixels: means over its seeds."""
+    """What its runs' networks do when test images are moved by some pixels: means over its seeds (n), each of which
+    counts so many images."""
     shifts = list(range(FARTHEST + 1))
     figures = {name: [arm.mean(f"{SHIFT}.{name}_{d}") for d in shifts] for name in ("accuracy", "consistency")}
-    return {"x": shifts, **figures, "n": len(arm.runs)}
+    return {"x": shifts, **figures, "n": len(arm.runs), "images": MANY}
 
 
-def measured(module: Classifier, data: ImageData, few: int = MEASURED) -> Description:
+def measured(module: Classifier, data: ImageData, few: int = MANY) -> Description:
     """The same of one network, on its test images in the middle of their canvas."""
     is_centred = data.config.place == "center"
     centred = data if is_centred else ImageData(replace(data.config, place="center"), data.seed)
     farthest = min(FARTHEST, data.shape[2] - 1)
     found = shift_curve(module, shifted_test(centred, few), range(farthest + 1))
-    return {"x": found.shifts, "accuracy": found.accuracy.tolist(), "consistency": found.consistency.tolist(), "n": 1}
+    figures = {"accuracy": found.accuracy.tolist(), "consistency": found.consistency.tolist()}
+    return {"x": found.shifts, **figures, "n": 1, "images": found.n}
 
 
 # --- images
