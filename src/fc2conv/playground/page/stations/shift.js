@@ -1,0 +1,197 @@
+// Station 1: the image moves, or its pixels change places, and the networks answer at once.
+
+import { el } from "pages/dom.js";
+import { count } from "pages/format.js";
+import { lines } from "playground/chart.js";
+import { bold, equation, fenced, op, sub, sum, sym, word } from "playground/equation.js";
+import { guess } from "playground/guess.js";
+import { layout } from "playground/layout.js";
+import { prediction, softmax } from "playground/network.js";
+import { picker } from "playground/picker.js";
+import { arena, spelled } from "playground/stations/shift_arena.js";
+import { card } from "playground/stations/shift_card.js";
+import { Survey } from "playground/stations/shift_survey.js";
+import { Viewers } from "playground/stations/shift_viewers.js";
+import { verdict } from "playground/verdict.js";
+
+const ASKED = 4; // pixels, in the guess
+const HOME = { right: 0, down: 0 };
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+const listed = (texts) => (texts.length < 2 ? texts.join() : `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`);
+
+const formula = () => {
+  const [at, own, near] = [
+    [sym("i"), op(","), sym("j")],
+    [sym("i"), op(","), sym("j"), op(","), sym("k"), op(","), sym("l")],
+    [sym("i"), op("+"), sym("a"), op(","), sym("j"), op("+"), sym("b")],
+  ];
+  const copy = (parts) => parts.map((part) => part.cloneNode(true));
+  const dense = [
+    word("dense: "),
+    sub(fenced("[", bold("H")), ...copy(at)),
+    op("="),
+    sub(fenced("[", bold("U")), ...copy(at)),
+    op("+"),
+    sum(sym("k"), op(","), sym("l")),
+    sub(fenced("[", bold("W")), ...own),
+    sub(fenced("[", bold("X")), sym("k"), op(","), sym("l")),
+  ];
+  const conv = [
+    word("convolution: "),
+    sub(fenced("[", bold("H")), ...copy(at)),
+    op("="),
+    sym("u"),
+    op("+"),
+    sum(sym("a"), op(","), sym("b")),
+    sub(fenced("[", bold("V")), sym("a"), op(","), sym("b")),
+    sub(fenced("[", bold("X")), ...near),
+  ];
+  const legend = { X: "the image", W: "a weight for each pixel", V: "weights for neighbours, the same everywhere" };
+  const first = equation("H i j is U i j plus the sum over k and l of W i j k l times X k l", dense);
+  const second = equation("H i j is u plus the sum over a and b of V a b times X i plus a, j plus b", conv, legend);
+  return el("div", { class: "equations" }, first, second);
+};
+
+/** Which network changes its mind most when the image moves? From the recorded curves; null where there are none. */
+function question(descriptions) {
+  const kept = ({ curve }) => curve.consistency[curve.x.indexOf(ASKED)];
+  const asked = descriptions.filter((each) => !each.permutation && each.curve && kept(each) !== undefined);
+  if (asked.length < 2) return null;
+  const ranked = [...asked].sort((a, b) => kept(a) - kept(b));
+  const told = ranked.map((each) => `${each.title} ${percent(kept(each))}`);
+  return {
+    question: `The garment moves ${ASKED} pixels. Which network changes its mind most often?`,
+    answers: asked.map((each) => each.title),
+    right: asked.indexOf(ranked[0]),
+    because: `Of the answers that they give in the middle, these are left: ${listed(told)}. Try it below.`,
+  };
+}
+
+/** How the curves were recorded, and where the dot stands. */
+function recorded(descriptions) {
+  const having = descriptions.filter((each) => each.curve);
+  const titles = (isMean) => listed(having.filter(({ curve }) => curve.n > 1 === isMean).map((each) => each.title));
+  const runs = Math.max(...having.map(({ curve }) => curve.n));
+  const images = having.find(({ curve }) => curve.images)?.curve.images;
+  const without = descriptions.filter((each) => !each.curve).map((each) => each.title);
+  return [
+    `Recorded${images ? ` on ${count(images)} test images` : ""}, moved up, down, left and right: the mean of the four. `,
+    titles(true) ? `${titles(true)}: mean of ${runs} trainings. ` : "",
+    titles(false) ? `${titles(false)}: one training. ` : "",
+    without.length ? `${listed(without)}: no curve was recorded. ` : "",
+    "The dot stands where your image is; if you move it both ways, at the longer one.",
+  ].join("");
+}
+
+export function station(page) {
+  const descriptions = page.data.networks;
+  const viewers = new Viewers(descriptions);
+  const cards = descriptions.map((description) => card(description, page.classes));
+  let shift = HOME;
+
+  const permute = el("input", { type: "checkbox", disabled: true, onchange: () => show(true) });
+  const isPermuted = () => permute.checked;
+
+  function show(isSaid = false) {
+    const said = cards.map((each, i) => {
+      const { pixels, label } = page.image;
+      // the answer in the middle is that for the order the network was trained with
+      const centred = prediction(viewers.view(i, pixels, HOME, viewers.trained[i]).logits);
+      const { looks, logits } = viewers.view(i, pixels, shift, isPermuted());
+      return each.show({ looks, probabilities: softmax(logits), centred, label });
+    });
+    survey.forget();
+    curves?.setDot(Math.min(Math.max(Math.abs(shift.right), Math.abs(shift.down)), farthest));
+    if (isSaid) page.announce(`${spelled(shift)}${isPermuted() ? ", pixels permuted" : ""}. ${said.join(". ")}`);
+  }
+
+  const place = arena((next, isSaid) => {
+    shift = next;
+    show(isSaid);
+  });
+
+  const drawn = descriptions.filter((each) => each.curve);
+  const farthest = Math.max(0, ...drawn.map(({ curve }) => curve.x.at(-1)));
+  const curves = drawn.length
+    ? lines({
+        series: drawn.map(({ title, curve }) => ({
+          name: title,
+          points: curve.x.map((x, k) => [x, curve.accuracy[k]]),
+        })),
+        x: { title: "shift (pixels)", ticks: Array.from({ length: farthest + 1 }, (_, x) => x) },
+        y: { title: "test accuracy", min: 0, max: 1 },
+        label: "Accuracy against shift, as recorded",
+      })
+    : null;
+  const survey = new Survey(page, viewers, cards, () => ({ shift, permuted: isPermuted() }));
+
+  const plain = descriptions.findIndex(
+    (each) => !each.permutation && each.layers.some((layer) => layer.kind === "conv"),
+  );
+  const second = guess({
+    question:
+      "All pixels change places, in the same way in every image, and each network is trained anew. Which does not care?",
+    answers: [
+      "A network of dense layers: softmax regression, an MLP",
+      "A network of convolutions",
+      "All of them",
+      "None",
+    ],
+    right: 0,
+    because:
+      "Its sum over k and l has no order: give each weight the place of its pixel, and every sum is what it was. " +
+      "A convolution adds up neighbours with the same weights everywhere; when neighbours are torn apart, it has " +
+      "nothing left to find.",
+    onDone: () => {
+      permute.disabled = false;
+    },
+  });
+
+  page.onImage(({ pixels }) => {
+    place.paint(pixels);
+    show();
+  });
+  place.paint(page.image.pixels);
+  show();
+
+  const asked = question(descriptions);
+  const order = el(
+    "div",
+    { class: "order" },
+    el("h3", {}, "The order of the pixels"),
+    second,
+    el("label", { class: "switch" }, permute, "Permute the pixels: each goes to a fixed other place"),
+    el(
+      "p",
+      { class: "soft" },
+      "The permutation is that of the permuted MLP's training. The others have never seen it.",
+    ),
+  );
+  return layout({
+    lead: "What something is does not depend on where it is. Move it, and see which network knows that.",
+    equation: formula(),
+    guess: asked ? guess(asked) : null,
+    stage: [
+      picker(page),
+      el(
+        "div",
+        { class: "shifting" },
+        el("div", {}, place.element),
+        curves ? el("div", {}, curves.element, el("p", { class: "soft note" }, recorded(descriptions))) : null,
+      ),
+      el("div", { class: "viewers" }, ...cards.map((each) => each.element)),
+      survey.element,
+      order,
+    ],
+    shows: [
+      "A dense layer has a weight of its own for each pixel: what it has learned in one place, it does not know in " +
+        "another. A convolution uses the same weights everywhere, and a global average forgets the place altogether. ",
+      plain < 0
+        ? ""
+        : "For the order of the pixels it is the other way round: an MLP that is trained on permuted pixels is as good " +
+          "as before, and a convolutional network loses, because it is built on neighbours.",
+    ],
+    verdicts: [verdict(page.result("shift")), verdict(page.result("permutation"))],
+  });
+}
