@@ -99,7 +99,7 @@ export function station(page) {
       // the answer in the middle is that for the order the network was trained with
       const centred = prediction(viewers.view(i, pixels, HOME, viewers.trained[i]).logits);
       const { looks, logits } = viewers.view(i, pixels, shift, isPermuted());
-      return each.show({ looks, probabilities: softmax(logits), centred, label });
+      return each.show({ looks, probabilities: softmax(logits), centred, label, isForeign: viewers.trained[i] !== isPermuted() });
     });
     survey.forget();
     curves?.setDot(Math.min(Math.max(Math.abs(shift.right), Math.abs(shift.down)), farthest));

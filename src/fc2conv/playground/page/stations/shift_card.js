@@ -20,13 +20,15 @@ export function card({ title, says, input: [, height, width] }, classes) {
     return { name, share, element: el("li", {}, name, share) };
   });
   const mind = el("p", { class: "mind" });
+  const foreign = el("p", { class: "foreign" }, "Not the order of its training.");
+  const foreign = el("p", { class: "foreign" }, "Not the order of its training.");
   const counted = el("p", { class: "counted", hidden: true });
   const element = el(
     "article",
     { class: "viewer", "aria-label": title },
     el("h4", {}, title),
     picture.element,
-    el("div", { class: "answer" }, el("ol", {}, ...rows.map((row) => row.element)), mind, counted),
+    el("div", { class: "answer" }, el("ol", {}, ...rows.map((row) => row.element)), mind, foreign, counted),
     el("p", { class: "soft says" }, says),
   );
 
@@ -36,9 +38,11 @@ export function card({ title, says, input: [, height, width] }, classes) {
    * @param {Float32Array} found.probabilities
    * @param {number} found.centred the class that it chose in the middle
    * @param {?number} found.label of the garment
+   * @param {boolean} found.isForeign the pixels have another order than in its training
+   * @param {boolean} found.isForeign the pixels have another order than in its training
    * @returns {string} the same in one sentence
    */
-  function show({ looks, probabilities, centred, label }) {
+  function show({ looks, probabilities, centred, label, isForeign }) {
     picture.paint(looks.slice(), { low: 0, high: 255 });
     const ranked = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
     rows.forEach((row, i) => {
@@ -55,6 +59,8 @@ export function card({ title, says, input: [, height, width] }, classes) {
       el("strong", {}, isKept ? "= as in the middle." : `≠ ${classes[centred]} in the middle.`),
       judged,
     );
+    foreign.hidden = !isForeign;
+    foreign.hidden = !isForeign;
     const changed = isKept ? "as in the middle" : `in the middle ${classes[centred]}`;
     return `${title}: ${classes[chosen]}, ${percent(probabilities[chosen])}, ${changed}`;
   }

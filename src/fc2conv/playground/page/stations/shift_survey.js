@@ -65,7 +65,7 @@ export class Survey {
   #finish(right) {
     const n = this.page.images.length;
     this.progress.hidden = true;
-    this.cards.forEach((card, i) => card.showShare(`${right[i]} of ${n} garments right`));
+    for (const [i, card] of this.cards.entries()) card.showShare(`${right[i]} of ${n} garments right`);
     const { networks } = this.viewers;
     this.page.announce(networks.map(({ title }, i) => `${title}: ${right[i]} of ${n} right`).join(". "));
   }
