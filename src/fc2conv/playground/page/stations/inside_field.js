@@ -12,7 +12,7 @@ const ELEMENTWISE = new Set(["activation", "affine"]);
  * @param {number} index in it
  * @returns {{map: number, row: number, column: number}} of features: {map: feature, row: 0, column: 0}
  */
-export function placeOf([maps, height = 1, width = 1], index) {
+export function placeOf([, height = 1, width = 1], index) {
   const within = index % (height * width);
   return { map: Math.floor(index / (height * width)), row: Math.floor(within / width), column: within % width };
 }
@@ -128,8 +128,9 @@ export function spread(gradient, [, height, width]) {
   for (let p = 0; p < pixels; p++) weights[p] /= total;
   const falling = weights.slice().sort().reverse();
   const holding = (share) => {
-    let sum = 0;
-    return falling.findIndex((weight) => (sum += weight) >= share - 1e-9) + 1;
+    let [sum, n] = [0, 0];
+    while (n < pixels && sum < share - 1e-9) sum += falling[n++];
+    return n;
   };
   return { weights, half: holding(0.5), most: holding(0.9) };
 }

@@ -15,6 +15,7 @@ import { Viewers } from "playground/stations/shift_viewers.js";
 import { verdict } from "playground/verdict.js";
 
 const ASKED = 4; // pixels, in the guess
+const SERIES = 5; // colours
 const HOME = { right: 0, down: 0 };
 
 const percent = (share) => `${Math.round(100 * share)} %`;
@@ -53,6 +54,10 @@ const formula = () => {
   return el("div", { class: "equations" }, first, second);
 };
 
+const PERMUTED =
+  "Every pixel of the canvas goes to another place, the same for all images: that of the permuted MLP's training. The " +
+  "other networks were trained on pixels in their order.";
+
 /** Which network changes its mind most when the image moves? From the recorded curves; null where there are none. */
 function question(descriptions) {
   const kept = ({ curve }) => curve.consistency[curve.x.indexOf(ASKED)];
@@ -84,22 +89,49 @@ function recorded(descriptions) {
   ].join("");
 }
 
+/** Who does not care for a permutation? */
+function orderQuestion() {
+  return guess({
+    question:
+      "All pixels change places, the same way in every image. Which network does not care, if it is trained anew?",
+    answers: ["The MLP, and softmax regression", "LeNet", "Both", "Neither"],
+    right: 0,
+    because:
+      "A sum over all pixels has no order: move each weight along with its pixel, and every sum is what it was. " +
+      "A convolution sums over neighbours, with the same weights everywhere; permuted, neighbours have nothing to do " +
+      "with each other, and it loses.",
+  });
+}
+
 export function station(page) {
   const descriptions = page.data.networks;
   const viewers = new Viewers(descriptions);
-  const cards = descriptions.map((description) => card(description, page.classes));
+  const colours = descriptions.map((_, i) => `var(--series${(i % SERIES) + 1})`);
+  const cards = descriptions.map((description, i) => card(description, page.classes, colours[i]));
   let shift = HOME;
+  let centred = []; // each network's answer in the middle, with the pixels in the order of its training
 
-  const permute = el("input", { type: "checkbox", disabled: true, onchange: () => show(true) });
+  const permute = el("input", { type: "checkbox", onchange: switched });
   const isPermuted = () => permute.checked;
 
+  /** Puts the page's image on the canvas. */
+  function take({ pixels }) {
+    place.paint(pixels);
+    centred = cards.map((_, i) => prediction(viewers.view(i, pixels, HOME, viewers.trained[i]).logits));
+    show();
+  }
+
   function show(isSaid = false) {
+    const { pixels, label } = page.image;
     const said = cards.map((each, i) => {
-      const { pixels, label } = page.image;
-      // the answer in the middle is that for the order the network was trained with
-      const centred = prediction(viewers.view(i, pixels, HOME, viewers.trained[i]).logits);
       const { looks, logits } = viewers.view(i, pixels, shift, isPermuted());
-      return each.show({ looks, probabilities: softmax(logits), centred, label, isForeign: viewers.trained[i] !== isPermuted() });
+      return each.show({
+        looks,
+        probabilities: softmax(logits),
+        centred: centred[i],
+        label,
+        isForeign: viewers.trained[i] !== isPermuted(),
+      });
     });
     survey.forget();
     curves?.setDot(Math.min(Math.max(Math.abs(shift.right), Math.abs(shift.down)), farthest));
@@ -115,9 +147,10 @@ export function station(page) {
   const farthest = Math.max(0, ...drawn.map(({ curve }) => curve.x.at(-1)));
   const curves = drawn.length
     ? lines({
-        series: drawn.map(({ title, curve }) => ({
-          name: title,
-          points: curve.x.map((x, k) => [x, curve.accuracy[k]]),
+        series: drawn.map((each) => ({
+          name: each.title,
+          points: each.curve.x.map((x, k) => [x, each.curve.accuracy[k]]),
+          colour: colours[descriptions.indexOf(each)],
         })),
         x: { title: "shift (pixels)", ticks: Array.from({ length: farthest + 1 }, (_, x) => x) },
         y: { title: "test accuracy", min: 0, max: 1 },
@@ -125,48 +158,32 @@ export function station(page) {
       })
     : null;
   const survey = new Survey(page, viewers, cards, () => ({ shift, permuted: isPermuted() }));
-
-  const plain = descriptions.findIndex(
-    (each) => !each.permutation && each.layers.some((layer) => layer.kind === "conv"),
-  );
-  const second = guess({
-    question:
-      "All pixels change places, in the same way in every image, and each network is trained anew. Which does not care?",
-    answers: [
-      "A network of dense layers: softmax regression, an MLP",
-      "A network of convolutions",
-      "All of them",
-      "None",
-    ],
-    right: 0,
-    because:
-      "Its sum over k and l has no order: give each weight the place of its pixel, and every sum is what it was. " +
-      "A convolution adds up neighbours with the same weights everywhere; when neighbours are torn apart, it has " +
-      "nothing left to find.",
-    onDone: () => {
-      permute.disabled = false;
-    },
+  const second = orderQuestion();
+  second.addEventListener("done", () => {
+    permute.checked = true;
+    show(true);
   });
+  const isAsked = () => "done" in second.dataset;
+  second.hidden = !isAsked();
 
-  page.onImage(({ pixels }) => {
-    place.paint(pixels);
-    show();
-  });
-  place.paint(page.image.pixels);
-  show();
+  /** The switch asks first. */
+  function switched() {
+    if (isAsked()) return show(true);
+    permute.checked = false;
+    second.hidden = false;
+    return second.querySelector("input").focus();
+  }
+
+  page.onImage(take);
+  take(page.image);
 
   const asked = question(descriptions);
-  const order = el(
+  const controls = el(
     "div",
-    { class: "order" },
-    el("h3", {}, "The order of the pixels"),
-    second,
-    el("label", { class: "switch" }, permute, "Permute the pixels: each goes to a fixed other place"),
-    el(
-      "p",
-      { class: "soft" },
-      "The permutation is that of the permuted MLP's training. The others have never seen it.",
-    ),
+    { class: "controls" },
+    el("label", { class: "switch" }, permute, "Permute the pixels"),
+    survey.element,
+    el("p", { class: "soft note" }, PERMUTED),
   );
   return layout({
     lead: "What something is does not depend on where it is. Move it, and see which network knows that.",
@@ -180,18 +197,15 @@ export function station(page) {
         el("div", {}, place.element),
         curves ? el("div", {}, curves.element, el("p", { class: "soft note" }, recorded(descriptions))) : null,
       ),
+      controls,
+      second,
       el("div", { class: "viewers" }, ...cards.map((each) => each.element)),
-      survey.element,
-      order,
     ],
-    shows: [
+    shows:
       "A dense layer has a weight of its own for each pixel: what it has learned in one place, it does not know in " +
-        "another. A convolution uses the same weights everywhere, and a global average forgets the place altogether. ",
-      plain < 0
-        ? ""
-        : "For the order of the pixels it is the other way round: an MLP that is trained on permuted pixels is as good " +
-          "as before, and a convolutional network loses, because it is built on neighbours.",
-    ],
+      "another. A convolution uses the same weights everywhere, and a global average forgets the place altogether. For " +
+      "the order of the pixels it is the other way round: an MLP trained on permuted pixels is as good as before, and a " +
+      "convolutional network loses, because it is built on neighbours.",
     verdicts: [verdict(page.result("shift")), verdict(page.result("permutation"))],
   });
 }

@@ -12,8 +12,9 @@ const percent = (share) => (share > 0 && share < 0.005 ? "<1 %" : `${Math.round(
 /**
  * @param {object} network its description
  * @param {string[]} classes
+ * @param {string} colour that of its curve
  */
-export function card({ title, says, input: [, height, width] }, classes) {
+export function card({ title, says, input: [, height, width] }, classes, colour) {
   const picture = raster({ width, height, scale: PIXEL, label: `What the network ${title} sees` });
   const rows = Array.from({ length: SHOWN }, () => {
     const [name, share] = [el("span", {}), el("span", { class: "number" })];
@@ -21,11 +22,10 @@ export function card({ title, says, input: [, height, width] }, classes) {
   });
   const mind = el("p", { class: "mind" });
   const foreign = el("p", { class: "foreign" }, "Not the order of its training.");
-  const foreign = el("p", { class: "foreign" }, "Not the order of its training.");
   const counted = el("p", { class: "counted", hidden: true });
   const element = el(
     "article",
-    { class: "viewer", "aria-label": title },
+    { class: "viewer", "aria-label": title, style: `--series: ${colour}` },
     el("h4", {}, title),
     picture.element,
     el("div", { class: "answer" }, el("ol", {}, ...rows.map((row) => row.element)), mind, foreign, counted),
@@ -38,7 +38,6 @@ export function card({ title, says, input: [, height, width] }, classes) {
    * @param {Float32Array} found.probabilities
    * @param {number} found.centred the class that it chose in the middle
    * @param {?number} found.label of the garment
-   * @param {boolean} found.isForeign the pixels have another order than in its training
    * @param {boolean} found.isForeign the pixels have another order than in its training
    * @returns {string} the same in one sentence
    */
@@ -55,14 +54,11 @@ export function card({ title, says, input: [, height, width] }, classes) {
     const isKept = chosen === centred;
     const judged = label === null ? "" : chosen === label ? " Right." : " Wrong.";
     element.classList.toggle("changed", !isKept);
-    mind.replaceChildren(
-      el("strong", {}, isKept ? "= as in the middle." : `≠ ${classes[centred]} in the middle.`),
-      judged,
-    );
+    const before = isForeign ? "in its own order" : "in the middle";
+    const changed = isKept ? `as ${before}` : `${classes[centred]} ${before}`;
+    mind.replaceChildren(el("strong", {}, `${isKept ? "=" : "≠"} ${changed}.`), judged);
     foreign.hidden = !isForeign;
-    foreign.hidden = !isForeign;
-    const changed = isKept ? "as in the middle" : `in the middle ${classes[centred]}`;
-    return `${title}: ${classes[chosen]}, ${percent(probabilities[chosen])}, ${changed}`;
+    return `${title}: ${classes[chosen]}, ${percent(probabilities[chosen])}, ${isKept ? "" : "not "}${changed}`;
   }
 
   /** What was counted over all garments; null: nothing yet. */
