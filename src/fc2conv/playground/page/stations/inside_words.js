@@ -16,11 +16,11 @@ export function kindOf({ kind, description: d, input, output }) {
     dense_image: "dense, image-shaped",
     shared_image: "one kernel as large as the image allows",
     linear: `dense: each of ${count(output[0])} units reads all ${count(input.reduce((a, b) => a * b))} values`,
-    activation: `${functionOf(d)}, value by value`,
     affine: "batch norm",
     global_average: "the mean of each map",
   };
   if (kind === "pool") return `${d.mode === "max" ? "maximum" : "mean"} of ${size(d.size)}, stride ${d.stride[0]}`;
+  if (kind === "activation") return `${functionOf(d)}, value by value`;
   if (kind !== "conv") return plain[kind];
   const pads = d.padding.flat();
   const parts = [`${d.depthwise ? "depthwise " : ""}convolution ${size(d.kernel_size)}`];
