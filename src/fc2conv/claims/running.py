@@ -43,10 +43,10 @@ def run(claim: Claim, runs_dir: Path, quick: bool = False) -> Evidence:
     arms = arms_of(claim)
     rates = rates_of(claim, quick)
     searched = {arm: search_trials(arm, rates, runs, quick) for arm in arms}
-    _train([trial for trials in searched.values() for trial in trials], runs)
+    train([trial for trials in searched.values() for trial in trials], runs)
     chosen = {arm: best_rate(trials) if trials else next(iter(rates), None) for arm, trials in searched.items()}
     trials = {arm: [trial(arm, chosen[arm], seed, runs, quick) for seed in seeds_of(claim, quick)] for arm in arms}
-    _train([each for found in trials.values() for each in found], runs)
+    train([each for found in trials.values() for each in found], runs)
     measured = {arm: [_measured(claim.measures, arm, each) for each in found] for arm, found in trials.items()}
     found, correct = [], {}
     for arm in arms:
@@ -76,7 +76,16 @@ def best_rate(trials: Sequence[Trial]) -> float:
     return max(sorted(found), key=lambda rate: statistics.fmean(found[rate]))
 
 
-def _train(trials: Sequence[Trial], runs: Path) -> None:
+def train(trials: Sequence[Trial], runs: Path) -> None:
+    """Train those that are not trained yet.
+
+    Args:
+        runs: the folder that all of them lie in
+
+    Raises:
+        ConfigError: one of them cannot be run
+        SweepEnded: a run failed, or a signal came; the same call goes on
+    """
     trials = list({each.folder: each for each in trials}.values())
     if impossible := [each for each in trials if each.impossible]:
         raise ConfigError("claims", f"{impossible[0].label}: {impossible[0].impossible}")

@@ -1,5 +1,5 @@
 """The command `fc2conv` (also `python -m fc2conv`): shows, draws, inspects and reports the recorded runs, compares,
-exports, publishes and removes them.
+exports, publishes and removes them, and lets networks run in a page.
 
 One file a command. None imports torch at its top, so that help, tables and mistakes come at once.
 """
@@ -16,6 +16,7 @@ from fc2conv.cli.claims import claims
 from fc2conv.cli.diff import diff
 from fc2conv.cli.export import export
 from fc2conv.cli.inspect import inspect
+from fc2conv.cli.playground import playground
 from fc2conv.cli.plot import plot
 from fc2conv.cli.publish import publish
 from fc2conv.cli.report import report
@@ -38,7 +39,7 @@ def command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for each in (claims, diff, export, inspect, plot, publish, report, rm, runs, show):
+for each in (claims, diff, export, inspect, playground, plot, publish, report, rm, runs, show):
     command.add_command(each)
 
 

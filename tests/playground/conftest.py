@@ -1,0 +1,104 @@
+"""A page with small networks, trained for seconds, so that no test needs the runs of the claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fc2conv.architectures import ModelConfig
+from fc2conv.architectures.ladder import LadderConfig
+from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.architectures.mlp import MLPConfig
+from fc2conv.architectures.softmax import SoftmaxConfig
+from fc2conv.config.schema import DataConfig
+from fc2conv.data.image_data import ImageData
+from fc2conv.pages.inline import PAGES, html, modules_in
+from fc2conv.playground.networks import describe
+from fc2conv.playground.page import PAGE, render
+from fc2conv.playground.payload import measured, payload
+from fc2conv.training.classifier import Classifier
+
+STEPS, BATCH = 40, 64
+CANVAS = {"canvas": 44, "train_size": 2560}
+MODELS: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
+    "softmax": (SoftmaxConfig(), CANVAS),
+    "mlp": (MLPConfig(hidden=(31,)), CANVAS),
+    "mlp_permuted": (MLPConfig(hidden=(31,)), {**CANVAS, "permutation": "fixed"}),
+    "lenet": (LeNetConfig(channels=(4, 11), activation="relu", pool="max", hidden=(56, 40)), CANVAS),
+    "gap": (
+        LeNetConfig(channels=(6, 16, 120), activation="relu", pool="max", pool_after=(1, 2), head="gap"),
+        CANVAS,
+    ),
+}
+"""As the page's own, in the page's order."""
+RUNGS: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
+    constraint: (LadderConfig(constraint=constraint, channels=4), {"size": 14, "train_size": 2560})
+    for constraint in ("dense", "local", "shared", "conv")
+}
+
+
+def trained(
+    config: ModelConfig, data: Mapping[str, Any], data_dir: str, steps: int = STEPS
+) -> tuple[Classifier, ImageData]:
+    """A network after some steps of AdamW, in evaluation, and its data."""
+    images = ImageData(DataConfig(dir=data_dir, batch_size=BATCH, **data))
+    images.setup()
+    torch.manual_seed(0)
+    module = Classifier(config, images.shape)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)
+    for _, (batch, labels) in zip(range(STEPS), images.train_dataloader(), strict=False):
+        optimizer.zero_grad()
+        F.cross_entropy(module(batch), labels).backward()
+        optimizer.step()
+    return module.eval(), images
+
+
+@pytest.fixture(scope="session")
+def playground_data(data_dir: str) -> dict[str, Any]:
+    """The payload of a page with small networks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    known: dict[str, list[dict[str, Any]]] = {"networks": [], "rungs": []}
+    for part, models in (("networks", MODELS), ("rungs", RUNGS)):
+        for name, (config, data) in models.items():
+            module, images = trained(config, data, data_dir)
+            called = {"id": name, "title": name, "says": f"the network {name}", "claim": None, "arm": None}
+            curve = {"curve": measured(module, images, few=100)}
+            known[part].append({**called, **describe(Path("made-up"), module, images), **curve})
+    torch.set_num_threads(threads)
+    return payload(known["networks"], known["rungs"])
+
+
+@pytest.fixture(scope="session")
+def playground_page(playground_data: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page, as a file."""
+    file = tmp_path_factory.mktemp("playground") / "playground.html"
+    file.write_text(render(playground_data), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def engine_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with the engine and nothing else: its modules are window.layers, .network, .optimizer, ..."""
+    names = ("half", "layers", "network", "optimizer", "random")
+    folder = tmp_path_factory.mktemp("engine")
+    template = folder / "template.html.j2"
+    template.write_text(
+        '<!doctype html><meta http-equiv="Content-Security-Policy" content="{{ policy }}"><style>{{ style }}</style>'
+        '<script type="importmap" nonce="{{ nonce }}">{{ import_map }}</script>'
+        '<script type="application/json">{{ data }}</script>'
+        '<script type="module" nonce="{{ nonce }}">import "main";</script>'
+    )
+    imports = "".join(f'import * as {name} from "playground/{name}.js";' for name in names)
+    imports += 'import * as geometry from "pages/geometry.js";'
+    main = f"{imports} Object.assign(window, {{geometry, {', '.join(names)}}});"
+    modules = {f"playground/{name}.js": (PAGE / f"{name}.js").read_text("utf-8") for name in names}
+    modules |= {**modules_in(PAGES, "pages"), "main": f'{main} document.documentElement.dataset.ready = "";'}
+    file = folder / "engine.html"
+    file.write_text(html(template, [], modules, None))
+    return file
