@@ -21,7 +21,10 @@ export function countsPanel(ladder, view) {
   let megapixelDelta = TYPICAL;
 
   const body = el("tbody", {});
-  const heads = ["", "weights of a map", `n = ${n}`, `${maps} maps, with biases`, "and the head", `a megapixel, n = ${count(MEGAPIXEL)}`];
+  const heads = [
+    ...["", "weights of a map", `n = ${n}`, `${maps} maps, with biases`, "and the head"],
+    `megapixel: n = ${count(MEGAPIXEL)}`,
+  ];
   const table = el(
     "table",
     { class: "counts" },
@@ -54,10 +57,10 @@ export function countsPanel(ladder, view) {
           { class: rung === view.rung ? "chosen" : null, "aria-current": rung === view.rung ? "true" : null },
           el("th", { scope: "row" }, rung),
           el("td", { "data-symbol": isLocal(rung) ? "Δ" : null }, letters),
-          number(worked(`${numbers} =`), ` ${count(own)}`),
+          number(count(own), worked(numbers)),
           number(count(hidden)),
           number(count(hidden + head)),
-          number(worked(`${large} =`), ` ${count(weights(rung, MEGAPIXEL, megapixelDelta))}`),
+          number(count(weights(rung, MEGAPIXEL, megapixelDelta)), worked(large)),
         );
       }),
     );

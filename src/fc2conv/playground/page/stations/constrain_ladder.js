@@ -24,6 +24,9 @@ export function weights(rung, n, delta) {
   }
 }
 
+/** Entries of one map's matrix that connect a unit with a pixel. */
+export const connections = (rung, n, delta) => weights(isLocal(rung) ? "local" : "dense", n, delta);
+
 /** Biases of one map: U has one for each unit, u is shared. */
 export const biases = (rung, n) => (isShared(rung) ? 1 : n * n);
 

@@ -1,8 +1,10 @@
 // The hidden layer as a matrix, and what its constraints cost: imposed on the trained dense layer, or trained with.
 
 import { el } from "pages/dom.js";
-import { isLocal, isShared, RUNGS, rungOf } from "playground/stations/constrain_ladder.js";
+import { count } from "pages/format.js";
 import { raster } from "playground/raster.js";
+import { connections, isLocal, isShared, RUNGS, rungOf, weights } from "playground/stations/constrain_ladder.js";
+import { strength } from "playground/stations/constrain_matrix.js";
 
 /** CSS pixels of an entry. */
 const ENTRY = 2;
@@ -28,19 +30,16 @@ export function layerPanel(ladder, view, change) {
   const place = (index) => [Math.floor(index / ladder.n), index % ladder.n];
   picture.onPoint((cell) => cell && change({ unit: place(cell.y), pixel: place(cell.x) }));
 
-  const kinds = [
-    ["Trained under the constraints", false],
-    ["The trained dense layer, constrained afterwards", true],
-  ];
-  const radios = kinds.map(([, isImposed]) =>
-    el("input", { type: "radio", name: "weights", onchange: () => change({ isImposed, delta: ladder.delta }) }),
-  );
+  const kind = (isImposed) =>
+    el("input", { type: "radio", name: "weights", onchange: () => change({ isImposed, delta: ladder.delta }) });
+  const [trained, imposed] = [kind(false), kind(true)];
   const constraint = (has, other) =>
     el("input", {
       type: "checkbox",
       onchange: (event) => {
         const on = event.target.checked;
-        change({ isImposed: true, rung: has === isLocal ? rungOf(on, other(view.rung)) : rungOf(other(view.rung), on) });
+        const rest = view.isImposed && other(view.rung);
+        change({ isImposed: true, rung: has === isLocal ? rungOf(on, rest) : rungOf(rest, on) });
       },
     });
   const local = constraint(isLocal, isShared);
@@ -62,15 +61,15 @@ export function layerPanel(ladder, view, change) {
       "fieldset",
       {},
       el("legend", {}, "Weights"),
-      ...kinds.map(([text], i) => labelled(radios[i], text)),
-    ),
-    el(
-      "fieldset",
-      {},
-      el("legend", {}, "Constrain the trained dense layer"),
-      labelled(local, "Zero what is far (locality)"),
-      el("label", { class: "slider" }, el("span", { "data-symbol": "Δ" }, "Δ"), slider, chosen),
-      labelled(shared, "Average along the diagonals (sharing)"),
+      labelled(trained, "Trained under the constraints"),
+      labelled(imposed, "Those of the trained dense layer, constrained afterwards:"),
+      el(
+        "div",
+        { class: "nested", role: "group", "aria-label": "Imposed on the trained dense layer" },
+        labelled(local, "Zero what is far (locality)"),
+        el("label", { class: "slider" }, el("span", { "data-symbol": "Δ" }, "Δ"), slider, chosen),
+        labelled(shared, "Average along the diagonals (sharing)"),
+      ),
     ),
     el(
       "table",
@@ -84,24 +83,23 @@ export function layerPanel(ladder, view, change) {
 
   function show({ matrix }) {
     const { rung, isImposed, delta, unit, map } = view;
-    const most = matrix.reduce((max, weight) => Math.max(max, Math.abs(weight)), 0);
+    const most = strength(matrix);
     picture.paint(matrix, { kind: "signed", low: -most, high: most });
     const row = unit[0] * ladder.n + unit[1];
-    picture.mark({ x: 0, y: row, width: units, symbol: "H" });
+    picture.mark({ x: 0, y: row - 0.5, width: units, height: 2, symbol: "H", kind: "row" });
     picture.place({ x: row, y: row });
-    radios.forEach((radio, i) => {
-      radio.checked = kinds[i][1] === isImposed;
-    });
-    local.checked = isLocal(rung);
-    shared.checked = isShared(rung);
+    trained.checked = !isImposed;
+    imposed.checked = isImposed;
+    local.checked = isImposed && isLocal(rung);
+    shared.checked = isImposed && isShared(rung);
     slider.value = delta;
-    slider.disabled = !isLocal(rung) || !isImposed;
+    slider.disabled = !local.checked;
     chosen.textContent = delta;
-    const zeros = matrix.reduce((n, weight) => n + (weight === 0), 0);
-    const distinct = new Set(matrix.filter((weight) => weight !== 0)).size;
+    const connected = connections(rung, ladder.n, delta);
     caption.textContent =
-      `Map ${map + 1}: ${units} x ${units} entries, of which ${zeros.toLocaleString("en-US")} are zero (paper), and ` +
-      `${distinct.toLocaleString("en-US")} different weights. Framed: the row of unit (${unit.join(", ")}).`;
+      `Map ${map + 1}: ${units} x ${units} entries, of which ${count(units * units - connected)} are zero (left empty) ` +
+      `and ${count(connected)} hold ${count(weights(rung, ladder.n, delta))} different weights. ` +
+      `Framed: the row of unit (${unit.join(", ")}).`;
     showAccuracies();
   }
 
@@ -118,17 +116,17 @@ export function layerPanel(ladder, view, change) {
     body.replaceChildren(
       ...RUNGS.map((rung) => el("tr", {}, el("th", { scope: "row" }, rung), bar(rung, true), bar(rung, false))),
     );
-    const [dense, imposed, trained] = [of("dense", false), of(view.rung, true), of(view.rung, false)];
-    if (view.rung === "dense" || imposed === null || trained === null || dense === null) {
+    const [dense, after, within] = [of("dense", false), of(view.rung, true), of(view.rung, false)];
+    if (view.rung === "dense" || [dense, after, within].includes(null)) {
       verdict.textContent = "Take a constraint, and see what it costs the trained dense layer.";
       return;
     }
     const points = (share) => `${(100 * Math.abs(share)).toFixed(1)} points`;
-    const change = (share) => (share < 0 ? `costs ${points(share)}` : share > 0 ? `gains ${points(share)}` : "costs nothing");
-    const words = { local: "locality", shared: "sharing", conv: "both" }[view.rung];
+    const effect = (share) => (share < 0 ? `costs ${points(share)}` : share > 0 ? `gains ${points(share)}` : "costs nothing");
+    const words = { local: "locality", shared: "sharing", conv: "locality and sharing" }[view.rung];
     verdict.textContent =
-      `Imposed on the trained dense layer, ${words} ${change(imposed - dense)} of accuracy. ` +
-      `A network that learned under the same constraint ${change(trained - dense)} against dense.`;
+      `Imposed on the trained dense layer, ${words} ${effect(after - dense)} of accuracy. ` +
+      `A network that learned under the same constraint ${effect(within - dense)} against dense.`;
   }
 
   return { element: el("div", { class: "layer" }, picture.element, controls), show, showAccuracies };

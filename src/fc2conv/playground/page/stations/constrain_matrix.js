@@ -100,6 +100,18 @@ export function project(matrix, n, rung, delta) {
   return projected;
 }
 
+/** The weight that is drawn in full colour: few are larger. */
+export function strength(weights) {
+  let [squares, n, most] = [0, 0, 0];
+  for (const weight of weights) {
+    if (weight === 0) continue;
+    squares += weight * weight;
+    n++;
+    most = Math.max(most, Math.abs(weight));
+  }
+  return Math.min(most, 3 * Math.sqrt(squares / n)) || 1;
+}
+
 /** A map's biases, one for each unit, under a rung's constraints: shared, they become their mean. */
 export function projectBiases(biases, rung) {
   if (!isShared(rung)) return Float32Array.from(biases);

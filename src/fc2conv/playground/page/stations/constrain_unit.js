@@ -2,10 +2,11 @@
 
 import { el } from "pages/dom.js";
 import { plural } from "pages/format.js";
-import { common, isLocal, isShared, reads } from "playground/stations/constrain_ladder.js";
 import { raster } from "playground/raster.js";
+import { common, isLocal, isShared, reads } from "playground/stations/constrain_ladder.js";
+import { strength } from "playground/stations/constrain_matrix.js";
 
-const CELL = 11; // CSS pixels of a pixel
+const CELL = 13; // CSS pixels of a pixel
 
 /** +0.123 */
 export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
@@ -124,8 +125,7 @@ export function unitPanel(page, ladder, view, change) {
   function showKernel() {
     const { rung, delta, unit } = view;
     if (!isShared(rung)) {
-      const own = rung === "dense" ? "All 196 units have such pictures of their own" : "Each unit has a window of its own";
-      kernel.replaceChildren(el("p", { class: "soft" }, `${own}: nothing is shared.`));
+      kernel.replaceChildren(el("p", { class: "soft" }, `Each of the ${n * n} units has weights of its own.`));
       return;
     }
     const reach = isLocal(rung) ? delta : n - 1;
@@ -137,11 +137,10 @@ export function unitPanel(page, ladder, view, change) {
         weights[(a + reach) * edge + b + reach] = weightAt([i, j], i + a, j + b);
       }
     }
-    const scale = edge > n ? (CELL * n) / edge : Math.min(22, (CELL * n) / edge);
     const picture = raster({
-      ...{ width: edge, height: edge, scale, symbol: "V" },
+      ...{ width: edge, height: edge, scale: (CELL * n) / edge, symbol: "V" },
       label: `The kernel V, ${edge}x${edge}`,
-      caption: `V: the map's only ${edge}x${edge} weights. Framed: those that this unit uses.`,
+      caption: `V, all ${edge}x${edge} weights of the map: framed, what the unit uses`,
     });
     picture.paint(weights, scaled());
     const frame = windowOf(unit, "H");
@@ -150,7 +149,7 @@ export function unitPanel(page, ladder, view, change) {
   }
 
   const scaled = () => {
-    const most = layer.matrix.reduce((max, weight) => Math.max(max, Math.abs(weight)), 0);
+    const most = strength(layer.matrix);
     return { kind: "signed", low: -most, high: most };
   };
 

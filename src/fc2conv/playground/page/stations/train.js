@@ -14,7 +14,7 @@ import { claimed, outcome } from "playground/stations/train_words.js";
 import { verdict } from "playground/verdict.js";
 
 /** Steps after which it stops by itself, and as many more at each further start. */
-const STEPS = 200;
+const STEPS = 100;
 /** Earlier runs whose curves stay in view. */
 const KEPT = 3;
 
@@ -30,6 +30,7 @@ export function station(page) {
   let work = null; // of the race
   let running = null;
   let goal = STEPS;
+  const shown = { step: -1, measured: -1 };
   let earlier = []; // of former races, the newest first: a curve for each rung
 
   const chart = (key, title, words, format) => {
@@ -57,7 +58,7 @@ export function station(page) {
     words.replaceChildren();
     options.show(race);
     cards.build(race);
-    show();
+    show(true);
   }
 
   function toggle() {
@@ -65,7 +66,7 @@ export function station(page) {
     if (race.measured >= goal) goal += STEPS;
     start.textContent = "Pause";
     words.replaceChildren();
-    running = inSlices(towards(goal), { onFrame: show, onEnd: pause });
+    running = inSlices(towards(goal), { onFrame: () => show(), onEnd: pause });
   }
 
   function* towards(step) {
@@ -80,19 +81,20 @@ export function station(page) {
     running.stop();
     running = null;
     start.textContent = "Go on";
-    show();
+    show(true);
     if (race.measured > 0) {
       const result = page.result("constraints");
       words.replaceChildren(...[outcome(race), claimed(result, race.options)].map((text) => el("p", {}, text)));
     }
   }
 
-  let drawn = -1;
-  function show() {
+  /** @param {boolean} all also what has not changed since the last step */
+  function show(all = false) {
+    if (all || race.step !== shown.step) cards.show(race);
     clock.textContent = `Step ${race.step}, epoch ${race.epochs.toFixed(1)}`;
-    cards.show(race);
-    if (race.measured === drawn && race.measured > 0) return;
-    drawn = race.measured;
+    shown.step = race.step;
+    if (!all && race.measured === shown.measured) return;
+    shown.measured = race.measured;
     for (const { key, panel } of charts) {
       const points = (curve) => curve.filter((p) => p.step > 0).map((p) => [p.step, p[key]]);
       panel.update(
@@ -113,8 +115,7 @@ export function station(page) {
     button("Reset", () => begin(race.options)),
     button("Forget earlier runs", () => {
       earlier = [];
-      drawn = -1;
-      show();
+      show(true);
     }),
     clock,
   );

@@ -28,22 +28,19 @@ export function rungCards() {
         label: `Weights of the unit in the middle, ${rung}`,
       });
       const [tested, learned] = [el("strong", {}, "–"), el("span", {}, "–")];
-      const own = el("h4", { style: `--series: var(--series${i + 1})` }, rung);
       const head = network.layers.at(-1).params;
       const size = `${plural(maps, "map")}, ${count(network.params)} parameters, of which ${count(head)} are in the head`;
-      element.append(
-        el(
-          "div",
-          { class: "rung-card", role: "group", "aria-label": rung },
-          own,
-          el("p", { class: "soft" }, size),
-          picture.element,
-          el("p", {}, "test ", tested, el("span", { class: "soft" }, ", training ", learned)),
-        ),
+      const card = el(
+        "div",
+        { class: "contender", role: "group", "aria-label": rung, style: `--series: var(--series${i + 1})` },
+        el("h4", {}, rung),
+        el("p", { class: "soft" }, size),
+        picture.element,
+        el("p", {}, "test ", tested, el("span", { class: "soft" }, ", training ", learned)),
       );
-      return { picture, tested, learned, n, columns, rows, wide, high };
+      return { card, picture, tested, learned, n, columns, rows, wide, high };
     });
-    element.replaceChildren(...[...element.children].slice(-runners.length));
+    element.replaceChildren(...cards.map(({ card }) => card));
   }
 
   function show({ runners }) {

@@ -5,7 +5,7 @@ import { generator } from "playground/random.js";
 import { raster } from "playground/raster.js";
 
 const SHOWN = 6; // training images
-const CELL = 4; // CSS pixels of a pixel
+const EDGE = 56; // CSS pixels of an image
 
 /**
  * @param {function(object)} change called with all options when one of them is changed
@@ -14,7 +14,7 @@ const CELL = 4; // CSS pixels of a pixel
 export function optionsPanel(change) {
   const select = (label, values, words = (value) => value) => {
     const input = el("select", { onchange: tell }, ...values.map((value) => el("option", { value }, words(value))));
-    return { input, element: el("label", { class: "choice-of" }, el("span", {}, label), input) };
+    return { input, element: el("label", { class: "labelled" }, el("span", {}, label), input) };
   };
   const checkbox = (label) => {
     const input = el("input", { type: "checkbox", onchange: tell });
@@ -40,26 +40,20 @@ export function optionsPanel(change) {
   }
 
   function show({ options, train }) {
-    for (const [{ input }, value] of [
-      [images, options.images],
-      [match, options.match],
-      [lr, options.lr],
-      [seed, options.seed],
-    ])
-      input.value = value;
+    for (const [key, { input }] of Object.entries({ images, match, lr, seed })) input.value = options[key];
     permuted.input.checked = options.permuted;
     random.input.checked = options.random;
     const places = train.places(generator(options.seed));
+    const step = train.canvas + 1; // a pixel between them
+    const wide = SHOWN * step - 1;
     const picture = raster({
-      ...{ width: SHOWN * (train.canvas + 1) - 1, height: train.canvas, scale: CELL },
+      ...{ width: wide, height: train.canvas, scale: EDGE / train.canvas },
       ...{ label: "Training images as the networks see them", caption: "What the networks see" },
     });
-    const strip = new Float32Array(SHOWN * (train.canvas + 1) * train.canvas - train.canvas).fill(Number.NaN);
-    const wide = SHOWN * (train.canvas + 1) - 1;
+    const strip = new Float32Array(wide * train.canvas).fill(Number.NaN);
     for (let i = 0; i < SHOWN; i++) {
       train.look(i, places).forEach((pixel, p) => {
-        const [y, x] = [Math.floor(p / train.canvas), p % train.canvas];
-        strip[y * wide + i * (train.canvas + 1) + x] = pixel;
+        strip[Math.floor(p / train.canvas) * wide + i * step + (p % train.canvas)] = pixel;
       });
     }
     picture.paint(strip, { kind: "grey", low: 0, high: 255 });
@@ -68,11 +62,11 @@ export function optionsPanel(change) {
 
   const element = el(
     "div",
-    { class: "options-of-training" },
+    { class: "training" },
     el(
       "div",
-      { class: "buttons" },
-      ...[images, permuted, random, match, lr, seed].map((each) => each.element),
+      { class: "choices" },
+      ...[images, match, lr, seed, permuted, random].map((each) => each.element),
     ),
     looks,
   );

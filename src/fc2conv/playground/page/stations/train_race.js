@@ -6,11 +6,12 @@ import { AdamW } from "playground/optimizer.js";
 import { generator, shuffled } from "playground/random.js";
 import { RUNGS } from "playground/stations/constrain_ladder.js";
 import { Images } from "playground/stations/train_data.js";
+import { Tied } from "playground/stations/train_tied.js";
 
 /** Images of a step. */
 export const BATCH = 50;
-/** Steps from one point of a curve to the next; an epoch of 1,000 images has as many. */
-export const POINT = 20;
+/** Steps from one point of a curve to the next. */
+export const POINT = 10;
 
 /** Hidden maps of each rung, and the half width of the windows of local and conv, as the claim matches them. */
 export const MATCHES = {
@@ -35,7 +36,8 @@ export class Race {
     const shape = [1, this.train.canvas, this.train.canvas];
     this.runners = RUNGS.map((rung) => {
       const network = Network.fresh(describe(rung, maps[rung], delta, shape, data.classes), seed);
-      return { rung, network, optimizer: new AdamW(network, { lr }), curve: [], loss: 0, correct: 0 };
+      const tied = rung === "shared" ? new Tied(network) : null;
+      return { rung, network, tied, optimizer: new AdamW(network, { lr }), curve: [], loss: 0, correct: 0 };
     });
     this.step = 0;
     this.met = 0; // images that were trained on since the last point of the curves
@@ -71,26 +73,31 @@ export class Race {
 
   /** One step of one network. */
   *learn(runner, batch, places) {
-    const { network, optimizer } = runner;
+    const { network, tied, optimizer } = runner;
+    const computing = tied?.network ?? network;
     network.zeroGradients();
+    tied?.spread();
     for (const i of batch) {
-      const logits = network.forward(this.train.input(i, places));
+      const logits = computing.forward(this.train.input(i, places));
       const { loss, gradient } = crossEntropy(logits, this.train.labels[i]);
       runner.loss += loss;
       runner.correct += prediction(logits) === this.train.labels[i];
-      network.backward(gradient, undefined, { input: false });
+      computing.backward(gradient, undefined, { input: false });
       yield;
     }
+    tied?.gather();
     optimizer.step(batch.length);
   }
 
   /** A point of each curve: of the test images now, and of the training images as they were met since the last one. */
   *measure() {
     const tested = [];
-    for (const { network } of this.runners) {
+    for (const { network, tied } of this.runners) {
+      const computing = tied?.network ?? network;
       let correct = 0;
+      tied?.spread();
       for (let i = 0; i < this.test.n; i++) {
-        correct += prediction(network.forward(this.test.input(i, this.testPlaces))) === this.test.labels[i];
+        correct += prediction(computing.forward(this.test.input(i, this.testPlaces))) === this.test.labels[i];
         yield;
       }
       tested.push(correct / this.test.n);
