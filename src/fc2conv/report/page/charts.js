@@ -1,9 +1,9 @@
 // Vega-Lite charts: drawn when they come into view, in the colours of the theme. A click on a mark that stands for a
 // configuration pins it.
 
+import { announce } from "pages/announce.js";
 import { el, whenSeen } from "pages/dom.js";
 import { colour, onTheme } from "pages/theme.js";
-import { announce } from "report/announce.js";
 import * as pins from "report/pins.js";
 
 const CURVES = 5; // without pins: that many of the best

@@ -1,9 +1,9 @@
 // What made the report: the command that repeats each run, versions, commits, hashes of the data.
 
 import DataTable from "datatables";
+import { announce } from "pages/announce.js";
 import { el, table } from "pages/dom.js";
 import { accuracy, duration, NONE, plural } from "pages/format.js";
-import { announce } from "report/announce.js";
 import { escaped } from "report/table.js";
 
 const PAGE = 10;

@@ -1,7 +1,7 @@
 // The configurations that the reader has pinned, in the order of pinning. They are kept by their labels, which stay
 // what they are when more runs arrive.
 
-import { announce } from "report/announce.js";
+import { announce } from "pages/announce.js";
 import * as view from "report/view.js";
 
 export const MOST = 6;

@@ -1,0 +1,91 @@
+// Equations whose symbols light up together with what they stand for in the pictures.
+//
+// In a station every element with data-symbol="V" belongs to the symbol V: the letter in the equation, its word in the
+// legend, a frame on a picture. Pointing at one of them, or moving the focus to it, lights them all.
+
+import { el } from "pages/dom.js";
+
+function math(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/1998/Math/MathML", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.flat());
+  return element;
+}
+
+const row = (parts) => (Array.isArray(parts) ? math("mrow", {}, ...parts) : parts);
+
+/** A letter that lights up as `symbol`. */
+export const sym = (symbol, text = symbol) => math("mi", { "data-symbol": symbol }, text);
+
+/** A matrix or an image: a bold letter. */
+export const bold = (symbol, text = symbol) => math("mi", { "data-symbol": symbol, class: "bold" }, text);
+
+/** A word, upright. */
+export const word = (text) => math("mtext", {}, text);
+
+export const num = (value) => math("mn", {}, String(value));
+export const op = (text) => math("mo", {}, text);
+
+/** Base with an index: sub(bold("H"), sym("i"), op(","), sym("j")). */
+export const sub = (base, ...index) => math("msub", {}, row(base), math("mrow", {}, ...index));
+
+/** Base with an exponent. */
+export const sup = (base, ...exponent) => math("msup", {}, row(base), math("mrow", {}, ...exponent));
+
+/** A sum with what stands below it. */
+export const sum = (...below) =>
+  math("munder", {}, math("mo", { movablelimits: "false" }, "∑"), math("mrow", {}, ...below));
+
+export const frac = (above, below) => math("mfrac", {}, row(above), row(below));
+
+/** Parts between brackets that grow with them: "(", "[", "⌊", "|". */
+export function fenced(open, ...parts) {
+  const close = { "(": ")", "[": "]", "⌊": "⌋", "|": "|" }[open];
+  return math("mrow", {}, math("mo", { fence: "true" }, open), ...parts, math("mo", { fence: "true" }, close));
+}
+
+/**
+ * An equation with a legend of its symbols.
+ *
+ * @param {string} label how it is read aloud
+ * @param {Node[]} parts made by the functions above
+ * @param {Object<string, string>} legend symbol -> what it stands for, in few words; its words light the symbol, too
+ */
+export function equation(label, parts, legend = {}) {
+  const formula = math("math", { display: "block", "aria-label": label }, math("mrow", {}, ...parts));
+  const entries = Object.entries(legend).map(([symbol, text]) =>
+    el("li", {}, el("button", { type: "button", "data-symbol": symbol }, el("i", {}, symbol), ` ${text}`)),
+  );
+  const words = entries.length ? el("ul", { class: "legend", "aria-label": "Symbols" }, ...entries) : null;
+  return el("figure", { class: "equation" }, el("div", { class: "formula" }, formula), words);
+}
+
+/** Light all that belongs to `symbol` in the station that holds `within`; null: nothing. */
+export function light(within, symbol) {
+  const station = within.closest("section");
+  if (!station || (station.dataset.lit ?? null) === symbol) return;
+  if (symbol === null) delete station.dataset.lit;
+  else station.dataset.lit = symbol;
+  for (const lit of station.querySelectorAll(".lit")) lit.classList.remove("lit");
+  for (const each of station.querySelectorAll("[data-symbol]")) {
+    if (each.dataset.symbol === symbol) each.classList.add("lit");
+  }
+  station.dispatchEvent(new CustomEvent("light", { detail: symbol, bubbles: true }));
+}
+
+/** Call `listener` with the symbol that is lit in the station that holds `within`, or null. */
+export function onLight(within, listener) {
+  document.addEventListener("light", (event) => {
+    if (event.target.contains(within)) listener(event.detail);
+  });
+}
+
+/** Make a station's symbols light up under the pointer and the focus. */
+export function lighting(station) {
+  const symbolOf = (target) => target.closest?.("[data-symbol]")?.dataset.symbol ?? null;
+  for (const kind of ["pointerover", "focusin", "pointerdown"]) {
+    station.addEventListener(kind, (event) => light(station, symbolOf(event.target)));
+  }
+  station.addEventListener("pointerleave", () => light(station, null));
+  station.addEventListener("focusout", () => light(station, null));
+}
