@@ -9,7 +9,7 @@ import { layout } from "playground/layout.js";
 import { picker } from "playground/picker.js";
 import { inSlices } from "playground/slices.js";
 import { countsPanel } from "playground/stations/constrain_counts.js";
-import { biases, isLocal, isShared, RUNGS, weights } from "playground/stations/constrain_ladder.js";
+import { isLocal, isShared, RUNGS, weights } from "playground/stations/constrain_ladder.js";
 import { layerPanel } from "playground/stations/constrain_layer.js";
 import { Ladder } from "playground/stations/constrain_networks.js";
 import { unitPanel } from "playground/stations/constrain_unit.js";
@@ -99,7 +99,17 @@ export function station(page) {
       "div",
       { class: "buttons" },
       picker(page),
-      el("fieldset", { class: "maps" }, el("legend", { class: "hidden" }, "Map"), el("div", { class: "buttons" }, "Map", ...mapChoice.map((radio, i) => el("label", { class: "switch" }, radio, `${i + 1}`)))),
+      el(
+        "fieldset",
+        { class: "maps" },
+        el("legend", { class: "hidden" }, "Map"),
+        el(
+          "div",
+          { class: "buttons" },
+          "Map",
+          ...mapChoice.map((radio, i) => el("label", { class: "switch" }, radio, `${i + 1}`)),
+        ),
+      ),
     ),
     unit.element,
     el("h3", {}, "The layer as a matrix"),

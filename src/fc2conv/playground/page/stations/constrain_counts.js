@@ -29,7 +29,11 @@ export function countsPanel(ladder, view) {
     "table",
     { class: "counts" },
     el("caption", { class: "hidden" }, "Parameters of each rung"),
-    el("thead", {}, el("tr", {}, ...heads.map((text, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, text)))),
+    el(
+      "thead",
+      {},
+      el("tr", {}, ...heads.map((text, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, text))),
+    ),
     body,
   );
   const chosen = el("output", {}, String(TYPICAL));

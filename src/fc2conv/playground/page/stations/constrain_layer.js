@@ -105,8 +105,7 @@ export function layerPanel(ladder, view, change) {
 
   function showAccuracies() {
     const { delta, isImposed } = view;
-    const of = (rung, imposed) =>
-      ladder.accuracy({ rung, isImposed: imposed, delta: imposed ? delta : ladder.delta });
+    const of = (rung, imposed) => ladder.accuracy({ rung, isImposed: imposed, delta: imposed ? delta : ladder.delta });
     const bar = (rung, imposed) => {
       const share = of(rung, imposed);
       const isChosen = rung === view.rung && (imposed === isImposed || rung === "dense");
@@ -122,7 +121,8 @@ export function layerPanel(ladder, view, change) {
       return;
     }
     const points = (share) => `${(100 * Math.abs(share)).toFixed(1)} points`;
-    const effect = (share) => (share < 0 ? `costs ${points(share)}` : share > 0 ? `gains ${points(share)}` : "costs nothing");
+    const effect = (share) =>
+      share < 0 ? `costs ${points(share)}` : share > 0 ? `gains ${points(share)}` : "costs nothing";
     const words = { local: "locality", shared: "sharing", conv: "locality and sharing" }[view.rung];
     verdict.textContent =
       `Imposed on the trained dense layer, ${words} ${effect(after - dense)} of accuracy. ` +

@@ -85,8 +85,7 @@ export function project(matrix, n, rung, delta) {
   const sums = new Float64Array(edge * edge);
   const eachEntry = (visit) => {
     for (let i = 0, at = 0; i < n; i++)
-      for (let j = 0; j < n; j++)
-        for (let k = 0; k < n; k++) for (let l = 0; l < n; l++, at++) visit(at, k - i, l - j);
+      for (let j = 0; j < n; j++) for (let k = 0; k < n; k++) for (let l = 0; l < n; l++, at++) visit(at, k - i, l - j);
   };
   eachEntry((at, a, b) => {
     if (isLocal(rung) && (Math.abs(a) > delta || Math.abs(b) > delta)) projected[at] = 0;

@@ -1,7 +1,7 @@
 // The networks of the station: the four trained rungs, and the trained dense one with constraints imposed afterwards.
 
 import { Network, prediction } from "playground/network.js";
-import { RUNGS, isLocal } from "playground/stations/constrain_ladder.js";
+import { isLocal, RUNGS } from "playground/stations/constrain_ladder.js";
 import { biasesOf, matrixOf, project, projectBiases } from "playground/stations/constrain_matrix.js";
 
 export class Ladder {

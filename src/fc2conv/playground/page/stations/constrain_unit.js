@@ -40,7 +40,12 @@ export function unitPanel(page, ladder, view, change) {
   const grid = (label, name, describe, symbol) =>
     raster({ width: n, height: n, scale: CELL, label, caption: names[name], describe, symbol });
   const image = grid("The image: a pixel", "x", (l, k) => pixelText(k, l).textContent, "X");
-  const hidden = grid("The hidden map: a unit", "hidden", (j, i) => `${unitText([i, j]).textContent} ${sameText()}`, "H");
+  const hidden = grid(
+    "The hidden map: a unit",
+    "hidden",
+    (j, i) => `${unitText([i, j]).textContent} ${sameText()}`,
+    "H",
+  );
   const here = grid("The unit's weights: a pixel", "here", (l, k) => pixelText(k, l).textContent, "W");
   const there = grid("The weights of the unit that is kept", "there", null, "W");
   const kernel = el("div", {});
@@ -62,7 +67,12 @@ export function unitPanel(page, ladder, view, change) {
     const value = values[i * n + j];
     const u = isShared(rung) ? lit("u", "u") : indexed("U", "U", i, j);
     const parts = [indexed("H", "H", i, j), " = ", u, ` + the sum of ${plural(pixels, "product")}`];
-    return el("span", {}, ...parts, ` = ${signed(bias)} ${signed(value - bias).replace(/^./, "$& ")} = ${signed(value)}.`);
+    return el(
+      "span",
+      {},
+      ...parts,
+      ` = ${signed(bias)} ${signed(value - bias).replace(/^./, "$& ")} = ${signed(value)}.`,
+    );
   }
 
   function pixelText(k, l) {
@@ -73,13 +83,29 @@ export function unitPanel(page, ladder, view, change) {
     const index = { dense: [i, j, k, l], local: [i, j, a, b] }[rung] ?? [a, b];
     if (!reads(rung, delta, unit, [k, l])) {
       const far = Math.max(Math.abs(a), Math.abs(b));
-      return el("span", {}, "Pixel ", indexed("X", "X", k, l), ` is ${far} away, more than `, lit("Δ", "Δ"), ` = ${delta}: not read.`);
+      return el(
+        "span",
+        {},
+        "Pixel ",
+        indexed("X", "X", k, l),
+        ` is ${far} away, more than `,
+        lit("Δ", "Δ"),
+        ` = ${delta}: not read.`,
+      );
     }
     const [weight, pixel] = [weightAt(unit, k, l), x[k * n + l]];
     return el(
       "span",
       {},
-      ...["Pixel ", indexed("X", "X", k, l), ", at ", lit("a", "a"), ` = ${plain(a)}, `, lit("b", "b"), ` = ${plain(b)}: `],
+      ...[
+        "Pixel ",
+        indexed("X", "X", k, l),
+        ", at ",
+        lit("a", "a"),
+        ` = ${plain(a)}, `,
+        lit("b", "b"),
+        ` = ${plain(b)}: `,
+      ],
       ...[indexed(letter, letter, ...index), " · ", indexed("X", "X", k, l)],
       ` = ${signed(weight)} · ${signed(pixel)} = ${signed(weight * pixel)}.`,
     );
@@ -178,7 +204,9 @@ export function unitPanel(page, ladder, view, change) {
     hidden.place({ x: unit[1], y: unit[0] });
     for (const each of [here, there]) each.element.querySelector(".cells").dataset.symbol = letterOf(rung);
 
-    names.x.textContent = isLocal(rung) ? "X, the image: framed, what the unit reads" : "X, the image: the unit reads all of it";
+    names.x.textContent = isLocal(rung)
+      ? "X, the image: framed, what the unit reads"
+      : "X, the image: the unit reads all of it";
     names.hidden.textContent = "H, a map of hidden units: point at one";
     names.here.textContent = `Weights of unit (${unit.join(", ")})`;
     names.there.textContent = `Weights of unit (${kept.join(", ")}), kept`;

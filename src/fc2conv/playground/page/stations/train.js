@@ -133,7 +133,13 @@ export function station(page) {
       because:
         "The dense layer does not know which pixels are neighbours, so nothing changes for it. The windows of conv hold pixels from anywhere now; but the head still reads every unit at its place, and with four maps and 1,000 images little had come from neighbourhood. A LeNet, which builds on it layer by layer, does lose (claim 1).",
     }),
-    stage: [options.element, controls, el("div", { class: "races" }, ...charts.map((c) => c.panel.element)), words, cards.element],
+    stage: [
+      options.element,
+      controls,
+      el("div", { class: "races" }, ...charts.map((c) => c.panel.element)),
+      words,
+      cards.element,
+    ],
     shows: [
       "A weight of the dense layer learns from one pixel at one place; a shared one from all places at once. ",
       "At four maps each, that buys nothing here: the dense layer has 1,500 times the weights of the convolution, and the head, with 7,850 parameters of its own, reads every unit at its place. The chapter's claim that the constraints are hardly missed holds to within a point; that sharing gains where images lie at random is refuted, since the head must still learn every place. ",

@@ -21,7 +21,11 @@ export function optionsPanel(change) {
     return { input, element: el("label", { class: "switch" }, input, label) };
   };
   const images = select("Images", [1000, 300, 100], (n) => Number(n).toLocaleString("en-US"));
-  const match = select("Matched", ["maps", "params"], (by) => ({ maps: "4 maps each", params: "about 40,400 parameters" })[by]);
+  const match = select(
+    "Matched",
+    ["maps", "params"],
+    (by) => ({ maps: "4 maps each", params: "about 40,400 parameters" })[by],
+  );
   const lr = select("Learning rate", [0.001, 0.003, 0.01, 0.03]);
   const seed = select("Seed", [0, 1, 2, 3, 4]);
   const permuted = checkbox("Permute the pixels");
@@ -63,11 +67,7 @@ export function optionsPanel(change) {
   const element = el(
     "div",
     { class: "training" },
-    el(
-      "div",
-      { class: "choices" },
-      ...[images, match, lr, seed, permuted, random].map((each) => each.element),
-    ),
+    el("div", { class: "choices" }, ...[images, match, lr, seed, permuted, random].map((each) => each.element)),
     looks,
   );
   return { element, show };
