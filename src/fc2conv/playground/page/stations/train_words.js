@@ -33,7 +33,7 @@ export function outcome({ runners, step, epochs, test }) {
 export function claimed(result, { images, permuted, random, match }) {
   if (permuted) return "The suite has not trained the ladder on permuted pixels; claim 1 has an MLP and LeNet.";
   const canvas = random ? 20 : 14;
-  const same = (m) => m.images === images && m.pixels === canvas && m.match === match;
+  const same = (m) => m.images === images && m.canvas === canvas && m.match === match;
   const found = result?.matchings?.find(same);
   if (!found) return "The suite has no runs of the ladder that are matched so.";
   const means = RUNGS.map((rung) => found.means[rung]);
