@@ -8,7 +8,7 @@ import { bytes } from "playground/half.js";
 import { layout } from "playground/layout.js";
 import { picker } from "playground/picker.js";
 import { inSlices } from "playground/slices.js";
-import { countsPanel } from "playground/stations/constrain_counts.js";
+import { countsPanel, fallingCount } from "playground/stations/constrain_counts.js";
 import { isLocal, isShared, RUNGS, weights } from "playground/stations/constrain_ladder.js";
 import { layerPanel } from "playground/stations/constrain_layer.js";
 import { Ladder } from "playground/stations/constrain_networks.js";
@@ -40,7 +40,8 @@ export function station(page) {
   const layer = layerPanel(ladder, view, change);
   const counts = countsPanel(ladder, view);
   const formulas = el("div", {});
-  const says = el("p", { class: "says", role: "status" });
+  const falling = fallingCount();
+  const says = el("p", {});
   const steps = RUNGS.map((rung) => el("input", { type: "radio", name: "rung", onchange: () => change({ rung }) }));
   const mapChoice = Array.from({ length: maps }, (_, map) =>
     el("input", { type: "radio", name: "map", "aria-label": `Map ${map + 1}`, onchange: () => change({ map }) }),
@@ -59,8 +60,8 @@ export function station(page) {
   function show() {
     if (view.rung !== shown) formulas.replaceChildren(formulaOf(view.rung));
     shown = view.rung;
-    const total = maps * weights(view.rung, n, view.delta);
-    says.replaceChildren(el("strong", {}, `${view.rung}: ${count(total)} weights. `), SAYS[view.rung]);
+    falling.show(maps * weights(view.rung, n, view.delta));
+    says.textContent = SAYS[view.rung];
     RUNGS.forEach((rung, i) => {
       steps[i].checked = rung === view.rung;
     });
@@ -90,28 +91,20 @@ export function station(page) {
       el("strong", {}, rung),
       el("span", { class: "soft" }, `${count(maps * weights(rung, n, ladder.delta))} weights`),
     );
+  const choice = el(
+    "fieldset",
+    { class: "choice-of-map" },
+    el("legend", { class: "hidden" }, "Map"),
+    "Map",
+    ...mapChoice.map((radio, i) => el("label", { class: "switch" }, radio, i + 1)),
+  );
   const stage = [
-    el("fieldset", {}, el("legend", {}, "The ladder"), el("div", { class: "rungs" }, ...RUNGS.map(step))),
-    says,
-    counts.element,
-    el("h3", {}, "One unit of the hidden layer"),
-    el(
-      "div",
-      { class: "buttons" },
-      picker(page),
-      el(
-        "fieldset",
-        { class: "maps" },
-        el("legend", { class: "hidden" }, "Map"),
-        el(
-          "div",
-          { class: "buttons" },
-          "Map",
-          ...mapChoice.map((radio, i) => el("label", { class: "switch" }, radio, `${i + 1}`)),
-        ),
-      ),
-    ),
+    el("fieldset", { class: "ladder" }, el("legend", { class: "hidden" }, "The ladder"), ...RUNGS.map(step)),
+    el("div", { class: "says" }, falling.element, says),
+    el("div", { class: "buttons" }, picker(page), choice),
     unit.element,
+    el("h3", {}, "How many there are"),
+    counts.element,
     el("h3", {}, "The layer as a matrix"),
     layer.element,
   ];

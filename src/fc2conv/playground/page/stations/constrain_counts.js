@@ -78,3 +78,30 @@ export function countsPanel(ladder, view) {
   );
   return { element, show };
 }
+
+const FALL = 600; // ms
+
+/** A number of weights that runs to its new value. @returns {{element: HTMLElement, show: function(number)}} */
+export function fallingCount() {
+  const shown = el("span", { class: "falling", "aria-hidden": "true" });
+  const said = el("span", { class: "hidden", role: "status" });
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  let [from, to, started] = [null, null, 0];
+
+  function frame(now) {
+    const share = Math.min(1, (now - started) / FALL);
+    // evenly through the orders of magnitude
+    shown.textContent = count(from * (to / from) ** share);
+    if (share < 1) requestAnimationFrame(frame);
+  }
+
+  function show(value) {
+    if (value === to) return;
+    [from, to, started] = [to ?? value, value, performance.now()];
+    said.textContent = `${count(value)} weights`;
+    if (still.matches || from === to) shown.textContent = count(value);
+    else requestAnimationFrame(frame);
+  }
+
+  return { element: el("p", {}, shown, said, el("span", { "aria-hidden": "true" }, " weights")), show };
+}
