@@ -79,7 +79,7 @@ function layerRow(network, at, classes, onPoint) {
   const filters = isConv(layer) && layer.output[0] <= MOST ? filtersOf(layer) : null;
   const element = el(
     "div",
-    { class: "layer" },
+    { class: "floor" },
     el("h4", {}, layer.name, el("span", { class: "soft" }, ` ${kindOf(layer)}`)),
     el("p", { class: "soft figures" }, figuresOf(layer)),
     view.element,

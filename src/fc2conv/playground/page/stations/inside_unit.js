@@ -46,21 +46,21 @@ export function working() {
             row("their products", "H", shape, products),
           ]
         : [strongest(reads, weights, products, network, layer)];
-      return [...shown, el("p", { class: "sum" }, said)];
+      return [...shown, el("p", { class: "total" }, said)];
     }
     if (kind === "pool" || kind === "global_average") {
       const mode = layer.description.mode === "max" ? "The largest" : "The mean";
       return [
         row("what it reads", "X", shape, reads),
-        el("p", { class: "sum" }, `${mode} of ${reads.length}: ${number(value)}`),
+        el("p", { class: "total" }, `${mode} of ${reads.length}: ${number(value)}`),
       ];
     }
     if (kind === "activation") {
-      return [el("p", { class: "sum" }, `${functionOf(layer.description)}(${number(reads[0])}) = ${number(value)}`)];
+      return [el("p", { class: "total" }, `${functionOf(layer.description)}(${number(reads[0])}) = ${number(value)}`)];
     }
     if (kind === "affine")
-      return [el("p", { class: "sum" }, `${number(reads[0])}, scaled and shifted: ${number(value)}`)];
-    return [el("p", { class: "sum" }, `Its value: ${number(value)}`)];
+      return [el("p", { class: "total" }, `${number(reads[0])}, scaled and shifted: ${number(value)}`)];
+    return [el("p", { class: "total" }, `Its value: ${number(value)}`)];
   }
 
   /** The terms that weigh most, where a layer reads features. */

@@ -59,12 +59,12 @@ export function theoretical(box, { receptive_field: field, output }, image) {
   const share = box.pixels / (image[0] * image[1]);
   const full = Array.isArray(field) ? field : [field, field];
   const isCut = output.length === 3 && field && (box.height < full[0] || box.width < full[1]);
-  const of = `${size([box.height, box.width])} of ${size(image)} pixels (${Math.round(100 * share)} %)`;
+  const of = `${size([box.height, box.width])} of ${size(image)} pixels (${Math.round(100 * share)} %)`;
   return isCut ? `${of}; the border cuts it off, farther inside it is ${size(full)}` : of;
 }
 
 /** And its effective one. */
 export function effective({ half, most }, box) {
-  if (most === 0) return "the gradient is 0: no pixel changes this unit a little";
+  if (most === 0) return "the gradient is 0 everywhere: no small change of the image changes this unit";
   return `${count(half)} pixels hold half of the gradient, ${count(most)} hold nine tenths, of ${count(box.pixels)}`;
 }
