@@ -105,7 +105,11 @@ class Layer {
   }
 }
 
-class Conv extends Layer {
+/**
+ * A convolution: out_channels, bias, depthwise, padding_mode; kernel, stride and dilation [down, across]; padding likewise,
+ * or same or valid.
+ */
+export class Conv extends Layer {
   get extent() {
     return this.kernel.map((n, axis) => this.dilation[axis] * (n - 1) + 1);
   }
@@ -171,17 +175,21 @@ class Conv extends Layer {
   }
 }
 
-class Pool extends Layer {
+/** A window of `size` [down, across] that moves by `stride`, its size if that is not said; kind: average, max or blur. */
+export class Pool extends Layer {
+  constructor(name, values) {
+    super(name, { stride: values.size, ...values });
+  }
   output(shape) {
     const [channels, height, width] = image(shape, this.name);
     const misfit = () => {
       const what = `window ${spelled(this.size)} does not fit the ${height}x${width} input it gets`;
       return geometryError(this.name, `${what}; use padding, or fewer poolings (model.pool_after)`, "model.pool_after");
     };
-    return [channels, ...positions([height, width], this.size, this.size, misfit)];
+    return [channels, ...positions([height, width], this.size, this.stride, misfit)];
   }
   window() {
-    return [this.kind === "blur" ? this.size.map((n) => (n > 1 ? 4 : 1)) : this.size, this.size];
+    return [this.kind === "blur" ? this.size.map((n) => (n > 1 ? n + 2 : 1)) : this.size, this.stride];
   }
 }
 
