@@ -45,7 +45,7 @@ NETWORKS = (
         "model=mlp data.place=center",
         ("model=softmax", "match.params=null"),
     ),
-    Default("mlp", "MLP", f"One hidden layer. {_CENTRED}", SHIFT, "model=mlp data.place=center"),
+    Default("mlp", "MLP", f"Two hidden layers. {_CENTRED}", SHIFT, "model=mlp data.place=center"),
     Default(
         "mlp_permuted",
         "MLP, permuted pixels",

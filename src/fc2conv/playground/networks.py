@@ -85,7 +85,7 @@ def describe(checkpoint: Path, module: Classifier, data: ImageData) -> Descripti
     Raises:
         ConfigError: a layer that a page cannot run, or a weight that 16 bits cannot hold
     """
-    found = [_layer(checkpoint, row, module.net) for row in _rows(checkpoint, module)]
+    found = [describe_layer(checkpoint, row, module.net) for row in _rows(checkpoint, module)]
     order = data.transforms.order
     return {
         "input": list(data.shape),
@@ -128,7 +128,8 @@ def _rows(checkpoint: Path, module: Classifier) -> Iterator[Row]:
             yield row
 
 
-def _layer(checkpoint: Path, row: Row, net: nn.Module) -> Description:
+def describe_layer(checkpoint: Path, row: Row, net: nn.Module) -> Description:
+    """A layer of a plan, with the weights of its module in `net`. Raises ConfigError, as `describe`."""
     module = net.get_submodule(row.name)
     said = _said(row.layer)
     if said is None:
