@@ -33,9 +33,9 @@ export function station(page) {
   const shown = { step: -1, measured: -1 };
   let earlier = []; // of former races, the newest first: a curve for each rung
 
-  const chart = (key, title, words, format) => {
-    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title }, label: words });
-    return { key, panel, format };
+  const chart = (key, title, label) => {
+    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title }, label });
+    return { key, panel };
   };
   const charts = [
     chart("test", "accuracy on test images", "Accuracy on the test images, of the four rungs"),
@@ -96,7 +96,7 @@ export function station(page) {
     if (!all && race.measured === shown.measured) return;
     shown.measured = race.measured;
     for (const { key, panel } of charts) {
-      const points = (curve) => curve.filter((p) => p.step > 0).map((p) => [p.step, p[key]]);
+      const points = (curve) => curve.map((p) => [p.step, p[key]]);
       panel.update(
         race.runners.map(({ rung, curve }, i) => ({
           ...{ name: rung, points: points(curve), earlier: earlier.map((curves) => points(curves[i])) },
@@ -125,7 +125,7 @@ export function station(page) {
     guess: guess({
       question: "The pixels are permuted, in the same way in all images. Which rung loses most accuracy?",
       answers: [
-        "conv: what lies in its windows are no longer neighbours",
+        "conv: its windows no longer hold neighbours",
         "dense: it has the most weights to learn anew",
         "none of them loses much",
       ],
