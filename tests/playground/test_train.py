@@ -218,7 +218,7 @@ def test_training_draws_curves_and_says_what_came_out(page: Page, station: Locat
     for rung in RUNGS:
         tested = station.get_by_role("group", name=rung, exact=True).locator("strong").text_content()
         expect(words).to_contain_text(f"{rung} {tested}")
-    expect(words).to_contain_text("Claim 3, n = 10 seeds, 1,000 images")
+    expect(words).to_contain_text("n = 10 seeds, 1,000 images")
     expect(words).to_contain_text("dense 0.8130, local 0.8123, shared 0.8062, conv 0.8053")
     expect(station.get_by_role("group", name="dense", exact=True)).to_contain_text("162,298 parameters, of which 7,850")
 

@@ -45,9 +45,9 @@ export class Race {
     this.testPlaces = this.test.places(generator(0)); // the same for all seeds
   }
 
-  /** Epochs done; a whole number at their ends. */
-  get epochs() {
-    return this.step / Math.ceil(this.train.n / BATCH);
+  /** Epochs that some steps are; a whole number at their ends. */
+  epochs(steps = this.step) {
+    return steps / Math.ceil(this.train.n / BATCH);
   }
 
   /** The step of the last point of the curves. */
