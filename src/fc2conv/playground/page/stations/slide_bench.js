@@ -385,8 +385,8 @@ export function bench(page) {
   const element = el(
     "div",
     { class: "bench" },
-    el("div", { class: "controls" }, picker(page), ...shown(["image", "channels", "operation"])),
-    el("div", { class: "controls" }, ...shown([...ofConv, ...ofPool])),
+    el("div", { class: "settings" }, picker(page), ...shown(["image", "channels", "operation"])),
+    el("div", { class: "settings" }, ...shown([...ofConv, ...ofPool])),
     refusal,
     desk,
     el("h4", {}, "Size and parameters"),

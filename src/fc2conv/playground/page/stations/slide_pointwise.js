@@ -145,7 +145,7 @@ export function pointwise(page) {
   return el(
     "div",
     { class: "pointwise" },
-    el("div", { class: "controls" }, ...controls.map((c) => c.element)),
+    el("div", { class: "settings" }, ...controls.map((c) => c.element)),
     el("div", { class: "pictures" }, input.element, ...outputs.map((o) => o.element)),
     el("div", { class: "scroll" }, work),
     first,
