@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from torch import Tensor
 from fc2conv import __version__
 from fc2conv.claims.book import CLAIMS, evidence_of, find
 from fc2conv.claims.claim import Claim
-from fc2conv.claims.evidence import Arm
+from fc2conv.claims.constraining import CONSTRAINTS, MAPS, PARAMETERS, RANDOM, TWO_CONSTRAINTS, Matching
+from fc2conv.claims.evidence import Arm, Evidence
 from fc2conv.claims.invariance import FARTHEST, MANY
 from fc2conv.claims.verdicts import OPEN, judge
 from fc2conv.config.schema import DataConfig
@@ -179,6 +180,26 @@ def result(claim: Claim) -> Description:
         "verdict": finding.verdict,
         "comparisons": comparisons,
     }
+    if claim == TWO_CONSTRAINTS:
+        values["matchings"] = list(matchings(evidence)) if evidence else []
     if claim.name == SHIFT:
         values["curves"] = {arm.name: curve_of(arm) for arm in evidence.arms} if evidence else {}
     return values
+
+
+MATCHINGS: tuple[tuple[str, Matching], ...] = (("maps", MAPS), ("params", PARAMETERS), ("maps", RANDOM))
+"""Those of the ladder that the page trains itself, with their names there."""
+
+
+def matchings(evidence: Evidence) -> Iterator[Description]:
+    """Mean test accuracies of the rungs of the ladder, for each way and size of training them."""
+    for match, matching in MATCHINGS:
+        for images in matching.sizes(evidence):
+            arms = {c: evidence.arm(matching.at(c, images)) for c in CONSTRAINTS}
+            yield {
+                "match": match,
+                "canvas": matching.pixels,
+                "images": images,
+                "n": min(len(arm.runs) for arm in arms.values()),
+                "means": {c: arm.mean() for c, arm in arms.items()},
+            }

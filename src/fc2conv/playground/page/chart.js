@@ -47,7 +47,8 @@ function spread(wanted, gap, low, high) {
  * A chart of lines.
  *
  * @param {object} c
- * @param {{name: string, points: number[][], colour?: string}[]} c.series points [x, y] by rising x; at most five series
+ * @param {{name: string, points: number[][], earlier?: number[][][], colour?: string}[]} c.series points [x, y] by
+ *   rising x, and those of earlier runs, which are drawn faintly; at most five series
  * @param {{title: string, ticks?: number[], min?: number, max?: number}} c.x
  * @param {{title: string, min?: number, max?: number, format?: function(number): string}} c.y
  * @param {string} c.label what it shows, for those who hear the page
@@ -62,7 +63,7 @@ export function lines({ series, x, y, label }) {
   let width = 0;
 
   function extent(axis, pick) {
-    const all = series.flatMap((s) => s.points.map(pick));
+    const all = series.flatMap((s) => [s.points, ...(s.earlier ?? [])].flat().map(pick));
     const [low, high] = [axis.min ?? Math.min(...all), axis.max ?? Math.max(...all)];
     return Number.isFinite(low) && Number.isFinite(high) ? [low, high > low ? high : low + 1] : [0, 1];
   }
@@ -94,12 +95,20 @@ export function lines({ series, x, y, label }) {
     const places = spread(ends.map(atY), 16, box.top, box.bottom);
     series.forEach((s, i) => {
       const look = { style: `--series: ${s.colour ?? `var(--series${i + 1})`}` };
-      const path = s.points.map(([a, b]) => `${atX(a)},${atY(b)}`).join(" ");
+      const path = (points) => points.map(([a, b]) => `${atX(a)},${atY(b)}`).join(" ");
+      for (const old of s.earlier ?? [])
+        marks.push(svg("polyline", { class: "line earlier", points: path(old), ...look }));
       marks.push(
-        svg("polyline", { class: "line", points: path, "stroke-dasharray": DASHES[i % DASHES.length], ...look }),
+        svg("polyline", {
+          class: "line",
+          points: path(s.points),
+          "stroke-dasharray": DASHES[i % DASHES.length],
+          ...look,
+        }),
       );
-      if (dot !== null && values[i] !== null) {
-        marks.push(svg("circle", { class: "dot", cx: atX(dot), cy: atY(values[i]), r: 4.5, ...look }));
+      const at = dot ?? (s.points.length === 1 ? s.points[0][0] : null); // a line of one point would not be seen
+      if (at !== null && values[i] !== null) {
+        marks.push(svg("circle", { class: "dot", cx: atX(at), cy: atY(values[i]), r: 4.5, ...look }));
       }
       if (!beside || !s.points.length) return;
       const last = s.points.at(-1);
@@ -148,9 +157,11 @@ export function lines({ series, x, y, label }) {
     numbers.replaceChildren(table(label, [x.title, ...series.map((s) => s.name)], rows));
   }
 
-  /** Show these series instead. */
-  function update(next) {
+  /** Show these series instead, and on another axis if one is given. */
+  function update(next, axes = {}) {
     series = next;
+    Object.assign(x, axes.x);
+    Object.assign(y, axes.y);
     draw();
     list();
   }

@@ -38,28 +38,32 @@ export const sum = (...below) =>
 
 export const frac = (above, below) => math("mfrac", {}, row(above), row(below));
 
-/** Parts between brackets that grow with them: "(", "[", "⌊", "|". */
+/** Parts between brackets that grow with them: "(", "[", "|"; "⌊": rounded down. */
 export function fenced(open, ...parts) {
-  const close = { "(": ")", "[": "]", "⌊": "⌋", "|": "|" }[open];
+  if (open === "⌊") return math("mrow", { class: "floor" }, ...parts);
+  const close = { "(": ")", "[": "]", "|": "|" }[open];
   return math("mrow", {}, math("mo", { fence: "true" }, open), ...parts, math("mo", { fence: "true" }, close));
 }
 
 /** A formula without a frame of its own: `label` is how it is read aloud. */
-export const formula = (label, parts) => math("math", { "aria-label": label }, math("mrow", {}, ...parts));
+export const formula = (label, parts) =>
+  math("math", { "aria-label": label, displaystyle: "true" }, math("mrow", {}, ...parts));
 
 /**
  * An equation with a legend of its symbols.
  *
  * @param {string} label how it is read aloud
  * @param {Node[]} parts made by the functions above
- * @param {Object<string, string>} legend symbol -> what it stands for, in few words; its words light the symbol, too
+ * @param {Object<string, string|string[]>} legend symbol -> what it stands for, in few words, or [how it is written,
+ *   what it stands for]; these words light the symbol, too
  */
 export function equation(label, parts, legend = {}) {
   const shown = formula(label, parts);
   shown.setAttribute("display", "block");
-  const entries = Object.entries(legend).map(([symbol, text]) =>
-    el("li", {}, el("button", { type: "button", "data-symbol": symbol }, el("i", {}, symbol), ` ${text}`)),
-  );
+  const entries = Object.entries(legend).map(([symbol, meaning]) => {
+    const [letters, text] = Array.isArray(meaning) ? meaning : [symbol, meaning];
+    return el("li", {}, el("button", { type: "button", "data-symbol": symbol }, el("i", {}, letters), ` ${text}`));
+  });
   const words = entries.length ? el("ul", { class: "legend", "aria-label": "Symbols" }, ...entries) : null;
   return el("figure", { class: "equation" }, el("div", { class: "formula" }, shown), words);
 }

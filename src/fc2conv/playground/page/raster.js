@@ -165,5 +165,10 @@ export function raster({ width, height, label, scale = 8, caption = null, symbol
     canvas.addEventListener("pointerleave", () => tell(null));
   }
 
-  return { element, canvas, paint, mark, onPoint };
+  /** From which cell the arrow keys go on. */
+  function place({ x, y }) {
+    cursor = { x, y };
+  }
+
+  return { element, canvas, paint, mark, onPoint, place };
 }

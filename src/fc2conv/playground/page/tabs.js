@@ -14,7 +14,7 @@ export function tabs(label, parts) {
     el(
       "div",
       { role: "tabpanel", id: `panel${made}-${i}`, "aria-labelledby": `tab${made}-${i}`, hidden: true },
-      el("p", { class: "says" }, says),
+      el("p", { class: "about" }, says),
     ),
   );
   const buttons = parts.map(({ title }, i) =>

@@ -1,5 +1,164 @@
-import { layout } from "playground/layout.js";
+// Station 2: from a dense layer to a convolution, one constraint at a time (D2L 7.1.2).
 
-export function station() {
-  return layout({ lead: "To come.", stage: [], shows: "" });
+import { el, whenSeen } from "pages/dom.js";
+import { count } from "pages/format.js";
+import { bold, equation, op, sub, sum, sym } from "playground/equation.js";
+import { guess } from "playground/guess.js";
+import { bytes } from "playground/half.js";
+import { layout } from "playground/layout.js";
+import { picker } from "playground/picker.js";
+import { inSlices } from "playground/slices.js";
+import { countsPanel, fallingCount } from "playground/stations/constrain_counts.js";
+import { isLocal, isShared, RUNGS, weights } from "playground/stations/constrain_ladder.js";
+import { layerPanel } from "playground/stations/constrain_layer.js";
+import { Ladder } from "playground/stations/constrain_networks.js";
+import { unitPanel } from "playground/stations/constrain_unit.js";
+import { verdict } from "playground/verdict.js";
+
+const SAYS = {
+  dense: "Every unit reads every pixel, with weights of its own.",
+  local: "Every unit reads only a window around it, with weights of its own.",
+  shared: "Every unit reads every pixel. Weights with the same offset (a, b) are equal.",
+  conv: "Every unit reads only a window around it, and all windows have the same weights: a convolution.",
+};
+
+export function station(page) {
+  const { test } = page.data.small;
+  const ladder = new Ladder(page.rungs, { n: test.n, pixels: bytes(test.pixels), labels: bytes(test.labels) });
+  const { n, maps } = ladder;
+  const view = {
+    rung: "dense",
+    isImposed: false, // the constraint, on the trained dense layer
+    delta: ladder.delta,
+    map: 0,
+    unit: [8, 9], // row and column
+    kept: [4, 4],
+    pixel: null,
+  };
+
+  const unit = unitPanel(page, ladder, view, change);
+  const layer = layerPanel(ladder, view, change);
+  const counts = countsPanel(ladder, view);
+  const formulas = el("div", {});
+  const falling = fallingCount();
+  const says = el("p", {});
+  const steps = RUNGS.map((rung) => el("input", { type: "radio", name: "rung", onchange: () => change({ rung }) }));
+  const mapChoice = Array.from({ length: maps }, (_, map) =>
+    el("input", { type: "radio", name: "map", "aria-label": `Map ${map + 1}`, onchange: () => change({ map }) }),
+  );
+  let measuring = null;
+  let shown = null; // the rung whose equation is shown
+
+  function change(what) {
+    const before = view.delta;
+    Object.assign(view, what);
+    if (!view.isImposed) view.delta = ladder.delta; // what the rungs were trained with
+    show();
+    if (view.delta !== before) measure();
+  }
+
+  function show() {
+    if (view.rung !== shown) formulas.replaceChildren(formulaOf(view.rung));
+    shown = view.rung;
+    falling.show(maps * weights(view.rung, n, view.delta));
+    says.textContent = SAYS[view.rung];
+    RUNGS.forEach((rung, i) => {
+      steps[i].checked = rung === view.rung;
+    });
+    mapChoice.forEach((radio, map) => {
+      radio.checked = map === view.map;
+    });
+    const own = ladder.layer(view, view.map);
+    unit.show(own);
+    layer.show(own);
+    counts.show();
+  }
+
+  /** Accuracies that are not known yet, between frames. */
+  function measure() {
+    measuring?.stop();
+    const choices = [false, true].flatMap((isImposed) =>
+      RUNGS.map((rung) => ({ rung, isImposed, delta: isImposed ? view.delta : ladder.delta })),
+    );
+    measuring = inSlices(ladder.measure(choices), { onFrame: layer.showAccuracies });
+  }
+
+  const step = (rung, i) =>
+    el(
+      "label",
+      { class: "rung" },
+      steps[i],
+      el("strong", {}, rung),
+      el("span", { class: "soft" }, `${count(maps * weights(rung, n, ladder.delta))} weights`),
+    );
+  const choice = el(
+    "fieldset",
+    { class: "choice-of-map" },
+    el("legend", { class: "hidden" }, "Map"),
+    "Map",
+    ...mapChoice.map((radio, i) => el("label", { class: "switch" }, radio, i + 1)),
+  );
+  const stage = [
+    el("fieldset", { class: "ladder" }, el("legend", { class: "hidden" }, "The ladder"), ...RUNGS.map(step)),
+    el("div", { class: "says" }, falling.element, says),
+    el("div", { class: "buttons" }, picker(page), choice),
+    unit.element,
+    el("h3", {}, "How many there are"),
+    counts.element,
+    el("h3", {}, "The layer as a matrix"),
+    layer.element,
+  ];
+  const element = layout({
+    lead: "A dense layer with two constraints is a convolution. Step down the ladder, and see what goes.",
+    equation: formulas,
+    guess: question(ladder),
+    stage,
+    shows: [
+      "Locality makes zero every weight between a unit and a pixel more than Δ away. Sharing makes equal all weights with the same offset (a, b) = (k − i, l − j): those along a diagonal of the matrix. ",
+      `Of the ${count(maps * n ** 4)} weights of the dense layer ${count(maps * weights("conv", n, ladder.delta))} are left, and their number no longer depends on the size of the image. `,
+      "Imposed on a dense layer that was trained without them, the constraints cost much; a network that learns under them loses little. The head, which reads every unit at its place, has most of the parameters then.",
+    ],
+    verdicts: ["counts", "constraints"].map((name) => verdict(page.result(name))),
+  });
+  page.onImage(show);
+  show();
+  whenSeen(element, measure);
+  return element;
+}
+
+function question(ladder) {
+  const { n, maps, delta } = ladder;
+  const edge = 2 * delta + 1;
+  const [dense, local, shared, conv] = RUNGS.map((rung) => count(maps * weights(rung, n, delta)));
+  return guess({
+    question: `A dense layer from ${n}x${n} pixels to ${maps} maps of ${n}x${n} units has ${dense} weights. How many different ones does the convolution of ${edge}x${edge} keep?`,
+    answers: [conv, shared, local, count(maps * n * n * edge * edge)],
+    right: 0,
+    because: `Each map has one kernel of ${edge}x${edge} weights for all its units, and there are ${maps} maps. Only locality leaves ${local}, only sharing ${shared}.`,
+  });
+}
+
+function formulaOf(rung) {
+  const far = (letter) => (isLocal(rung) ? [op("|"), sym(letter), op("|"), op("≤"), sym("Δ")] : [sym(letter)]);
+  const sums = rung === "dense" ? [sum(sym("k")), sum(sym("l"))] : [sum(...far("a")), sum(...far("b"))];
+  const index = (...letters) => letters.flatMap((letter, i) => (i ? [op(","), sym(letter)] : [sym(letter)]));
+  const own = isShared(rung) ? [] : ["i", "j"];
+  const weight =
+    rung === "dense" ? sub(bold("W"), ...index("i", "j", "k", "l")) : sub(bold("V"), ...index(...own, "a", "b"));
+  const pixel =
+    rung === "dense"
+      ? sub(bold("X"), ...index("k", "l"))
+      : sub(bold("X"), sym("i"), op("+"), sym("a"), op(","), sym("j"), op("+"), sym("b"));
+  const bias = isShared(rung) ? sym("u") : sub(bold("U"), ...index("i", "j"));
+  const parts = [sub(bold("H"), ...index("i", "j")), op("="), bias, op("+"), ...sums, weight, pixel];
+  const letter = rung === "dense" ? "W" : "V";
+  const legend = {
+    H: "the hidden unit",
+    X: "a pixel",
+    [letter]: isShared(rung) ? "a weight that all units share" : "a weight of this unit alone",
+    [isShared(rung) ? "u" : "U"]: isShared(rung) ? "the bias of all units" : "the bias of this unit",
+    ...(rung === "dense" ? {} : { a: "rows from the unit to the pixel", b: "columns from the unit to the pixel" }),
+    ...(isLocal(rung) ? { Δ: "how far a unit sees" } : {}),
+  };
+  return equation(`The ${rung} layer`, parts, legend);
 }

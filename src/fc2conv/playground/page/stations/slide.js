@@ -33,8 +33,8 @@ const convolution = () =>
       u: "bias",
       V: "kernel",
       X: "image",
-      i: "place in the output",
-      a: "place in the kernel",
+      i: ["i, j", "place in the output"],
+      a: ["a, b", "place in the kernel"],
     },
   );
 

@@ -75,7 +75,7 @@ export function bench(page) {
     operation: pick("operation", "Operation", OPERATIONS),
     image: pick(
       "image",
-      "Image",
+      "Picture",
       Object.entries(IMAGES).map(([key, [title]]) => [key, title]),
       "X",
     ),
@@ -173,9 +173,15 @@ export function bench(page) {
     return made;
   });
   const places = { input: el("div", {}), output: el("div", {}) };
-  const captions = { input: el("figcaption", {}), kernel: el("figcaption", {}), output: el("figcaption", {}) };
+  const captions = {
+    input: el("figcaption", {}),
+    kernel: el("figcaption", {}),
+    output: el("figcaption", {}),
+    work: el("figcaption", {}),
+  };
   const refusal = el("p", { class: "refusal", role: "alert", hidden: true });
-  const sums = el("div", { class: "sums" });
+  const grids = el("div", { class: "grids" });
+  const sum = el("p", { class: "sum" });
   const size = el("div", { class: "size" });
   const cost = el("p", { class: "cost" });
   const readers = el("p", { class: "soft readers" });
@@ -213,6 +219,7 @@ export function bench(page) {
     for (const key of ofConv) controls[key].element.hidden = !isConv;
     for (const key of ofPool) controls[key].element.hidden = isConv;
     kernelFigure.hidden = !isConv;
+    controls.mode.select.disabled = state.padding === "valid";
     element.classList.toggle("pooling", !isConv);
     for (const { select } of Object.values(controls)) select.removeAttribute("aria-invalid");
     const isWhole = now !== null && reached === now.places - 1;
@@ -275,6 +282,7 @@ export function bench(page) {
     const [, rows, columns] = now.shape;
     const isPadded = height !== EDGE || width !== EDGE;
     const deep = state.channels === 3 ? ", three channels" : "";
+    const isConv = state.operation === "conv";
     const { low, high } = range(now.output);
     captions.input.replaceChildren(
       letter("X"),
@@ -282,6 +290,7 @@ export function bench(page) {
     );
     captions.kernel.replaceChildren(letter("V"), ` ${state.size.join("×")}${deep}`);
     captions.output.replaceChildren(letter("H"), ` ${rows}×${columns}, from ${written(low)} to ${written(high)}`);
+    captions.work.textContent = isConv ? "weight · pixel, and their product" : "the pixels of the window";
     const axes = [0, 1].map((axis) => ({
       n: EDGE,
       before: now.pads[axis][0],
@@ -292,7 +301,6 @@ export function bench(page) {
       out: now.shape[axis + 1],
     }));
     size.replaceChildren(...sizeInNumbers(axes));
-    const isConv = state.operation === "conv";
     cost.replaceChildren(...(isConv ? parameters(state.size, state.channels, now.shape, EDGE) : FREE()));
   }
 
@@ -344,20 +352,17 @@ export function bench(page) {
     const found = isConv
       ? products(now.seen(at), weightsOf, now.kernel[1], state.bias, names())
       : pooled(now.seen(at), now.kernel[1], state.operation, names());
-    sums.replaceChildren(
-      el("div", { class: "grids" }, ...found.grids),
-      el(
-        "p",
-        { class: "sum" },
-        el("span", { "data-symbol": "i" }, "H", el("sub", {}, cellOf(at).join(","))),
-        ` = ${found.sum} = `,
-        el("output", {}, now.values(at).map(written).join(", ")),
-        found.note ? el("span", { class: "soft" }, found.note) : null,
-      ),
+    grids.replaceChildren(...found.grids);
+    sum.replaceChildren(
+      el("span", { "data-symbol": "i" }, "H", el("sub", {}, cellOf(at).join(","))),
+      ` = ${found.sum} = `,
+      el("output", {}, now.values(at).map(written).join(", ")),
     );
   }
 
   // --- the whole
+
+  const shown = (keys) => keys.map((key) => controls[key].element);
 
   readers.textContent = HINT;
   const field = el("label", { class: "control across", "data-symbol": "u" }, el("span", {}, "Bias u"), bias);
@@ -371,17 +376,17 @@ export function bench(page) {
       el("figure", {}, places.input, captions.input),
       kernelFigure,
       el("figure", {}, places.output, captions.output),
+      el("figure", { class: "work" }, grids, captions.work),
     ),
+    sum,
     play.element,
     readers,
-    el("h4", {}, "This output pixel"),
-    sums,
   );
   const element = el(
     "div",
     { class: "bench" },
-    picker(page),
-    el("div", { class: "controls" }, ...Object.values(controls).map((c) => c.element)),
+    el("div", { class: "settings" }, picker(page), ...shown(["image", "channels", "operation"])),
+    el("div", { class: "settings" }, ...shown([...ofConv, ...ofPool])),
     refusal,
     desk,
     el("h4", {}, "Size and parameters"),
@@ -389,7 +394,11 @@ export function bench(page) {
     size,
     cost,
   );
-  page.onImage(compute);
+  page.onImage(() => {
+    state.image = "garment";
+    controls.image.select.value = "garment";
+    compute();
+  });
   load("vertical edges");
   return element;
 }

@@ -130,7 +130,7 @@ export function flip(page) {
   return el(
     "div",
     { class: "flip" },
-    el("div", { class: "controls" }, image.element, kernel.element),
+    el("div", { class: "settings" }, image.element, kernel.element),
     el(
       "div",
       { class: "ways" },

@@ -44,10 +44,10 @@ export function learn(page) {
   const wanted = picture(
     OUT,
     "What the kernel 1, −1 makes of it: 1 and −1 at the two edges",
-    "wanted: V = [1, −1]",
+    "wanted: what [1, −1] makes of it",
     "Y",
   );
-  const output = picture(OUT, "What the learnt kernel makes of it", "found with the kernel below", "H");
+  const output = picture(OUT, "What the learnt kernel makes of it", "found: what V makes of it", "H");
   image.paint(IMAGE, { low: 0, high: 1 });
   wanted.paint(TARGET, { kind: "signed", low: -1, high: 1 });
 
@@ -65,15 +65,17 @@ export function learn(page) {
     const { loss, gradient, found } = error(kernel);
     output.paint(found, { kind: "signed", low: -1, high: 1 });
     kernelText.textContent = `V = [${kernel.map((v) => v.toFixed(4).replace("-", "−")).join(", ")}]`;
-    const next = gradient.map((g, t) => `${written(kernel[t])} − ${rate} · ${written(g)}`.replace("− −", "+ "));
-    update.textContent = `Next step: [${next.join(",  ")}]`;
+    const next = gradient.map((g, t) => `${written(kernel[t])} − ${rate} · (${written(g)})`);
+    update.textContent = `Next: V − ${rate} · gradient = [${next.join(",  ")}]`;
     const steps = losses.length - 1;
     said.replaceChildren(
       el("strong", {}, `Loss ${loss < 1000 ? written(loss) : loss.toExponential(2)}`),
       ` after ${steps} step${steps === 1 ? "" : "s"}. `,
       loss > losses[0] ? "The learning rate is too large: each step jumps over the valley." : "",
     );
-    chart.update([{ name: "loss", points: losses.map((value, i) => [i, Math.min(value, 1e6)]) }]);
+    chart.update([{ name: "loss", points: losses.map((value, i) => [i, Math.min(value, 1e6)]) }], {
+      x: { max: Math.max(10, steps) },
+    });
   }
 
   function step(n) {
@@ -118,9 +120,6 @@ export function learn(page) {
       button("New start", restart),
       rates.element,
     ),
-    el("p", {}, kernelText),
-    update,
-    said,
-    chart.element,
+    el("div", { class: "beside" }, el("div", { class: "texts" }, el("p", {}, kernelText), said, update), chart.element),
   );
 }

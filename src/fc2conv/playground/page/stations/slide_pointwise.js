@@ -45,6 +45,7 @@ export function pointwise(page) {
     picture(`Output channel ${o + 1}`, "H", `H, channel ${o + 1}`),
   );
   const work = el("div", { class: "matrix" });
+  const first = el("p", { class: "soft" });
   const [images, matrices] = [Object.entries(IMAGES).map(([key, [title]]) => [key, title]), Object.keys(MATRICES)];
   const set = (key) => (value) => {
     state[key] = value;
@@ -131,6 +132,12 @@ export function pointwise(page) {
       ),
       el("span", { class: "soft" }, `at row ${at.y}, column ${at.x}`),
     );
+    const terms = pixel(at.x, at.y).map((x, c) => `${written(matrix[0][c])} · ${written(x)}`);
+    first.textContent =
+      `Channel 1: ${terms.join(" + ")} + ${written(biases[0])} = ${written(outputOf(at.x, at.y)[0])}`.replaceAll(
+        "+ −",
+        "− ",
+      );
   }
 
   page.onImage(show);
@@ -138,9 +145,10 @@ export function pointwise(page) {
   return el(
     "div",
     { class: "pointwise" },
-    el("div", { class: "controls" }, ...controls.map((c) => c.element)),
+    el("div", { class: "settings" }, ...controls.map((c) => c.element)),
     el("div", { class: "pictures" }, input.element, ...outputs.map((o) => o.element)),
     el("div", { class: "scroll" }, work),
+    first,
     el(
       "p",
       {},

@@ -124,7 +124,7 @@ export function pool(page) {
   return el(
     "div",
     { class: "pool" },
-    el("div", { class: "controls" }, ...controls.map((c) => c.element)),
+    el("div", { class: "settings" }, ...controls.map((c) => c.element)),
     arrows,
     rows,
     said,

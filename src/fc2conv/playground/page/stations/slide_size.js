@@ -15,7 +15,7 @@ const LETTERS = equation.bind(
 export function sizeEquation() {
   const above = [sym("n"), op("+"), size("p", "before"), op("+"), size("p", "after"), op("−"), sym("d")];
   above.push(fenced("(", sym("k"), op("−"), num(1)), op("−"), num(1));
-  return LETTERS([word("size of "), sym("H"), op("="), fenced("⌊", frac(above, sym("s"))), op("+"), num(1)], {
+  return LETTERS([word("size"), op("="), fenced("⌊", frac(above, sym("s"))), op("+"), num(1)], {
     n: "pixels of the image",
     p: "padding",
     k: "kernel",

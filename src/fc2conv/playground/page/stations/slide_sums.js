@@ -3,6 +3,9 @@
 import { el } from "pages/dom.js";
 import { written } from "playground/stations/slide_images.js";
 
+/** Longer sums are not written out below the grid, which holds their terms. */
+const SPELLED = 9;
+
 /** A grid of cells, `width` in a row. */
 function grid(cells, width, name) {
   const rows = Array.from({ length: cells.length / width }, (_, i) =>
@@ -26,6 +29,7 @@ function joined(numbers) {
  * @param {number} width of the kernel
  * @param {number} bias
  * @param {string[]} names of the channels
+ * @returns {{grids: HTMLElement[], sum: string}} a grid a channel, and their sum in words or numbers
  */
 export function products(seen, weights, width, bias, names) {
   const most = Math.max(...seen.flatMap((values, c) => values.map((x, t) => Math.abs(x * weights[c][t])))) || 1;
@@ -55,15 +59,9 @@ export function products(seen, weights, width, bias, names) {
   );
   const terms = names.length > 1 ? sums : seen[0].map((x, t) => x * weights[0][t]);
   const shown = terms.filter((n) => Math.abs(n) >= 0.00005);
-  const left = terms.length - shown.length;
-  const sum = shown.length ? joined(shown) : "0";
-  const note = left && names.length === 1 ? ` (${left} of the ${terms.length} products are 0)` : "";
-  return {
-    grids,
-    sum: bias ? `${sum} ${bias < 0 ? "−" : "+"} ${written(Math.abs(bias))}` : sum,
-    note,
-    value: add(sums) + bias,
-  };
+  const offset = bias ? ` ${bias < 0 ? "−" : "+"} ${written(Math.abs(bias))}` : "";
+  if (shown.length > SPELLED) return { grids, sum: `the sum of these ${terms.length} products${offset}` };
+  return { grids, sum: (shown.length ? joined(shown) : "0") + offset };
 }
 
 /** What a pooling's window holds; the maximum is marked. */
@@ -79,6 +77,5 @@ export function pooled(seen, width, kind, names) {
     ),
   );
   const n = seen[0].length;
-  const said = kind === "max" ? `the largest of ${n} numbers` : `the sum of ${n} numbers, divided by ${n}`;
-  return { grids, sum: said, note: "", value: values[0] };
+  return { grids, sum: kind === "max" ? `the largest of ${n} numbers` : `the mean of ${n} numbers` };
 }
