@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,36 +41,50 @@ RUNGS: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
 }
 
 
-def trained(
-    config: ModelConfig, data: Mapping[str, Any], data_dir: str, steps: int = STEPS
-) -> tuple[Classifier, ImageData]:
-    """A network after some steps of AdamW, in evaluation, and its data."""
-    images = ImageData(DataConfig(dir=data_dir, batch_size=BATCH, **data))
-    images.setup()
+def trained(config: ModelConfig, data: ImageData) -> Classifier:
+    """A network after some steps of AdamW, in evaluation."""
     torch.manual_seed(0)
-    module = Classifier(config, images.shape)
+    module = Classifier(config, data.shape)
     optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)
-    for _, (batch, labels) in zip(range(STEPS), images.train_dataloader(), strict=False):
+    for _, (batch, labels) in zip(range(STEPS), data.train_dataloader(), strict=False):
         optimizer.zero_grad()
         F.cross_entropy(module(batch), labels).backward()
         optimizer.step()
-    return module.eval(), images
+    return module.eval()
 
 
 @pytest.fixture(scope="session")
-def playground_data(data_dir: str) -> dict[str, Any]:
-    """The payload of a page with small networks."""
+def small_networks(data_dir: str) -> dict[str, tuple[Classifier, ImageData]]:
+    """Name -> a network and its data, of MODELS and RUNGS. Weights are such as 16 bits can hold."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    known: dict[str, list[dict[str, Any]]] = {"networks": [], "rungs": []}
-    for part, models in (("networks", MODELS), ("rungs", RUNGS)):
-        for name, (config, data) in models.items():
-            module, images = trained(config, data, data_dir)
-            called = {"id": name, "title": name, "says": f"the network {name}", "claim": None, "arm": None}
-            curve = {"curve": measured(module, images, few=100)}
-            known[part].append({**called, **describe(Path("made-up"), module, images), **curve})
+    torch.set_num_threads(1)  # small tensors are not worth sharing
+    known: dict[str, ImageData] = {}
+    found = {}
+    for name, (config, values) in {**MODELS, **RUNGS}.items():
+        data = known.setdefault(str(values), ImageData(DataConfig(dir=data_dir, batch_size=BATCH, **values)))
+        data.setup()
+        found[name] = trained(config, data), data
+        with torch.no_grad():
+            for parameter in found[name][0].parameters():
+                parameter.copy_(parameter.half())
     torch.set_num_threads(threads)
-    return payload(known["networks"], known["rungs"])
+    return found
+
+
+@pytest.fixture(scope="session")
+def playground_data(small_networks: dict[str, tuple[Classifier, ImageData]]) -> dict[str, Any]:
+    """The payload of a page with small networks."""
+
+    def described(name: str) -> dict[str, Any]:
+        module, data = small_networks[name]
+        called = {"id": name, "title": name, "says": f"the network {name}"}
+        return {**called, **describe(Path("made-up"), module, data)}
+
+    def with_curve(name: str) -> dict[str, Any]:
+        curve = measured(*small_networks[name], few=100)
+        return {**described(name), "claim": None, "arm": None, "curve": curve}
+
+    return payload([with_curve(name) for name in MODELS], [described(name) for name in RUNGS])
 
 
 @pytest.fixture(scope="session")

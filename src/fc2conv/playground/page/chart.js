@@ -95,19 +95,20 @@ export function lines({ series, x, y, label }) {
     const places = spread(ends.map(atY), 16, box.top, box.bottom);
     series.forEach((s, i) => {
       const look = { style: `--series: ${s.colour ?? `var(--series${i + 1})`}` };
-      const along = (points) => points.map(([a, b]) => `${atX(a)},${atY(b)}`).join(" ");
+      const path = (points) => points.map(([a, b]) => `${atX(a)},${atY(b)}`).join(" ");
       for (const old of s.earlier ?? [])
-        marks.push(svg("polyline", { class: "line earlier", points: along(old), ...look }));
+        marks.push(svg("polyline", { class: "line earlier", points: path(old), ...look }));
       marks.push(
         svg("polyline", {
           class: "line",
-          points: along(s.points),
+          points: path(s.points),
           "stroke-dasharray": DASHES[i % DASHES.length],
           ...look,
         }),
       );
-      if (dot !== null && values[i] !== null) {
-        marks.push(svg("circle", { class: "dot", cx: atX(dot), cy: atY(values[i]), r: 4.5, ...look }));
+      const at = dot ?? (s.points.length === 1 ? s.points[0][0] : null); // a line of one point would not be seen
+      if (at !== null && values[i] !== null) {
+        marks.push(svg("circle", { class: "dot", cx: atX(at), cy: atY(values[i]), r: 4.5, ...look }));
       }
       if (!beside || !s.points.length) return;
       const last = s.points.at(-1);

@@ -10,7 +10,7 @@ import { inSlices } from "playground/slices.js";
 import { rungCards } from "playground/stations/train_cards.js";
 import { optionsPanel } from "playground/stations/train_options.js";
 import { BATCH, Race } from "playground/stations/train_race.js";
-import { claimed, outcome } from "playground/stations/train_words.js";
+import { claimed, lesson, outcome } from "playground/stations/train_words.js";
 import { verdict } from "playground/verdict.js";
 
 /** Steps after which it stops by itself, and as many more at each further start. */
@@ -33,9 +33,9 @@ export function station(page) {
   const shown = { step: -1, measured: -1 };
   let earlier = []; // of former races, the newest first: a curve for each rung
 
-  const chart = (key, title, words, format) => {
-    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title }, label: words });
-    return { key, panel, format };
+  const chart = (key, title, label) => {
+    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title }, label });
+    return { key, panel };
   };
   const charts = [
     chart("test", "accuracy on test images", "Accuracy on the test images, of the four rungs"),
@@ -91,12 +91,12 @@ export function station(page) {
   /** @param {boolean} all also what has not changed since the last step */
   function show(all = false) {
     if (all || race.step !== shown.step) cards.show(race);
-    clock.textContent = `Step ${race.step}, epoch ${race.epochs.toFixed(1)}`;
+    clock.textContent = `Step ${race.step}, epoch ${race.epochs().toFixed(1)}`;
     shown.step = race.step;
     if (!all && race.measured === shown.measured) return;
     shown.measured = race.measured;
     for (const { key, panel } of charts) {
-      const points = (curve) => curve.filter((p) => p.step > 0).map((p) => [p.step, p[key]]);
+      const points = (curve) => curve.map((p) => [p.step, p[key]]);
       panel.update(
         race.runners.map(({ rung, curve }, i) => ({
           ...{ name: rung, points: points(curve), earlier: earlier.map((curves) => points(curves[i])) },
@@ -125,7 +125,7 @@ export function station(page) {
     guess: guess({
       question: "The pixels are permuted, in the same way in all images. Which rung loses most accuracy?",
       answers: [
-        "conv: what lies in its windows are no longer neighbours",
+        "conv: its windows no longer hold neighbours",
         "dense: it has the most weights to learn anew",
         "none of them loses much",
       ],
@@ -140,11 +140,7 @@ export function station(page) {
       words,
       cards.element,
     ],
-    shows: [
-      "A weight of the dense layer learns from one pixel at one place; a shared one from all places at once. ",
-      "At four maps each, that buys nothing here: the dense layer has 1,500 times the weights of the convolution, and the head, with 7,850 parameters of its own, reads every unit at its place. The chapter's claim that the constraints are hardly missed holds to within a point; that sharing gains where images lie at random is refuted, since the head must still learn every place. ",
-      "Matched by parameters, conv affords 20 maps for the one of dense, and comes out ahead, the more so with more images.",
-    ],
+    shows: lesson(page.result("constraints")),
     verdicts: ["constraints", "permutation"].map((name) => verdict(page.result(name))),
   });
 }

@@ -13,7 +13,11 @@ const EDGE = 56; // CSS pixels of an image
  */
 export function optionsPanel(change) {
   const select = (label, values, words = (value) => value) => {
-    const input = el("select", { onchange: tell }, ...values.map((value) => el("option", { value }, words(value))));
+    const input = el(
+      "select",
+      { "aria-label": label, onchange: tell },
+      ...values.map((value) => el("option", { value }, words(value))),
+    );
     return { input, element: el("label", { class: "labelled" }, el("span", {}, label), input) };
   };
   const checkbox = (label) => {

@@ -10,8 +10,8 @@ import { Tied } from "playground/stations/train_tied.js";
 
 /** Images of a step. */
 export const BATCH = 50;
-/** Steps from one point of a curve to the next. */
-export const POINT = 10;
+/** Whether the curves have a point after a step: most is learned in the first. */
+const isPoint = (step) => step === 10 || step % 20 === 0;
 
 /** Hidden maps of each rung, and the half width of the windows of local and conv, as the claim matches them. */
 export const MATCHES = {
@@ -45,19 +45,18 @@ export class Race {
     this.testPlaces = this.test.places(generator(0)); // the same for all seeds
   }
 
-  /** Epochs done; a whole number at their ends. */
-  get epochs() {
-    return this.step / Math.ceil(this.train.n / BATCH);
+  /** Epochs that some steps are; a whole number at their ends. */
+  epochs(steps = this.step) {
+    return steps / Math.ceil(this.train.n / BATCH);
   }
 
-  /** The step of the last point of the curves; -1: there is none. */
+  /** The step of the last point of the curves. */
   get measured() {
-    return this.runners[0].curve.at(-1)?.step ?? -1;
+    return this.runners[0].curve.at(-1)?.step ?? 0;
   }
 
   /** Train without an end, a little at a time: yields after each image that a network has seen. */
   *work() {
-    yield* this.measure();
     for (;;) {
       const places = this.train.places(this.random);
       const order = shuffled(this.train.n, this.random);
@@ -66,7 +65,7 @@ export class Race {
         for (const runner of this.runners) yield* this.learn(runner, batch, places);
         this.met += batch.length;
         this.step++;
-        if (this.step % POINT === 0) yield* this.measure();
+        if (isPoint(this.step)) yield* this.measure();
       }
     }
   }
@@ -103,7 +102,7 @@ export class Race {
       tested.push(correct / this.test.n);
     }
     this.runners.forEach((runner, r) => {
-      const [loss, train] = this.met ? [runner.loss / this.met, runner.correct / this.met] : [null, null];
+      const [loss, train] = [runner.loss / this.met, runner.correct / this.met];
       runner.curve.push({ step: this.step, loss, train, test: tested[r] });
       runner.loss = runner.correct = 0;
     });

@@ -1,0 +1,307 @@
+"""Station 2, "Constrain it": counts, matrices and projections are the suite's; and what one does is what one sees."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import pytest
+import torch
+from playground.ladder import DELTA, EDGE, MAPS, RUNGS, SHAPE, accuracy, first_image, fresh, loaded
+from playwright.sync_api import expect
+from torch import nn
+
+from fc2conv.architectures import plan
+from fc2conv.architectures.ladder import LadderConfig
+from fc2conv.instruments.matrix import connections, matrix_of
+from fc2conv.instruments.release import imposed
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    Open = Callable[..., Page]
+
+pytestmark = pytest.mark.browser
+UNITS = EDGE * EDGE
+
+
+@pytest.fixture
+def page(playground_page: Path, open_page: Open) -> Page:
+    return open_page(playground_page, "#open", reduced_motion="reduce")
+
+
+@pytest.fixture
+def station(page: Page) -> Locator:
+    return page.locator("#constrain")
+
+
+def step_to(station: Locator, rung: str) -> None:
+    station.get_by_role("radio", name=re.compile(f"^{rung}")).check()
+
+
+def point_at(station: Locator, label: str, row: int, column: int) -> None:
+    """Move the pointer to the middle of a cell of a 14x14 picture."""
+    canvas = station.get_by_label(label, exact=True)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    at = {"x": (column + 0.5) * box["width"] / EDGE, "y": (row + 0.5) * box["height"] / EDGE}
+    canvas.hover(position=at)  # type: ignore[arg-type]
+
+
+def hidden(net: nn.Sequential) -> Any:
+    return net.get_submodule("hidden")
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+# --- arithmetic, beside the suite's
+
+
+def test_counts_are_the_architectures(page: Page) -> None:
+    cases = [(rung, n, delta) for rung, n, delta in product(RUNGS, (5, 8, 14), (0, 1, 2, 4))]
+    expected = [
+        plan(LadderConfig(constraint=rung, half_width=delta), (1, n, n), classes=10).rows[0].params  # type: ignore[arg-type]
+        for rung, n, delta in cases
+    ]
+    got = page.evaluate(
+        """async (cases) => {
+            const { biases, weights } = await import("playground/stations/constrain_ladder.js");
+            return cases.map(([rung, n, delta]) => weights(rung, n, delta) + biases(rung, n));
+        }""",
+        cases,
+    )
+    assert got == expected
+
+
+def test_two_units_have_the_weights_in_common_that_they_have_in_the_matrix(page: Page) -> None:
+    pairs = [(60, 60), (60, 61), (60, 122), (0, 195), (13, 182), (30, 33)]
+    got = page.evaluate(
+        """async ([rungs, pairs]) => {
+            const { common } = await import("playground/stations/constrain_ladder.js");
+            const place = (unit) => [Math.floor(unit / 14), unit % 14];
+            return rungs.map((rung) => pairs.map(([a, b]) => common(rung, 14, 2, place(a), place(b))));
+        }""",
+        [RUNGS, pairs],
+    )
+    for rung, found in zip(RUNGS, got, strict=True):
+        structure = connections(hidden(fresh(rung, maps=1)), SHAPE)
+        ids: dict[int, set[int]] = {unit: set() for unit in range(UNITS)}
+        for unit, weight in zip(structure.rows.tolist(), structure.weights.tolist(), strict=True):
+            ids[unit].add(weight)
+        assert found == [{"pixels": len(ids[b]), "same": len(ids[a] & ids[b])} for a, b in pairs], rung
+
+
+def test_matrices_are_the_instruments(page: Page, playground_data: dict[str, Any]) -> None:
+    for rung, map in product(RUNGS, (0, MAPS - 1)):
+        expected = matrix_of(hidden(loaded(playground_data)[rung]), SHAPE).view(MAPS, UNITS, UNITS)
+        got = page.evaluate(
+            """async ([index, map]) => {
+                const { matrixOf } = await import("playground/stations/constrain_matrix.js");
+                const { Network } = await import("playground/network.js");
+                const data = JSON.parse(document.getElementById("payload").textContent);
+                return Array.from(matrixOf(new Network(data.rungs[index]).layers[0], map));
+            }""",
+            [RUNGS.index(rung), map],
+        )
+        assert np.array_equal(np.array(got, np.float32).reshape(UNITS, UNITS), expected[map].numpy())
+
+
+PROJECTIONS: tuple[tuple[Literal["local", "shared", "conv"], int], ...] = (
+    *(("local", 2), ("local", 0), ("shared", 2)),
+    *(("conv", 2), ("conv", 5)),
+)
+
+
+def test_projections_are_the_instruments(page: Page, playground_data: dict[str, Any]) -> None:
+    dense = hidden(loaded(playground_data)["dense"])
+    got = page.evaluate(
+        """async (projections) => {
+            const { biasesOf, matrixOf, project, projectBiases } =
+                await import("playground/stations/constrain_matrix.js");
+            const { Network } = await import("playground/network.js");
+            const data = JSON.parse(document.getElementById("payload").textContent);
+            const layer = new Network(data.rungs[0]).layers[0];
+            return projections.map(([rung, delta]) => [
+                Array.from(project(matrixOf(layer, 1), 14, rung, delta)),
+                Array.from(projectBiases(biasesOf(layer, 1), rung)),
+            ]);
+        }""",
+        PROJECTIONS,
+    )
+    for (rung, delta), (matrix, biases) in zip(PROJECTIONS, got, strict=True):
+        nearest = imposed(dense, SHAPE, rung, delta)
+        expected = matrix_of(nearest, SHAPE).view(MAPS, UNITS, UNITS)[1].numpy()
+        assert np.abs(np.array(matrix).reshape(UNITS, UNITS) - expected).max() < 1e-7
+        assert nearest.bias is not None
+        own = nearest.bias.detach().view(MAPS, -1)[1].expand(UNITS)
+        assert np.abs(np.array(biases) - own.numpy()).max() < 1e-7
+
+
+# --- the ladder
+
+
+def test_one_steps_along_the_ladder_and_the_weights_count_down(page: Page, station: Locator) -> None:
+    falling = station.locator(".falling")
+    expect(falling).to_have_text("153,664")
+    steps = station.get_by_role("radio", name=re.compile("weights$"))
+    steps.first.focus()
+    for rung, count in (("local", "16,384"), ("shared", "2,916"), ("conv", "100")):
+        page.keyboard.press("ArrowRight")
+        expect(station.get_by_role("radio", name=re.compile(f"^{rung}"))).to_be_checked()
+        expect(falling).to_have_text(count)
+        expect(station.locator(".counts [aria-current] th")).to_have_text(rung)
+        expect(station.locator("math")).to_have_attribute("aria-label", f"The {rung} layer")
+
+
+def test_the_table_has_the_chapters_numbers_for_a_megapixel(page: Page, station: Locator) -> None:
+    rows = station.locator(".counts tbody tr")
+    for row, large in enumerate(("1,000,000,000,000", "436,392,100", "3,996,001", "441")):
+        expect(rows.nth(row).locator("td").last).to_contain_text(large)
+    for row, (layer, whole) in enumerate(
+        (("154,448", "162,298"), ("17,168", "25,018"), ("2,920", "10,770"), ("104", "7,954"))
+    ):
+        expect(rows.nth(row).locator("td").nth(2)).to_have_text(layer)
+        expect(rows.nth(row).locator("td").nth(3)).to_have_text(whole)
+    slider = station.get_by_label("Δ on the megapixel, in pixels")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(rows.last.locator("td").last).to_contain_text("361")
+
+
+# --- one unit
+
+
+def test_a_units_value_is_torchs(station: Locator, playground_data: dict[str, Any]) -> None:
+    station.get_by_role("radio", name="Map 3").check()
+    for rung, (row, column) in product(RUNGS, ((0, 0), (5, 11))):
+        layer = hidden(loaded(playground_data)[rung])
+        with torch.no_grad():
+            values = layer(first_image(playground_data))[0]
+        step_to(station, rung)
+        point_at(station, "The hidden map: a unit", row, column)
+        said = station.locator(".reading").first
+        expect(said).to_contain_text(f"H{row}, {column}")
+        bias = layer.bias.detach().view(MAPS, -1)[2].expand(UNITS).view(EDGE, EDGE)[row, column]
+        text = (said.text_content() or "").split(" = ")
+        assert number(text[-1].rstrip(".")) == pytest.approx(float(values[2, row, column]), abs=2e-3)
+        assert number(text[-2].split()[0]) == pytest.approx(float(bias), abs=6e-4)
+        pixels = {"dense": 196, "shared": 196}.get(rung, 9 if row == 0 else 25)
+        expect(said).to_contain_text(f"the sum of {pixels} products")
+
+
+def test_a_weight_is_named_by_its_offset(station: Locator, playground_data: dict[str, Any]) -> None:
+    kernel = hidden(loaded(playground_data)["conv"]).weight.detach()[0, 0]
+    x = first_image(playground_data)[0, 0]
+    step_to(station, "conv")
+    point_at(station, "The hidden map: a unit", 6, 6)
+    point_at(station, "The image: a pixel", 5, 8)
+    said = station.locator(".reading").first
+    expect(said).to_contain_text("Pixel X5, 8, at a = −1, b = 2: V−1, 2 · X5, 8 =")
+    product = number((said.text_content() or "").split(" = ")[-1].rstrip("."))
+    assert product == pytest.approx(float(kernel[DELTA - 1, DELTA + 2] * x[5, 8]), abs=2e-3)
+    point_at(station, "The image: a pixel", 6, 10)
+    expect(said).to_contain_text("Pixel X6, 10 is 4 away, more than Δ = 2: not read.")
+
+
+def test_moving_says_which_weights_stay_the_same(station: Locator) -> None:
+    point_at(station, "The hidden map: a unit", 3, 4)
+    station.get_by_role("button", name="Keep this unit").click()
+    point_at(station, "The hidden map: a unit", 8, 8)  # 5 down, 4 across: 9 * 10 pixels have an offset in common
+    for rung, says in (
+        ("dense", "none of the 196 weights is the same"),
+        ("local", "none of the 25 weights is the same"),
+        ("shared", "90 of 196 weights are the same. They have moved along."),
+        ("conv", "all 25 weights are the same. They have moved along."),
+    ):
+        step_to(station, rung)
+        expect(station.get_by_text("From unit (3, 4) to (8, 8)")).to_contain_text(says)
+
+
+def test_units_are_pointed_at_by_keyboard(page: Page, station: Locator) -> None:
+    step_to(station, "conv")
+    point_at(station, "The hidden map: a unit", 3, 4)
+    station.get_by_label("The hidden map: a unit", exact=True).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(station.get_by_text("to (4, 5)")).to_be_visible()
+    expect(page.locator("#said")).to_contain_text("H4, 5 = u + the sum of 25 products")
+
+
+def test_another_image_has_other_units(page: Page, station: Locator) -> None:
+    said = station.locator(".reading").first
+    before = said.text_content()
+    station.locator(".picker > summary").click()
+    station.locator(".garments input").nth(3).check()
+    expect(said).not_to_have_text(before or "")
+
+
+# --- the matrix
+
+
+def test_imposed_constraints_cost_what_they_cost_in_torch(
+    page: Page, station: Locator, playground_data: dict[str, Any]
+) -> None:
+    nets = loaded(playground_data)
+    station.get_by_label("Zero what is far").check()
+    expect(station.get_by_role("radio", name=re.compile("^local"))).to_be_checked()
+    station.get_by_label("Average along the diagonals").check()
+    expect(station.get_by_role("radio", name=re.compile("^conv"))).to_be_checked()
+    rows = station.locator(".accuracies tbody tr")
+    expect(rows.last.locator("td").first).to_have_text(re.compile("%"), timeout=60_000)
+    for row, rung in enumerate(RUNGS):
+        after = copy.deepcopy(nets["dense"])
+        if rung != "dense":
+            after.set_submodule("hidden", imposed(hidden(after), SHAPE, cast(Any, rung), DELTA))
+        for column, net in enumerate((after, nets[rung])):
+            shown = number((rows.nth(row).locator("td").nth(column).text_content() or "").rstrip(" %"))
+            assert shown == pytest.approx(100 * accuracy(net, playground_data), abs=0.25)  # one image of 500
+    expect(station.locator(".imposing .reading")).to_contain_text("Imposed on the trained dense layer, locality and")
+
+
+def test_a_wider_window_keeps_more(page: Page, station: Locator) -> None:
+    station.get_by_label("Zero what is far").check()
+    caption = station.locator(".layer figcaption")
+    expect(caption).to_contain_text("4,096 hold 4,096 different weights")
+    station.get_by_label("Δ of the windows, in pixels").focus()
+    page.keyboard.press("ArrowRight")
+    expect(caption).to_contain_text(f"{(14 * 7 - 12) ** 2:,} hold")
+    expect(station.locator(".falling")).to_have_text(f"{4 * (14 * 7 - 12) ** 2:,}")
+    station.get_by_label("Trained under the constraints").check()
+    expect(caption).to_contain_text("4,096 hold")
+
+
+def test_the_matrix_is_pointed_at_by_row(station: Locator) -> None:
+    canvas = station.get_by_label(re.compile("^The layer as a matrix"))
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    canvas.hover(position={"x": box["width"] * 31.5 / UNITS, "y": box["height"] * 45.5 / UNITS})
+    expect(station.locator(".layer figcaption")).to_contain_text("the row of unit (3, 3)")
+    expect(station.locator(".reading").first).to_contain_text("Pixel X2, 3")
+
+
+# --- for everybody
+
+
+def test_every_control_has_a_name(station: Locator) -> None:
+    nameless = station.evaluate(
+        """(section) => [...section.querySelectorAll("input, button, select, canvas[tabindex]")]
+            .filter((each) => !each.getAttribute("aria-label") && !each.labels?.[0]?.textContent.trim()
+                              && !each.textContent.trim())
+            .map((each) => each.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_it_fits_a_phone(playground_page: Path, open_page: Open) -> None:
+    page = open_page(playground_page, "#open", width=390)
+    step_to(page.locator("#constrain"), "conv")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

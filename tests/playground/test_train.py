@@ -1,0 +1,269 @@
+"""Station 5, "Train it": the rungs learn as torch has them learn, the same for a seed, under every option."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from playground.ladder import RUNGS, fresh, split
+from playwright.sync_api import expect
+
+from fc2conv.architectures import plan
+from fc2conv.architectures.ladder import LadderConfig
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    Open = Callable[..., Page]
+
+pytestmark = pytest.mark.browser
+SLOW = 60_000
+"""Milliseconds that a busy machine may take for some steps."""
+RACE = """
+async function race(options, tests = 20) {
+    const { Race } = await import("playground/stations/train_race.js");
+    const { bytes } = await import("playground/half.js");
+    const { rungs, small } = JSON.parse(document.getElementById("payload").textContent);
+    const unpacked = ({ n, pixels, labels }) => ({ n, pixels: bytes(pixels), labels: bytes(labels) });
+    const { mean, std } = rungs[0];
+    const test = { ...unpacked(small.test), n: tests };
+    return new Race({ edge: 14, train: unpacked(small.train), test, classes: 10, mean, std }, options);
+}
+function run(race, steps) {
+    const work = race.work();
+    while (race.step < steps) work.next();
+}
+function until(race, measured) {
+    const work = race.work();
+    while (race.measured < measured) work.next();
+}
+"""
+"""Makes a race without the page's controls, with few test images."""
+
+
+@pytest.fixture
+def page(playground_page: Path, open_page: Open) -> Page:
+    return open_page(playground_page, "#open")
+
+
+@pytest.fixture
+def station(page: Page) -> Locator:
+    return page.locator("#train")
+
+
+def raced(page: Page, body: str, argument: Any = None) -> Any:
+    return page.evaluate(f"async (argument) => {{ {RACE} {body} }}", argument)
+
+
+# --- what is learned
+
+
+def test_three_steps_are_torchs(page: Page, playground_data: dict[str, Any]) -> None:
+    """Of all four rungs, over the end of an epoch; so the shared rung, run as a matrix, gets its own gradients."""
+    before, after, orders = raced(
+        page,
+        """
+        const { generator, shuffled } = await import("playground/random.js");
+        const weights = () => it.runners.map(({ network }) =>
+            network.layers.flatMap((layer) => layer.weight ? [Array.from(layer.weight), Array.from(layer.bias)] : []));
+        const it = await race({ images: 100, lr: 0.01, seed: 3 });
+        const before = weights();
+        run(it, 3);
+        const random = generator(4);
+        return [before, weights(), [1, 2].map(() => Array.from(shuffled(100, random)))];
+        """,
+    )
+    x, labels = split(playground_data, "train")
+    batches = [orders[0][:50], orders[0][50:], orders[1][:50]]
+    for rung, start, end in zip(RUNGS, before, after, strict=True):
+        net = fresh(rung)
+        parameters = list(net.parameters())
+        with torch.no_grad():
+            for parameter, values in zip(parameters, start, strict=True):
+                parameter.copy_(torch.tensor(values).view_as(parameter))
+        optimizer = torch.optim.AdamW(parameters, lr=0.01)
+        for batch in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(net(x[batch]), labels[batch]).backward()
+            optimizer.step()
+        for parameter, values in zip(parameters, end, strict=True):
+            found = np.abs(parameter.detach().flatten().numpy() - np.array(values))
+            # AdamW divides by tiny second moments: single weights may differ by more
+            assert found.mean() < 1e-5, rung
+            assert (found < 1e-3).mean() > 0.999, rung
+
+
+def test_the_loss_falls_and_a_seed_repeats_it(page: Page) -> None:
+    first, again, other = raced(
+        page,
+        """
+        const curves = [];
+        for (const seed of [0, 0, 1]) {
+            const it = await race({ images: 100, seed });
+            until(it, 20);
+            curves.push(it.runners.map((runner) => runner.curve));
+        }
+        return curves;
+        """,
+    )
+    assert first == again
+    assert first != other
+    for curve in first:
+        assert [point["step"] for point in curve] == [10, 20]
+        assert curve[1]["loss"] < curve[0]["loss"] < np.log(10)
+        assert curve[1]["train"] > 0.5
+
+
+def test_a_pause_changes_nothing(page: Page) -> None:
+    """Taken in slices of any length, the work is the same."""
+    whole, sliced = raced(
+        page,
+        """
+        const [a, b] = [await race({ images: 100 }), await race({ images: 100 })];
+        until(a, 10);
+        const { inSlices } = await import("playground/slices.js");
+        const work = b.work();
+        const piece = function* (n) { for (let i = 0; i < n && b.measured < 10; i++) { work.next(); yield; } };
+        while (b.measured < 10) {
+            await new Promise((done) => inSlices(piece(333), { onEnd: done }));
+        }
+        return [a, b].map((it) => it.runners.map((runner) => runner.curve));
+        """,
+    )
+    assert whole == sliced
+
+
+@pytest.mark.parametrize(
+    ("match", "random", "edge", "maps", "delta"),
+    [
+        ("maps", False, 14, (4, 4, 4, 4), 2),
+        ("maps", True, 20, (4, 4, 4, 4), 2),
+        ("params", False, 14, (1, 3, 15, 20), 4),
+    ],
+)
+def test_the_networks_are_the_claims(
+    page: Page, match: str, random: bool, edge: int, maps: tuple[int, ...], delta: int
+) -> None:
+    expected = [
+        plan(LadderConfig(constraint=rung, channels=n, half_width=delta), (1, edge, edge), classes=10).params  # type: ignore[arg-type]
+        for rung, n in zip(RUNGS, maps, strict=True)
+    ]
+    got = raced(
+        page,
+        "return (await race(argument)).runners.map(({ network }) => network.params);",
+        {"match": match, "random": random},
+    )
+    assert got == expected
+
+
+def test_images_are_permuted_and_placed(page: Page) -> None:
+    plain, permuted, placed, places = raced(
+        page,
+        """
+        const { generator } = await import("playground/random.js");
+        const look = async (options, places) => {
+            const { train } = await race(options);
+            const at = train.places(generator(5));
+            return [[0, 1, 2].map((i) => Array.from(train.look(i, at))), Array.from(at)];
+        };
+        const [plain] = await look({});
+        const [permuted] = await look({ permuted: true });
+        const [placed, places] = await look({ random: true });
+        return [plain, permuted, placed, places];
+        """,
+    )
+    plain, permuted, placed = (np.array(images) for images in (plain, permuted, placed))
+    orders = [{tuple(column) for column in images.T} for images in (plain, permuted)]
+    assert orders[0] == orders[1]  # the same pixels, moved in the same way in all three images
+    assert (plain != permuted).any()
+    assert min(places) == 0
+    assert max(places) == 6
+    for image, canvas, top, left in zip(plain, placed, places[::2], places[1::2], strict=False):
+        expected = np.zeros((20, 20))
+        expected[top : top + 14, left : left + 14] = image.reshape(14, 14)
+        assert (canvas.reshape(20, 20) == expected).all()
+
+
+# --- what one does
+
+
+def steps_of(station: Locator) -> list[str]:
+    """The steps at which the chart of accuracies has points."""
+    table = station.locator(".chart", has=station.page.get_by_text("accuracy on test images")).locator("tbody tr")
+    return [(row.locator("td").first.text_content() or "") for row in table.all()]
+
+
+def start_and_pause(page: Page, station: Locator) -> None:
+    """By keyboard: until the curves have a point."""
+    station.get_by_role("button", name="Start").focus()
+    page.keyboard.press("Enter")
+    expect(station.get_by_role("button", name="Pause")).to_be_focused()
+    expect(station.locator(".contender strong").first).to_have_text(re.compile(r"\d"), timeout=SLOW)
+    page.keyboard.press("Enter")
+    expect(station.get_by_role("button", name="Go on")).to_be_focused()
+
+
+def test_training_draws_curves_and_says_what_came_out(page: Page, station: Locator) -> None:
+    start_and_pause(page, station)
+    assert steps_of(station)[0] == "10"
+    assert station.locator(".plot .line").count() == 8
+    words = station.locator(".came-out")
+    expect(words).to_contain_text("This is one run with one seed.")
+    for rung in RUNGS:
+        tested = station.get_by_role("group", name=rung, exact=True).locator("strong").text_content()
+        expect(words).to_contain_text(f"{rung} {tested}")
+    expect(words).to_contain_text("n = 10 seeds, 1,000 images")
+    expect(words).to_contain_text("dense 0.8130, local 0.8123, shared 0.8062, conv 0.8053")
+    expect(station.get_by_role("group", name="dense", exact=True)).to_contain_text("162,298 parameters, of which 7,850")
+
+
+def test_an_option_begins_anew_and_leaves_a_shadow(page: Page, station: Locator) -> None:
+    start_and_pause(page, station)
+    looks = "canvas => canvas.toDataURL()"
+    before = station.locator(".looks canvas").evaluate(looks)
+    station.get_by_label("Permute the pixels").focus()
+    page.keyboard.press("Space")
+    assert station.locator(".looks canvas").evaluate(looks) != before
+    expect(station.get_by_text("Step 0, epoch 0.0")).to_be_visible()
+    expect(station.get_by_role("button", name="Start")).to_be_visible()
+    expect(station.locator(".plot .line.earlier")).to_have_count(8)
+    expect(station.locator(".came-out")).to_be_empty()
+    station.get_by_role("button", name="Forget earlier runs").click()
+    expect(station.locator(".plot .line.earlier")).to_have_count(0)
+
+
+def test_options_are_shown_in_the_cards(station: Locator) -> None:
+    dense = station.get_by_role("group", name="dense", exact=True)
+    station.get_by_label("Matched").select_option("params")
+    expect(dense).to_contain_text("1 map, 40,582 parameters, of which 1,970")
+    station.get_by_label("Matched").select_option("maps")
+    station.get_by_label(re.compile("^Place at random")).check()
+    expect(dense).to_contain_text("4 maps, 657,610 parameters, of which 16,010")
+    for label, value in (("Images", "100"), ("Learning rate", "0.01"), ("Seed", "2")):
+        station.get_by_label(label, exact=True).select_option(value)
+        expect(station.get_by_label(label, exact=True)).to_have_value(value)
+
+
+# --- for everybody
+
+
+def test_every_control_has_a_name(station: Locator) -> None:
+    nameless = station.evaluate(
+        """(section) => [...section.querySelectorAll("input, button, select, canvas")]
+            .filter((each) => !each.getAttribute("aria-label") && !each.labels?.[0]?.textContent.trim()
+                              && !each.textContent.trim())
+            .map((each) => each.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_it_fits_a_phone(playground_page: Path, open_page: Open) -> None:
+    page = open_page(playground_page, "#open", width=390)
+    start_and_pause(page, page.locator("#train"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
