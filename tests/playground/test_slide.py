@@ -117,7 +117,7 @@ def test_convolutions_are_torchs(station: Locator, garment: torch.Tensor) -> Non
         found = outputs(station)
         torch.testing.assert_close(found, expected[0], atol=1e-4, rtol=0)
         rows, columns = found.shape[1:]
-        sizes = [int(text) for text in station.locator(".size mn[data-symbol=H]").all_inner_texts()]
+        sizes = [int(text) for text in station.locator(".size mn[data-symbol=H]").all_text_contents()]
         assert sizes == ([rows] if rows == columns and len(sizes) == 1 else [rows, columns])
         expect(station.locator("figcaption:has(.letter[data-symbol=H])")).to_contain_text(f"{rows}×{columns}")
 
