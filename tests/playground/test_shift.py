@@ -13,6 +13,9 @@ from playground.conftest import MODELS
 from playground.torch_side import Twin, images_of
 from playwright.sync_api import expect
 
+from fc2conv.data.image_data import ImageData
+from fc2conv.training.classifier import Classifier
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
@@ -29,8 +32,8 @@ def station(playground_page: Path, open_page: Open) -> Locator:
 
 
 @pytest.fixture(scope="module")
-def twins(playground_data: dict[str, Any], data_dir: str) -> dict[str, Twin]:
-    return {name: Twin(name, playground_data, data_dir) for name in MODELS}
+def twins(small_networks: dict[str, tuple[Classifier, ImageData]]) -> dict[str, Twin]:
+    return {name: Twin(*small_networks[name]) for name in MODELS}
 
 
 def arena(station: Locator) -> Locator:
@@ -170,11 +173,15 @@ def test_it_shows_what_the_networks_see(
     pixels, _ = images_of(playground_data)
     drag(station, -4, 3)
     station.get_by_label("Permute the pixels").check()
-    grey = station.get_by_role("article", name="lenet", exact=True).locator("canvas").evaluate(
-        """(canvas) => {
+    grey = (
+        station.get_by_role("article", name="lenet", exact=True)
+        .locator("canvas")
+        .evaluate(
+            """(canvas) => {
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             return Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
         }"""
+        )
     )
     twin = twins["lenet"]
     looks = twin.sees(pixels[:1], right=-4, down=3, permuted=True) * twin.data.std + twin.data.mean
