@@ -49,7 +49,7 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
         context = chromium.new_context(offline=True, viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # a busy machine takes seconds to open a page
         page.on("console", lambda m: faults.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda e: faults.append(f"error: {e}"))
         page.on("request", lambda r: None if _allowed(r.url, path) else faults.append(f"request: {r.url[:200]}"))

@@ -13,6 +13,9 @@ from playground.conftest import MODELS
 from playground.torch_side import Twin, images_of
 from playwright.sync_api import expect
 
+from fc2conv.data.image_data import ImageData
+from fc2conv.training.classifier import Classifier
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
@@ -29,8 +32,8 @@ def station(playground_page: Path, open_page: Open) -> Locator:
 
 
 @pytest.fixture(scope="module")
-def twins(playground_data: dict[str, Any], data_dir: str) -> dict[str, Twin]:
-    return {name: Twin(name, playground_data, data_dir) for name in MODELS}
+def twins(small_networks: dict[str, tuple[Classifier, ImageData]]) -> dict[str, Twin]:
+    return {name: Twin(*small_networks[name]) for name in MODELS}
 
 
 def arena(station: Locator) -> Locator:

@@ -1,18 +1,16 @@
-"""The page's networks in torch, with the weights that the page has."""
+"""The page's networks and garments in torch."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from playground.conftest import MODELS
 from torch import Tensor
 
-from fc2conv.config.schema import DataConfig
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.transforms import Transforms
 from fc2conv.training.classifier import Classifier
@@ -23,21 +21,12 @@ def decoded(text: str, kind: str, shape: list[int]) -> Tensor:
     return torch.from_numpy(np.frombuffer(base64.b64decode(text), kind).astype("f4").reshape(shape))
 
 
+@dataclass(frozen=True)
 class Twin:
     """One of the page's networks, and how it sees an image."""
 
-    def __init__(self, name: str, payload: Mapping[str, Any], data_dir: str):
-        config, data = MODELS[name]
-        (description,) = (each for each in payload["networks"] if each["id"] == name)
-        self.data = ImageData(DataConfig(dir=data_dir, **data))
-        self.data.setup()
-        self.classifier = Classifier(config, self.data.shape).eval()
-        with torch.no_grad():
-            for layer in description["layers"]:
-                for part in ("weight", "bias"):
-                    if part in layer:
-                        values = decoded(layer[part]["data"], "<f2", layer[part]["shape"])
-                        getattr(self.classifier.net.get_submodule(layer["name"]), part).copy_(values)
+    classifier: Classifier
+    data: ImageData
 
     def sees(self, pixels: Tensor, right: int = 0, down: int = 0, permuted: bool | None = None) -> Tensor:
         """(N, 784) -> (N, 1, H, W), normalised.

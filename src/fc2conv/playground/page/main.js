@@ -65,16 +65,21 @@ class Playground {
   }
 }
 
-function build(page) {
-  STATIONS.forEach(([id, title, station], i) => {
+/** The stations one after another; the page can be read and used while the next is built. */
+async function build(page) {
+  const sections = STATIONS.map(([id, title], i) => {
     const heading = el("h2", { id: `${id}-title`, tabindex: "-1" }, el("span", { class: "step" }, i + 1), title);
-    const section = el("section", { id, "aria-labelledby": heading.id }, heading, station(page));
-    lighting(section);
-    byId("main").append(section);
     byId("stations").append(el("a", { href: `#${id}`, onclick: (event) => go(event, heading) }, `${i + 1} ${title}`));
+    return el("section", { id, "aria-labelledby": heading.id }, heading);
   });
+  byId("main").append(...sections);
   const { version, command } = page.data.made;
   byId("made").append(el("p", { class: "soft" }, "Made by ", el("code", {}, command), ` (fc2conv ${version}).`));
+  for (const [i, [, , station]] of STATIONS.entries()) {
+    await new Promise((resolve) => setTimeout(resolve)); // lets the browser draw what is there
+    sections[i].append(station(page));
+    lighting(sections[i]);
+  }
 }
 
 /** To a heading, without its name in the address. */
@@ -92,6 +97,6 @@ byId("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dar
 byId("skip").addEventListener("click", (event) => go(event, byId("main")));
 
 setTheme(null);
-build(new Playground(JSON.parse(byId("payload").textContent)));
+await build(new Playground(JSON.parse(byId("payload").textContent)));
 document.documentElement.dataset.ready = "";
 performance.mark("ready");

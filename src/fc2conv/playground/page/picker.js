@@ -16,7 +16,11 @@ export function thumbnail(pixels, size = 28) {
 
 function paintThumbnail(canvas, pixels) {
   const picture = new ImageData(canvas.width, canvas.height);
-  for (let i = 0; i < pixels.length; i++) picture.data.set([pixels[i], pixels[i], pixels[i], 255], 4 * i);
+  const { data } = picture;
+  for (let i = 0; i < pixels.length; i++) {
+    data[4 * i] = data[4 * i + 1] = data[4 * i + 2] = pixels[i];
+    data[4 * i + 3] = 255;
+  }
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
@@ -83,12 +87,11 @@ export function picker(page) {
     }
   }
 
-  fill();
   page.onImage(show);
   show(page.image);
   return el(
     "details",
-    { class: "picker" },
+    { class: "picker", ontoggle: () => grid.childElementCount || fill() },
     el("summary", {}, shown, el("span", {}, "Image: ", title), el("span", { class: "hint" }, "choose or draw")),
     el("div", { class: "choice" }, el("div", {}, grid, more), pad.element),
   );

@@ -77,11 +77,20 @@ export function raster({ width, height, label, scale = 8, caption = null, symbol
     if (!painted) return;
     const { values, scale: how } = painted;
     const picture = new ImageData(width, height);
-    for (let i = 0; i < width * height; i++) {
+    const { data } = picture;
+    const n = width * height;
+    const factor = 255 / (how.high - how.low || 1);
+    for (let i = 0; i < n; i++) {
       if (Number.isNaN(values[i])) continue; // not known yet: the paper shows
-      const [red, green, blue] =
-        how.kind === "rgb" ? [0, 1, 2].map((c) => values[i + c * width * height]) : shade(values[i], how);
-      picture.data.set([red, green, blue, 255], 4 * i);
+      const at = 4 * i;
+      if (how.kind === "grey") {
+        data[at] = data[at + 1] = data[at + 2] = factor * (values[i] - how.low); // clamped by the array
+      } else if (how.kind === "rgb") {
+        for (let c = 0; c < 3; c++) data[at + c] = values[i + c * n];
+      } else {
+        data.set(shade(values[i], how), at);
+      }
+      data[at + 3] = 255;
     }
     canvas.getContext("2d").putImageData(picture, 0, 0);
   }
@@ -93,7 +102,7 @@ export function raster({ width, height, label, scale = 8, caption = null, symbol
    *   signed: 0 has the paper's colour; mask: 0 or not; rgb: three planes of 0 to 255. low, high: by default the values' own
    */
   function paint(values, how = {}) {
-    painted = { values, scale: { ...range(values), ...how } };
+    painted = { values, scale: { kind: "grey", ...range(values), ...how } };
     draw();
   }
 

@@ -32,7 +32,11 @@ export function countsPanel(ladder, view) {
     el(
       "thead",
       {},
-      el("tr", {}, ...heads.map((text, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, text))),
+      el(
+        "tr",
+        {},
+        ...heads.map((text, i) => el("th", { scope: "col", class: [null, "formula-of"][i] ?? "number" }, text)),
+      ),
     ),
     body,
   );
@@ -60,7 +64,7 @@ export function countsPanel(ladder, view) {
           "tr",
           { class: rung === view.rung ? "chosen" : null, "aria-current": rung === view.rung ? "true" : null },
           el("th", { scope: "row" }, rung),
-          el("td", { "data-symbol": isLocal(rung) ? "Δ" : null }, letters),
+          el("td", { class: "formula-of", "data-symbol": isLocal(rung) ? "Δ" : null }, letters),
           number(count(own), worked(numbers)),
           number(count(hidden)),
           number(count(hidden + head)),

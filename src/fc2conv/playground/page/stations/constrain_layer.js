@@ -5,6 +5,7 @@ import { count } from "pages/format.js";
 import { raster } from "playground/raster.js";
 import { connections, isLocal, isShared, RUNGS, rungOf, weights } from "playground/stations/constrain_ladder.js";
 import { strength } from "playground/stations/constrain_matrix.js";
+import { CHANCE } from "playground/stations/constrain_networks.js";
 
 /** CSS pixels of an entry. */
 const ENTRY = 2;
@@ -53,7 +54,7 @@ export function layerPanel(ladder, view, change) {
   const verdict = el("p", { class: "reading" });
 
   const labelled = (input, ...text) => el("label", { class: "option" }, input, el("span", {}, ...text));
-  const heads = ["", "imposed afterwards", "trained with it"];
+  const heads = ["", "imposed afterwards", "trained under it"];
   const controls = el(
     "div",
     { class: "imposing" },
@@ -74,7 +75,7 @@ export function layerPanel(ladder, view, change) {
     el(
       "table",
       { class: "accuracies" },
-      el("caption", {}, `Accuracy on ${ladder.test.n} test images`),
+      el("caption", {}, `Accuracy on ${ladder.test.n} test images; the head stays as it was trained`),
       el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)))),
       body,
     ),
@@ -116,17 +117,23 @@ export function layerPanel(ladder, view, change) {
       ...RUNGS.map((rung) => el("tr", {}, el("th", { scope: "row" }, rung), bar(rung, true), bar(rung, false))),
     );
     const [dense, after, within] = [of("dense", false), of(view.rung, true), of(view.rung, false)];
-    if (view.rung === "dense" || [dense, after, within].includes(null)) {
+    if (view.rung === "dense") {
       verdict.textContent = "Take a constraint, and see what it costs the trained dense layer.";
       return;
     }
-    const points = (share) => `${(100 * Math.abs(share)).toFixed(1)} points`;
-    const effect = (share) =>
-      share < 0 ? `costs ${points(share)}` : share > 0 ? `gains ${points(share)}` : "costs nothing";
+    if ([dense, after, within].includes(null)) {
+      verdict.textContent = "The networks are answering …";
+      return;
+    }
     const words = { local: "locality", shared: "sharing", conv: "locality and sharing" }[view.rung];
+    const points = (share) => `${(100 * Math.abs(share)).toFixed(1)} points`;
+    const against = (share) => {
+      if (Math.abs(share) < CHANCE) return "is within chance of the dense one";
+      return `is ${points(share)} ${share < 0 ? "below" : "above"} the dense one`;
+    };
     verdict.textContent =
-      `Imposed on the trained dense layer, ${words} ${effect(after - dense)} of accuracy. ` +
-      `A network that learned under the same constraint ${effect(within - dense)} against dense.`;
+      `Imposed on the trained dense layer, ${words} ${after > dense ? "gains" : "costs"} ${points(after - dense)} of ` +
+      `accuracy: its units were not made for it. A network that learned under it ${against(within - dense)}.`;
   }
 
   return { element: el("div", { class: "layer" }, picture.element, controls), show, showAccuracies };

@@ -4,6 +4,9 @@ import { Network, prediction } from "playground/network.js";
 import { isLocal, RUNGS } from "playground/stations/constrain_ladder.js";
 import { biasesOf, matrixOf, project, projectBiases } from "playground/stations/constrain_matrix.js";
 
+/** Differences in accuracy below this may be chance: about twice their standard error on 500 test images. */
+export const CHANCE = 0.03;
+
 export class Ladder {
   #made = new Map();
   #accuracies = new Map();

@@ -21,10 +21,13 @@ const total = (values) => values.reduce((sum, value) => sum + value, 0);
 /** @returns {{element: HTMLElement, show: function(object, number, number): void}} */
 export function working() {
   const element = el("div", { class: "working" });
+  const pictures = new Map(); // by what they show and their shape: most units of a layer share them
 
-  function row(title, symbol, shape, values, kind) {
-    const picture = maps({ shape, label: title, scale: scaleOf(shape), symbol });
-    picture.paint(values, kind);
+  function row(title, symbol, shape, values) {
+    const key = `${title} ${shape}`;
+    if (!pictures.has(key)) pictures.set(key, maps({ shape, label: title, scale: scaleOf(shape), symbol }));
+    const picture = pictures.get(key);
+    picture.paint(values);
     return el("div", {}, el("p", { class: "soft", "data-symbol": symbol }, title), picture.element);
   }
 
@@ -32,10 +35,10 @@ export function working() {
   function show(network, at, index) {
     const terms = termsOf(network, at, index);
     const layer = network.layers[at];
-    element.replaceChildren(el("h4", {}, "How it is computed"), ...parts(terms, layer, network));
+    element.replaceChildren(el("h4", {}, "How it is computed"), ...parts(terms, layer));
   }
 
-  function parts({ kind, shape, reads, weights, products, bias, value }, layer, network) {
+  function parts({ kind, shape, reads, weights, products, bias, value }, layer) {
     if (weights) {
       const sum = total(products);
       const said = `Sum of ${count(products.length)} products ${number(sum)}, plus bias ${number(bias)}: ${number(value)}`;
@@ -45,7 +48,7 @@ export function working() {
             row("its weights", "V", shape, weights),
             row("their products", "H", shape, products),
           ]
-        : [strongest(reads, weights, products, network, layer)];
+        : [strongest(reads, weights, products)];
       return [...shown, el("p", { class: "total" }, said)];
     }
     if (kind === "pool" || kind === "global_average") {
@@ -58,9 +61,9 @@ export function working() {
     if (kind === "activation") {
       return [el("p", { class: "total" }, `${functionOf(layer.description)}(${number(reads[0])}) = ${number(value)}`)];
     }
-    if (kind === "affine")
-      return [el("p", { class: "total" }, `${number(reads[0])}, scaled and shifted: ${number(value)}`)];
-    return [el("p", { class: "total" }, `Its value: ${number(value)}`)];
+    const said =
+      kind === "affine" ? `${number(reads[0])}, scaled and shifted: ${number(value)}` : `Its value: ${number(value)}`;
+    return [el("p", { class: "total" }, said)];
   }
 
   /** The terms that weigh most, where a layer reads features. */

@@ -125,9 +125,9 @@ export function station(page) {
     guess: guess({
       question: "The pixels are permuted, in the same way in all images. Which rung loses most accuracy?",
       answers: [
-        "conv: its windows no longer hold neighbours",
-        "dense: it has the most weights to learn anew",
-        "none of them loses much",
+        "Conv: its windows no longer hold neighbours",
+        "Dense: it has the most weights to learn anew",
+        "None of them loses much",
       ],
       right: 2,
       because:
@@ -138,6 +138,7 @@ export function station(page) {
       controls,
       el("div", { class: "races" }, ...charts.map((c) => c.panel.element)),
       words,
+      el("h3", {}, "The four networks, and the weights of the unit in the middle of each map"),
       cards.element,
     ],
     shows: lesson(page.result("constraints")),

@@ -2,9 +2,7 @@
 
 import { count, plural, signed } from "pages/format.js";
 import { RUNGS } from "playground/stations/constrain_ladder.js";
-
-/** Differences below this may well be chance: about twice their standard error on 500 test images. */
-const CHANCE = 0.03;
+import { CHANCE } from "playground/stations/constrain_networks.js";
 
 /** "dense 0.790, local 0.802, ..." with the best first. */
 const ranked = (values, places) =>
@@ -61,7 +59,7 @@ export function lesson(result) {
   };
   return (
     "A dense weight learns from one place, a shared one from all places at once. Does that pay? " +
-    `At four maps each, the convolution loses a little${gain("maps", 14, 1000)}: of its layer's 153,664 weights ` +
+    `At four maps each, the convolution loses a little accuracy${gain("maps", 14, 1000)}: of its layer's 153,664 weights ` +
     "100 are left. With as many parameters as the dense network it has 20 maps for the dense one's single map, and wins" +
     `${gain("params", 14, 1000)}, the more so with more images${gain("params", 14, 10000)}. ` +
     "Where images lie at random one expects sharing to gain, but it does not" +

@@ -1,0 +1,304 @@
+"""Station 4: receptive fields as the suite's instrument and torch's autograd have them, and what pointing shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from playground.torch_side import Twin, images_of
+from playwright.sync_api import expect
+
+from fc2conv.architectures import ModelConfig
+from fc2conv.architectures.ladder import LadderConfig
+from fc2conv.architectures.lenet import LeNetConfig
+from fc2conv.config.schema import DataConfig
+from fc2conv.data.image_data import ImageData
+from fc2conv.instruments.layers import watched
+from fc2conv.instruments.receptive_field import theoretical
+from fc2conv.playground.networks import describe
+from fc2conv.training.classifier import Classifier
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    Open = Callable[..., Page]
+
+pytestmark = pytest.mark.browser
+
+GEOMETRIES: dict[str, ModelConfig] = {
+    "the book's": LeNetConfig(channels=(2, 3), hidden=(5,)),
+    "mirrored": LeNetConfig(channels=(2, 3), padding=2, padding_mode="reflect", kernel_size=(5, 3), hidden=(5,)),
+    "wrapped": LeNetConfig(channels=(2, 3), padding="same", padding_mode="circular", pool="max", head="gap"),
+    "repeated": LeNetConfig(channels=(2,), padding=3, padding_mode="replicate", stride=2, hidden=(5,)),
+    "dilated": LeNetConfig(channels=(2, 3), dilation=2, padding="same", kernel_size=3, pool="none", hidden=(5,)),
+    "separable": LeNetConfig(channels=(2, 3), separable=True, pool="strided", norm="batch", head="gap"),
+    "local": LadderConfig(constraint="local", channels=2, half_width=3),
+    "shared": LadderConfig(constraint="shared", channels=2),
+}
+
+
+@pytest.fixture(scope="module")
+def small(data_dir: str) -> ImageData:
+    """Images of 14x14."""
+    data = ImageData(DataConfig(dir=data_dir, size=14))
+    data.setup()
+    return data
+
+
+@pytest.fixture
+def page(playground_page: Path, open_page: Open) -> Page:
+    return open_page(playground_page, "#open")
+
+
+@pytest.fixture
+def station(page: Page) -> Locator:
+    return page.locator("#inside")
+
+
+@pytest.fixture(scope="module")
+def lenet(small_networks: dict[str, tuple[Classifier, ImageData]]) -> Twin:
+    return Twin(*small_networks["lenet"])
+
+
+def floor(station: Locator, name: str) -> Locator:
+    """A layer's part of the station."""
+    return station.locator(".floor").filter(has=station.page.get_by_role("heading", name=re.compile(rf"^{name} ")))
+
+
+def maps(station: Locator, name: str) -> Locator:
+    return floor(station, name).locator("[role=application]")
+
+
+def told(station: Locator) -> dict[str, str]:
+    """What is said of the unit that is pointed at."""
+    terms = station.locator(".told dt").all_inner_texts()
+    return dict(zip(terms, station.locator(".told dd").all_inner_texts(), strict=True))
+
+
+def unit(station: Locator) -> str:
+    return station.locator("h3.unit").inner_text()
+
+
+def point(station: Locator, name: str, unit: tuple[int, int, int], size: tuple[int, int], press: bool = False) -> None:
+    """Move the mouse to a unit (map, row, column) of a layer, whose maps of that size lie side by side."""
+    canvas = maps(station, name)
+    canvas.scroll_into_view_if_needed()
+    gap = 4
+    scale = canvas.evaluate(f"(c) => Math.floor(c.height / {size[0]})")  # pixels a cell
+    at, row, column = unit
+    where = {"x": at * (size[1] * scale + gap) + (column + 0.5) * scale, "y": (row + 0.5) * scale}
+    if press:
+        canvas.click(position=where)
+    else:
+        canvas.hover(position=where)
+
+
+def outputs(twin: Twin, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Layer -> its output for an image, without the batch."""
+    with torch.no_grad(), watched(twin.classifier.net) as found:
+        twin.classifier.net(twin.sees(pixels))
+    return {name: output.value[0] for name, output in found.items()}
+
+
+# --- without the page's elements
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_fields_are_those_of_the_instrument(name: str, small: ImageData, page: Page) -> None:
+    """Some units of every layer; the instrument lets NaN spread from the image."""
+    torch.manual_seed(0)
+    module = Classifier(GEOMETRIES[name], small.shape).eval()
+    description = describe(Path("made-up"), module, small)
+    known = theoretical(module, small.shape)
+    generator = np.random.default_rng(0)
+    asked = [
+        (at, int(index))
+        for at, layer in enumerate(description["layers"])
+        for index in generator.integers(np.prod(layer["output"]), size=8)
+    ]
+    got = page.evaluate(
+        """async ([description, asked]) => {
+            const { fields } = await import("playground/stations/inside_field.js");
+            const { Network } = await import("playground/network.js");
+            const { layers } = new Network(description);
+            return asked.map(([at, index]) => Array.from(fields(layers, at, index)[0].mask));
+        }""",
+        [description, asked],
+    )
+    for (at, index), mask in zip(asked, got, strict=True):
+        layer = description["layers"][at]
+        field = known[layer["name"]]
+        seen = np.array(mask, bool).reshape(small.shape[1:])
+        if len(layer["output"]) == 3:
+            row, column = divmod(index % (layer["output"][1] * layer["output"][2]), layer["output"][2])
+            assert (seen == np.outer(field.rows[row], field.columns[column])).all(), (layer["name"], index)
+        elif layer["kind"] == "flatten":  # the instrument joins all features
+            assert 0 < seen.sum() <= field.size[0] * field.size[1]
+        else:
+            assert seen.all() == (field.rows.all() and field.columns.all())
+
+
+def test_gradients_are_autograds(lenet: Twin, playground_data: dict[str, Any], page: Page) -> None:
+    """Of three units a layer, by the image, and how they spread."""
+    (description,) = (each for each in playground_data["networks"] if each["id"] == "lenet")
+    pixels, _ = images_of(playground_data)
+    generator = np.random.default_rng(0)
+    asked = [
+        (at, int(index))
+        for at, layer in enumerate(description["layers"])
+        for index in generator.integers(np.prod(layer["output"]), size=3)
+    ]
+    got = page.evaluate(
+        """async ([description, pixels, asked]) => {
+            const { gradientOf, spread } = await import("playground/stations/inside_field.js");
+            const { Network } = await import("playground/network.js");
+            const network = new Network(description);
+            network.forward(network.prepare(Uint8Array.from(pixels)));
+            return asked.map(([at, index]) => {
+                const gradient = gradientOf(network, at, index);
+                const { half, most, weights } = spread(gradient, network.input);
+                return { gradient: Array.from(gradient), half, most, sum: weights.reduce((a, b) => a + b, 0) };
+            });
+        }""",
+        [description, pixels[0].tolist(), asked],
+    )
+    x = lenet.sees(pixels[:1]).requires_grad_()
+    with watched(lenet.classifier.net) as found:
+        lenet.classifier.net(x)
+    for (at, index), answer in zip(asked, got, strict=True):
+        value = found[description["layers"][at]["name"]].value.flatten()[index]
+        (expected,) = torch.autograd.grad(value, x, retain_graph=True)
+        known, size = expected.flatten(), expected.abs().sum()
+        assert (torch.tensor(answer["gradient"]) - known).norm() <= 1e-4 * known.norm()
+        falling = (known.abs().sort(descending=True).values / size).nan_to_num().double().cumsum(0)
+        assert answer["sum"] == pytest.approx(1 if size else 0)
+        for key, share in (("half", 0.5), ("most", 0.9)):
+            assert abs(answer[key] - (int((falling < share).sum()) + 1 if size else 0)) <= 1
+
+
+def test_terms_sum_to_the_value(lenet: Twin, playground_data: dict[str, Any], page: Page) -> None:
+    """Of every kind of layer with weights: products and bias are the unit."""
+    pixels, _ = images_of(playground_data)
+    errors = page.evaluate(
+        """async ([descriptions, pixels]) => {
+            const { termsOf } = await import("playground/stations/inside_terms.js");
+            const { Network } = await import("playground/network.js");
+            return descriptions.flatMap((description) => {
+                const network = new Network(description);
+                network.forward(network.prepare(Uint8Array.from(pixels)));
+                return network.layers.flatMap((layer, at) =>
+                    [0, 7, layer.out.length - 1].map((index) => {
+                        const { products, bias, value, reads, kind } = termsOf(network, at, index);
+                        const sum = (values) => values.reduce((a, b) => a + b, 0);
+                        if (products) return Math.abs(sum(products) + bias - value);
+                        if (kind === "global_average") return Math.abs(sum(reads) / reads.length - value);
+                        return kind === "pool" ? Math.abs(Math.max(...reads) - value) : 0;
+                    }),
+                );
+            });
+        }""",
+        [playground_data["networks"], pixels[0].tolist()],
+    )
+    assert max(errors) < 1e-3
+
+
+# --- the page
+
+
+def test_pointing_at_a_unit_lights_its_field(lenet: Twin, playground_data: dict[str, Any], station: Locator) -> None:
+    """conv2's unit (4, 6) reads rows 4 to 8 of pool1, which are rows 8 to 17 of conv1, which reads 2 more around."""
+    pixels, _ = images_of(playground_data)
+    value = float(outputs(lenet, pixels[:1])["conv2"][3, 4, 6])
+    point(station, "conv2", (3, 4, 6), (18, 18))
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 3, row 4, column 6")
+    found = told(station)
+    assert float(found["Value"].replace("−", "-")) == pytest.approx(value, abs=6e-4)
+    assert found["Theoretical field"].startswith("14×14 of 44×44 pixels")
+    frame = station.locator(".spectacles rect.field").first
+    assert [frame.get_attribute(key) for key in ("x", "y", "width", "height")] == ["10", "6", "14", "14"]
+    # 5x5 windows on all maps that conv2 reads
+    windows = floor(station, "pool1").locator("rect.field")
+    assert windows.count() == 4
+    assert re.search(rf"bias .*: {re.escape(found['Value'])}$", station.locator(".total").inner_text())
+
+
+def test_a_field_at_the_border_is_cut_off(station: Locator) -> None:
+    """conv1's corner reads rows -2 to 2."""
+    point(station, "conv1", (1, 0, 43), (44, 44))
+    expect(station.locator("h3.unit")).to_have_text("conv1, map 1, row 0, column 43")
+    assert told(station)["Theoretical field"].startswith("3×3 of 44×44 pixels")
+    assert "5×5" in told(station)["Theoretical field"]
+    frame = station.locator(".spectacles rect.field").first
+    assert [frame.get_attribute(key) for key in ("x", "y", "width", "height")] == ["41", "0", "3", "3"]
+
+
+def test_units_are_reached_by_keys(station: Locator) -> None:
+    canvas = maps(station, "conv2")
+    canvas.focus()
+    canvas.press("ArrowUp")  # from the middle, where keys begin
+    for key in ("ArrowLeft", "ArrowLeft", "PageDown"):
+        canvas.press(key)
+    assert unit(station) == "conv2, map 1, row 8, column 7"
+    expect(station.page.locator("#said")).to_contain_text("conv2, map 1, row 8, column 7. Value: ")
+    expect(station.page.locator("#said")).to_contain_text("Theoretical field: 14×14")
+    dense = maps(station, "linear3")
+    dense.focus()
+    dense.press("ArrowRight")
+    assert unit(station) == "linear3, unit 1"
+    assert told(station)["Theoretical field"].startswith("44×44")
+
+
+def test_a_unit_is_held_and_let_go(station: Locator) -> None:
+    point(station, "conv2", (0, 3, 3), (18, 18), press=True)
+    expect(station.locator(".hint-hold")).to_contain_text("Held")
+    point(station, "conv2", (2, 5, 5), (18, 18))
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 0, row 3, column 3")
+    maps(station, "conv2").press("Escape")
+    point(station, "conv2", (2, 6, 6), (18, 18))
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 2, row 6, column 6")
+
+
+def test_classes_have_torchs_probabilities(lenet: Twin, playground_data: dict[str, Any], station: Locator) -> None:
+    pixels, _ = images_of(playground_data)
+    likely = 100 * lenet.logits(pixels[:1]).softmax(1)[0]
+    rows = station.locator(".classlist button")
+    said = [float(row.locator("span").nth(1).inner_text().split()[0]) for row in rows.all()]
+    assert said == pytest.approx(likely.tolist(), abs=0.06)
+    rows.nth(7).focus()
+    rows.nth(7).press("Enter")
+    assert unit(station) == f"output, {playground_data['images']['classes'][7]}"
+
+
+@pytest.mark.parametrize("name", ["softmax", "mlp_permuted", "gap"])
+def test_any_network_can_be_taken_apart(name: str, playground_data: dict[str, Any], station: Locator) -> None:
+    station.get_by_label("Network").select_option(name)
+    (description,) = (each for each in playground_data["networks"] if each["id"] == name)
+    shown = [each["name"] for each in description["layers"] if each["kind"] != "flatten"]
+    heads = station.locator(".floor h4").all_inner_texts()
+    assert [head.split()[0] for head in heads] == shown
+    expect(station.locator(".told")).to_contain_text("hold half of the gradient")
+
+
+def test_another_image_is_another_answer(station: Locator, page: Page) -> None:
+    before = station.locator(".classlist").inner_text()
+    page.locator("#shift .picker summary").click()
+    page.locator("#shift").get_by_role("radio", name=re.compile("number 2$")).check(force=True)
+    assert station.locator(".classlist").inner_text() != before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(scheme: str, playground_page: Path, open_page: Open) -> None:
+    page = open_page(playground_page, "#open", width=390, color_scheme=scheme, has_touch=True)
+    station = page.locator("#inside")
+    for name in ("gap", "lenet"):
+        station.get_by_label("Network").select_option(name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    maps(station, "conv2").tap(position={"x": 20, "y": 20})
+    expect(station.locator("h3.unit")).to_contain_text("conv2, map 0")
+    for control in station.locator("[tabindex='0'], canvas").all():
+        assert control.get_attribute("aria-label")
