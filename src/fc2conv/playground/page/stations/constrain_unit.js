@@ -4,7 +4,6 @@ import { el } from "pages/dom.js";
 import { plural } from "pages/format.js";
 import { raster } from "playground/raster.js";
 import { common, isLocal, isShared, reads } from "playground/stations/constrain_ladder.js";
-import { strength } from "playground/stations/constrain_matrix.js";
 
 const CELL = 13; // CSS pixels of a pixel
 
@@ -24,7 +23,7 @@ export const letterOf = (rung) => (rung === "dense" ? "W" : "V");
  * @param {Ladder} ladder
  * @param {object} view the station's state
  * @param {function(object)} change called with what changes of it
- * @returns {{element: HTMLElement, show: function(object)}} show(layer) draws the present state: layer {matrix, biases}
+ * @returns {{element: HTMLElement, show: function(object)}} show(layer) draws the present state: layer as Ladder.layer
  */
 export function unitPanel(page, ladder, view, change) {
   const { n } = ladder;
@@ -174,10 +173,7 @@ export function unitPanel(page, ladder, view, change) {
     kernel.replaceChildren(picture.element);
   }
 
-  const scaled = () => {
-    const most = strength(layer.matrix);
-    return { kind: "signed", low: -most, high: most };
-  };
+  const scaled = () => ({ kind: "signed", low: -layer.most, high: layer.most });
 
   function show(next) {
     layer = next;
