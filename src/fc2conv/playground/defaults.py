@@ -13,7 +13,7 @@ from fc2conv.claims.evidence import Arm
 from fc2conv.claims.running import train
 from fc2conv.errors import ConfigError
 from fc2conv.playground.networks import Description
-from fc2conv.playground.payload import SHIFT, network
+from fc2conv.playground.payload import SHIFT, network, with_curve
 from fc2conv.record.folder import CHECKPOINTS
 from fc2conv.sweep.trials import Trial
 
@@ -84,26 +84,24 @@ def networks(runs_dir: Path) -> list[Description]:
         ConfigError: an arm that cannot be run
         SweepEnded: a training failed, or a signal came
     """
-    return _described(NETWORKS, runs_dir)
+    found = _described(NETWORKS, runs_dir)
+    arms = [each.arm if each.claim == SHIFT and not each.other else None for each in NETWORKS]
+    return [with_curve(*each, arm) for each, arm in zip(found, arms, strict=True)]
 
 
 def rungs(runs_dir: Path) -> list[Description]:
     """The ladder's four. As `networks`."""
-    return _described(RUNGS, runs_dir)
+    return [found for found, _ in _described(RUNGS, runs_dir)]
 
 
-def _described(defaults: Sequence[Default], runs_dir: Path) -> list[Description]:
+def _described(defaults: Sequence[Default], runs_dir: Path) -> list[tuple[Description, Path]]:
+    """Each with its checkpoint."""
     trials = [trial_of(each, runs_dir / RUNS) for each in defaults]
     train(trials, runs_dir / RUNS)
+    checkpoints = [each.folder / CHECKPOINTS / "best.ckpt" for each in trials]
     return [
-        network(
-            each.folder / CHECKPOINTS / "best.ckpt",
-            id=default.id,
-            title=default.title,
-            says=default.says,
-            arm=default.arm if default.claim == SHIFT and not default.other else None,
-        )
-        for default, each in zip(defaults, trials, strict=True)
+        (network(checkpoint, id=default.id, title=default.title, says=default.says), checkpoint)
+        for default, checkpoint in zip(defaults, checkpoints, strict=True)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -60,9 +61,15 @@ def read(checkpoint: Path) -> tuple[Classifier, ImageData]:
         raise ConfigError(CKPT, f"{checkpoint} does not say on which images it was trained; train it with train.py")
     config = parse(DataConfig, {**values, "dir": DataConfig().dir}, "data")
     _check_data(checkpoint, config)
+    return module.eval(), _prepared(config)
+
+
+@cache
+def _prepared(config: DataConfig) -> ImageData:
+    """Networks that are compared share their data, and to average them down takes seconds."""
     data = ImageData(config)
     data.setup()
-    return module.eval(), data
+    return data
 
 
 def _check_data(checkpoint: Path, config: DataConfig) -> None:
@@ -107,7 +114,9 @@ def encoded(array: np.ndarray[Any, Any]) -> str:
 
 
 def _tested(checkpoint: Path) -> Description | None:
-    """Test accuracy and number of images, as the record of the checkpoint's run has them."""
+    """Test accuracy and number of images, as the record of the checkpoint's run has them of its best.ckpt."""
+    if checkpoint.name != "best.ckpt":
+        return None
     try:
         found = Result.read(checkpoint.parent.parent).test
     except (OSError, DamagedResult):

@@ -16,6 +16,7 @@ from fc2conv.claims.book import CLAIMS, evidence_of, find
 from fc2conv.claims.claim import Claim
 from fc2conv.claims.constraining import CONSTRAINTS, MAPS, PARAMETERS, RANDOM, TWO_CONSTRAINTS, Matching
 from fc2conv.claims.evidence import Arm, Evidence
+from fc2conv.claims.invariance import FARTHEST, MANY
 from fc2conv.claims.verdicts import OPEN, judge
 from fc2conv.config.schema import DataConfig
 from fc2conv.data.image_data import ImageData
@@ -30,8 +31,6 @@ SHOWN = 20
 """Test images of each class."""
 EDGE, TRAIN, TEST = 14, 1000, 500
 """Of the small images on which the page trains: pixels on each side, and the first so many of each split."""
-FARTHEST, MEASURED = 8, 1000
-"""Pixels by which images are shifted at most, and how many images, where a network's curve is measured."""
 SHIFT = "shift"
 """The claim whose curves the page shows."""
 
@@ -40,8 +39,8 @@ def payload(networks: Sequence[Description], rungs: Sequence[Description]) -> di
     """What playground/page.py renders.
 
     Args:
-        networks: as `network` gives them, in the order in which they are shown
-        rungs: the ladder's dense, local, shared and conv, on images of 14x14
+        networks: as `with_curve` gives them, in the order in which they are shown
+        rungs: as `network` gives them: the ladder's dense, local, shared and conv, on images of 14x14
     """
     images = load(DataConfig())
     values = {
@@ -56,28 +55,22 @@ def payload(networks: Sequence[Description], rungs: Sequence[Description]) -> di
     return found
 
 
-def network(checkpoint: Path, *, id: str, title: str, says: str, arm: str | None = None) -> Description:
-    """A network of the page.
-
-    Args:
-        id, title, says: the page's names for it, and what it is, in one line
-        arm: of the claim about shifts, if it is a run of one: its curve is the mean over the arm's runs then, and is
-            measured else
+def network(checkpoint: Path, *, id: str, title: str, says: str) -> Description:
+    """A network of the page, called so.
 
     Raises:
         ConfigError: as networks.read and networks.describe
     """
-    module, data = read(checkpoint)
-    curve = of_arm(arm) if arm else None
-    return {
-        "id": id,
-        "title": title,
-        "says": says,
-        "claim": SHIFT if curve else None,
-        "arm": arm if curve else None,
-        **describe(checkpoint, module, data),
-        "curve": curve or measured(module, data),
-    }
+    return {"id": id, "title": title, "says": says, **describe(checkpoint, *read(checkpoint))}
+
+
+def with_curve(network: Description, checkpoint: Path, arm: str | None = None) -> Description:
+    """The same with its accuracy against shift: that of the claim's arm if it is a run of one, which has the mean over
+    the arm's runs; else measured."""
+    found = _of_arm(arm) if arm else None
+    if found is None:
+        return {**network, "claim": None, "arm": None, "curve": measured(*read(checkpoint))}
+    return {**network, "claim": SHIFT, "arm": found.name, "curve": curve_of(found)}
 
 
 def given(checkpoints: Sequence[Path]) -> list[Description]:
@@ -91,32 +84,35 @@ def _called(checkpoint: Path, number: int) -> Description:
     with suppress(OSError, DamagedResult):
         record = Result.read(run)
         title, says = record.model or record.family, f"{says}: {' '.join(record.overrides) or 'the defaults'}"
-    return network(checkpoint, id=f"given{number}", title=title, says=says)
+    return with_curve(network(checkpoint, id=f"given{number}", title=title, says=says), checkpoint)
 
 
 # --- accuracy against shift
 
 
-def of_arm(selector: str) -> Description | None:
-    """The mean curve of an arm of the claim about shifts; None where that has not run."""
+def _of_arm(selector: str) -> Arm | None:
+    """An arm of the claim about shifts; None where that has not run."""
     (claim,) = find([SHIFT])
     evidence = evidence_of(claim)
-    return curve_of(evidence.arm(selector)) if evidence else None
+    return evidence.arm(selector) if evidence else None
 
 
 def curve_of(arm: Arm) -> Description:
-    """What its runs' networks do when test images are moved by some pixels: means over its seeds."""
+    """What its runs' networks do when test images are moved by some pixels: means over its seeds (n), each of which
+    counts so many images."""
     shifts = list(range(FARTHEST + 1))
     figures = {name: [arm.mean(f"{SHIFT}.{name}_{d}") for d in shifts] for name in ("accuracy", "consistency")}
-    return {"x": shifts, **figures, "n": len(arm.runs)}
+    return {"x": shifts, **figures, "n": len(arm.runs), "images": MANY}
 
 
-def measured(module: Classifier, data: ImageData, few: int = MEASURED) -> Description:
+def measured(module: Classifier, data: ImageData, few: int = MANY) -> Description:
     """The same of one network, on its test images in the middle of their canvas."""
-    centred = ImageData(replace(data.config, place="center"), data.seed)
+    is_centred = data.config.place == "center"
+    centred = data if is_centred else ImageData(replace(data.config, place="center"), data.seed)
     farthest = min(FARTHEST, data.shape[2] - 1)
     found = shift_curve(module, shifted_test(centred, few), range(farthest + 1))
-    return {"x": found.shifts, "accuracy": found.accuracy.tolist(), "consistency": found.consistency.tolist(), "n": 1}
+    figures = {"accuracy": found.accuracy.tolist(), "consistency": found.consistency.tolist()}
+    return {"x": found.shifts, **figures, "n": 1, "images": found.n}
 
 
 # --- images

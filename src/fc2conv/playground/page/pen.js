@@ -25,9 +25,10 @@ export function pen(onDraw) {
   pad.element.classList.add("pad");
 
   function blot(cx, cy) {
+    const radius = RADIUS + (erase.checked ? SOFT : 0); // so that a line is erased along itself
     for (let y = 0; y < SIZE; y++) {
       for (let x = 0; x < SIZE; x++) {
-        const share = Math.min(1, Math.max(0, (RADIUS + SOFT - Math.hypot(x - cx, y - cy)) / SOFT));
+        const share = Math.min(1, Math.max(0, (radius + SOFT - Math.hypot(x - cx, y - cy)) / SOFT));
         const at = y * SIZE + x;
         pixels[at] = erase.checked ? Math.min(pixels[at], 255 * (1 - share)) : Math.max(pixels[at], 255 * share);
       }

@@ -18,8 +18,8 @@ const ASKED = 4; // pixels, in the guess
 const SERIES = 5; // colours
 const HOME = { right: 0, down: 0 };
 
-const percent = (share) => `${Math.round(100 * share)} %`;
-const listed = (texts) => (texts.length < 2 ? texts.join() : `${texts.slice(0, -1).join(", ")} and ${texts.at(-1)}`);
+const percent = (share) => `${Math.round(100 * share)} %`;
+const listed = (texts) => texts.join("; "); // titles have commas
 
 const formula = () => {
   const [at, own, near] = [
@@ -29,7 +29,7 @@ const formula = () => {
   ];
   const copy = (parts) => parts.map((part) => part.cloneNode(true));
   const dense = [
-    word("dense: "),
+    word("dense:  "),
     sub(fenced("[", bold("H")), ...copy(at)),
     op("="),
     sub(fenced("[", bold("U")), ...copy(at)),
@@ -39,7 +39,7 @@ const formula = () => {
     sub(fenced("[", bold("X")), sym("k"), op(","), sym("l")),
   ];
   const conv = [
-    word("convolution: "),
+    word("convolution:  "),
     sub(fenced("[", bold("H")), ...copy(at)),
     op("="),
     sym("u"),
@@ -111,6 +111,8 @@ export function station(page) {
   let shift = HOME;
   let centred = []; // each network's answer in the middle, with the pixels in the order of its training
 
+  // where the cards do not fit beside the canvas, the same in short
+  const glance = el("ul", { class: "glance", "aria-hidden": "true" });
   const permute = el("input", { type: "checkbox", onchange: switched });
   const isPermuted = () => permute.checked;
 
@@ -135,7 +137,15 @@ export function station(page) {
     });
     survey.forget();
     curves?.setDot(Math.min(Math.max(Math.abs(shift.right), Math.abs(shift.down)), farthest));
-    if (isSaid) page.announce(`${spelled(shift)}${isPermuted() ? ", pixels permuted" : ""}. ${said.join(". ")}`);
+    glance.replaceChildren(
+      ...said.map(({ title, answer, isKept }) =>
+        el("li", { class: isKept ? null : "changed" }, `${title}: `, el("strong", {}, answer)),
+      ),
+    );
+    if (isSaid) {
+      const texts = said.map(({ text }) => text).join(". ");
+      page.announce(`${spelled(shift)}${isPermuted() ? ", pixels permuted" : ""}. ${texts}`);
+    }
   }
 
   const place = arena((next, isSaid) => {
@@ -180,7 +190,7 @@ export function station(page) {
   const asked = question(descriptions);
   const controls = el(
     "div",
-    { class: "controls" },
+    { class: "switches" },
     el("label", { class: "switch" }, permute, "Permute the pixels"),
     survey.element,
     el("p", { class: "soft note" }, PERMUTED),
@@ -194,8 +204,10 @@ export function station(page) {
       el(
         "div",
         { class: "shifting" },
-        el("div", {}, place.element),
-        curves ? el("div", {}, curves.element, el("p", { class: "soft note" }, recorded(descriptions))) : null,
+        el("div", {}, place.element, glance),
+        curves
+          ? el("div", { class: "recorded" }, curves.element, el("p", { class: "soft note" }, recorded(descriptions)))
+          : null,
       ),
       controls,
       second,

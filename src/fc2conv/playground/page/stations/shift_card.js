@@ -7,7 +7,7 @@ import { raster } from "playground/raster.js";
 const SHOWN = 3; // classes
 const PIXEL = 3; // CSS pixels for one of the image
 
-const percent = (share) => (share > 0 && share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`);
+const percent = (share) => (share > 0 && share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`);
 
 /**
  * @param {object} network its description
@@ -29,7 +29,7 @@ export function card({ title, says, input: [, height, width] }, classes, colour)
     el("h4", {}, title),
     picture.element,
     el("div", { class: "answer" }, el("ol", {}, ...rows.map((row) => row.element)), mind, foreign, counted),
-    el("p", { class: "soft says" }, says),
+    el("p", { class: "soft about" }, says),
   );
 
   /**
@@ -39,7 +39,7 @@ export function card({ title, says, input: [, height, width] }, classes, colour)
    * @param {number} found.centred the class that it chose in the middle
    * @param {?number} found.label of the garment
    * @param {boolean} found.isForeign the pixels have another order than in its training
-   * @returns {string} the same in one sentence
+   * @returns {{title: string, answer: string, isKept: boolean, text: string}} the same in words; text: a sentence
    */
   function show({ looks, probabilities, centred, label, isForeign }) {
     picture.paint(looks.slice(), { low: 0, high: 255 });
@@ -58,7 +58,8 @@ export function card({ title, says, input: [, height, width] }, classes, colour)
     const changed = isKept ? `as ${before}` : `${classes[centred]} ${before}`;
     mind.replaceChildren(el("strong", {}, `${isKept ? "=" : "≠"} ${changed}.`), judged);
     foreign.hidden = !isForeign;
-    return `${title}: ${classes[chosen]}, ${percent(probabilities[chosen])}, ${isKept ? "" : "not "}${changed}`;
+    const text = `${title}: ${classes[chosen]}, ${percent(probabilities[chosen])}, ${isKept ? "" : "not "}${changed}`;
+    return { title, answer: classes[chosen], isKept, text };
   }
 
   /** What was counted over all garments; null: nothing yet. */

@@ -1,0 +1,83 @@
+// How the unit that is pointed at gets its value: the window it reads, times its weights, summed.
+
+import { el } from "pages/dom.js";
+import { count } from "pages/format.js";
+import { maps } from "playground/stations/inside_maps.js";
+import { termsOf } from "playground/stations/inside_terms.js";
+import { functionOf } from "playground/stations/inside_words.js";
+
+const ROOM = 330; // px for the pictures of one row
+const LISTED = 5; // terms of a layer that reads features
+
+export const number = (value) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(3)}`;
+
+/** CSS pixels a cell, so that the pictures of a row fit side by side where they can. */
+function scaleOf([n, , width]) {
+  return Math.max(2, Math.min(12, Math.floor((ROOM / Math.min(n, 8) - 4) / width), Math.floor(132 / width)));
+}
+
+const total = (values) => values.reduce((sum, value) => sum + value, 0);
+
+/** @returns {{element: HTMLElement, show: function(object, number, number): void}} */
+export function working() {
+  const element = el("div", { class: "working" });
+
+  function row(title, symbol, shape, values, kind) {
+    const picture = maps({ shape, label: title, scale: scaleOf(shape), symbol });
+    picture.paint(values, kind);
+    return el("div", {}, el("p", { class: "soft", "data-symbol": symbol }, title), picture.element);
+  }
+
+  /** How the unit `index` of layer `at` is computed; after `forward`. */
+  function show(network, at, index) {
+    const terms = termsOf(network, at, index);
+    const layer = network.layers[at];
+    element.replaceChildren(el("h4", {}, "How it is computed"), ...parts(terms, layer, network));
+  }
+
+  function parts({ kind, shape, reads, weights, products, bias, value }, layer, network) {
+    if (weights) {
+      const sum = total(products);
+      const said = `Sum of ${count(products.length)} products ${number(sum)}, plus bias ${number(bias)}: ${number(value)}`;
+      const shown = shape
+        ? [
+            row(`what it reads, in ${shape[0] === 1 ? "one map" : `${shape[0]} maps`}`, "X", shape, reads),
+            row("its weights", "V", shape, weights),
+            row("their products", "H", shape, products),
+          ]
+        : [strongest(reads, weights, products, network, layer)];
+      return [...shown, el("p", { class: "total" }, said)];
+    }
+    if (kind === "pool" || kind === "global_average") {
+      const mode = layer.description.mode === "max" ? "The largest" : "The mean";
+      return [
+        row("what it reads", "X", shape, reads),
+        el("p", { class: "total" }, `${mode} of ${reads.length}: ${number(value)}`),
+      ];
+    }
+    if (kind === "activation") {
+      return [el("p", { class: "total" }, `${functionOf(layer.description)}(${number(reads[0])}) = ${number(value)}`)];
+    }
+    if (kind === "affine")
+      return [el("p", { class: "total" }, `${number(reads[0])}, scaled and shifted: ${number(value)}`)];
+    return [el("p", { class: "total" }, `Its value: ${number(value)}`)];
+  }
+
+  /** The terms that weigh most, where a layer reads features. */
+  function strongest(reads, weights, products) {
+    const order = [...products.keys()].sort((a, b) => Math.abs(products[b]) - Math.abs(products[a]));
+    const lines = order
+      .slice(0, LISTED)
+      .map((i) =>
+        el(
+          "li",
+          {},
+          `${number(reads[i])} × ${number(weights[i])} = ${number(products[i])}`,
+          el("span", { class: "soft" }, ` from unit ${i}`),
+        ),
+      );
+    return el("div", {}, el("p", { class: "soft" }, "its strongest terms, value times weight"), el("ol", {}, ...lines));
+  }
+
+  return { element, show };
+}

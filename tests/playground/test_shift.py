@@ -1,0 +1,238 @@
+"""Station 1: what moves the image moves it, and what the cards say is what torch says of the same image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from playground.conftest import MODELS
+from playground.torch_side import Twin, images_of
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    Open = Callable[..., Page]
+
+pytestmark = pytest.mark.browser
+
+CANVAS = 44  # pixels
+
+
+@pytest.fixture
+def station(playground_page: Path, open_page: Open) -> Locator:
+    return open_page(playground_page, "#open").locator("#shift")
+
+
+@pytest.fixture(scope="module")
+def twins(playground_data: dict[str, Any], data_dir: str) -> dict[str, Twin]:
+    return {name: Twin(name, playground_data, data_dir) for name in MODELS}
+
+
+def arena(station: Locator) -> Locator:
+    return station.locator(".arena canvas")
+
+
+def where(station: Locator) -> str:
+    return station.locator(".where").inner_text()
+
+
+def drag(station: Locator, right: float, down: float) -> None:
+    """The canvas by so many of its pixels, in some steps."""
+    canvas = arena(station)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    pixel = box["width"] / CANVAS
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    mouse = station.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + right * pixel, y + down * pixel, steps=4)
+    mouse.up()
+
+
+def answers(station: Locator) -> dict[str, list[tuple[str, str]]]:
+    """Network -> [(class, probability)], as the cards say them."""
+    found = {}
+    for card in station.get_by_role("article").all():
+        rows = [row.locator("span").all_inner_texts() for row in card.locator("li").all()]
+        found[str(card.get_attribute("aria-label"))] = [(row[0], row[1].replace("\u00a0", " ")) for row in rows]
+    return found
+
+
+def expected(twin: Twin, payload: dict[str, Any], **how: Any) -> list[tuple[str, float]]:
+    """The three most likely classes of the page's first garment, with their probabilities."""
+    pixels, _ = images_of(payload)
+    best = twin.logits(pixels[:1], **how).softmax(1)[0].topk(3)
+    classes = payload["images"]["classes"]
+    return [(classes[k], float(p)) for k, p in zip(best.indices, best.values, strict=True)]
+
+
+def assert_alike(said: list[tuple[str, str]], known: list[tuple[str, float]]) -> None:
+    """Percents, rounded."""
+    assert [name for name, _ in said] == [name for name, _ in known]
+    for (_, text), (_, probability) in zip(said, known, strict=True):
+        if text == "<1 %":
+            assert probability < 0.00501
+        else:
+            assert float(text.split()[0]) == pytest.approx(100 * probability, abs=0.51)
+
+
+@pytest.mark.parametrize(("right", "down"), [(0, 0), (4, 0), (-3, 5)])
+def test_a_dragged_garment_gets_torchs_answers(
+    right: int, down: int, station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]
+) -> None:
+    drag(station, right, down)
+    for name, said in answers(station).items():
+        assert_alike(said, expected(twins[name], playground_data, right=right, down=down, permuted=False))
+
+
+def test_it_is_clipped_at_eight_pixels(station: Locator) -> None:
+    drag(station, 30, -30)
+    assert where(station) == "8 right, 8 up"
+
+
+def test_it_moves_by_keys_and_buttons_and_says_so(station: Locator) -> None:
+    canvas = arena(station)
+    canvas.focus()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowDown"):
+        canvas.press(key)
+    assert where(station) == "2 left, 1 down"
+    expect(station.page.locator("#said")).to_contain_text("2 left, 1 down. softmax: ")
+    assert "2 left, 1 down" in str(canvas.get_attribute("aria-label"))
+    canvas.press("Home")
+    assert where(station) == "in the middle"
+    for name in ("Up", "Right", "Right"):
+        station.get_by_role("button", name=name, exact=True).click()
+    assert where(station) == "2 right, 1 up"
+    station.get_by_role("button", name="To the middle").click()
+    assert where(station) == "in the middle"
+
+
+def test_a_changed_mind_is_marked(station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]) -> None:
+    drag(station, 8, 8)
+    pixels, _ = images_of(playground_data)
+    for card in station.get_by_role("article").all():
+        twin = twins[str(card.get_attribute("aria-label"))]
+        centred, moved = (
+            int(twin.logits(pixels[:1], **how).argmax()) for how in ({}, {"right": 8, "down": 8, "permuted": False})
+        )
+        assert ("changed" in str(card.get_attribute("class"))) == (centred != moved)
+        assert ("≠" in card.locator(".mind").inner_text()) == (centred != moved)
+
+
+def test_the_curves_are_the_recorded_ones(station: Locator, playground_data: dict[str, Any]) -> None:
+    """The dot stands at the longer of both ways, and the values there are said."""
+    drag(station, 3, -5)
+    names = station.locator(".recorded text.name").all_text_contents()
+    curves = {each["title"]: each["curve"] for each in playground_data["networks"]}
+    assert names == [f"{title} {curve['accuracy'][5]:.2f}" for title, curve in curves.items()]
+    assert station.locator(".recorded circle.dot").count() == len(curves)
+
+
+def test_the_switch_asks_first(playground_page: Path, open_page: Open) -> None:
+    station = open_page(playground_page).locator("#shift")
+    station.get_by_role("button", name="Skip").first.click()
+    switch = station.get_by_label("Permute the pixels")
+    switch.click()
+    assert not switch.is_checked()
+    question = station.get_by_role("group", name=re.compile("All pixels change places"))
+    question.get_by_label("The MLP, and softmax regression").check()
+    station.get_by_role("button", name="Show me").click()
+    assert switch.is_checked()
+    expect(station.locator(".outcome").last).to_contain_text("Right.")
+
+
+def test_permuted_pixels_get_torchs_answers(
+    station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]
+) -> None:
+    """All see the permutation of the permuted MLP's training, of the moved image."""
+    drag(station, 2, 1)
+    station.get_by_label("Permute the pixels").check()
+    for name, said in answers(station).items():
+        assert_alike(said, expected(twins[name], playground_data, right=2, down=1, permuted=True))
+        card = station.get_by_role("article", name=name, exact=True)
+        assert card.locator(".foreign").is_visible() == (name != "mlp_permuted")
+    station.get_by_label("Permute the pixels").uncheck()
+    for name, said in answers(station).items():
+        assert_alike(said, expected(twins[name], playground_data, right=2, down=1, permuted=False))
+
+
+def test_it_shows_what_the_networks_see(
+    station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]
+) -> None:
+    """Pixel by pixel."""
+    pixels, _ = images_of(playground_data)
+    drag(station, -4, 3)
+    station.get_by_label("Permute the pixels").check()
+    grey = (
+        station.get_by_role("article", name="lenet", exact=True)
+        .locator("canvas")
+        .evaluate(
+            """(canvas) => {
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
+        }"""
+        )
+    )
+    twin = twins["lenet"]
+    looks = twin.sees(pixels[:1], right=-4, down=3, permuted=True) * twin.data.std + twin.data.mean
+    assert torch.tensor(grey).view(1, 1, CANVAS, CANVAS).float().allclose(looks, atol=1e-3)
+
+
+def test_all_garments_are_counted_as_torch_counts_them(
+    station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]
+) -> None:
+    drag(station, 4, 0)
+    station.get_by_role("button", name="Ask for all 200 garments").click()
+    pixels, labels = images_of(playground_data)
+    for name, twin in twins.items():
+        right = int((twin.logits(pixels, right=4, permuted=False).argmax(1) == labels).sum())
+        card = station.get_by_role("article", name=name, exact=True)
+        expect(card.locator(".counted")).to_have_text(f"{right} of 200 garments right")
+    drag(station, 1, 0)
+    assert station.locator(".counted:visible").count() == 0
+
+
+def test_a_drawing_is_answered(station: Locator) -> None:
+    station.locator(".picker summary").click()
+    before = answers(station)
+    pad = station.locator(".pen canvas")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    assert box is not None
+    mouse = station.page.mouse
+    mouse.move(box["x"] + 60, box["y"] + 40)
+    mouse.down()
+    mouse.move(box["x"] + 60, box["y"] + 180, steps=5)
+    mouse.up()
+    assert station.locator(".picker summary strong").inner_text() == "your drawing"
+    assert answers(station) != before
+    assert not re.search("Right|Wrong", " ".join(station.locator(".mind").all_inner_texts()))
+
+
+def test_the_question_is_answered_by_the_records(station: Locator, playground_data: dict[str, Any]) -> None:
+    kept = {n["title"]: n["curve"]["consistency"][4] for n in playground_data["networks"] if not n["permutation"]}
+    least = min(kept, key=kept.__getitem__)
+    assert station.locator(".guess").first.locator(".option.right").inner_text() == least
+    expect(station.locator(".outcome").first).to_contain_text(f"{least} {round(100 * kept[least])}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(scheme: str, playground_page: Path, open_page: Open) -> None:
+    station = open_page(playground_page, "#open", width=390, color_scheme=scheme, has_touch=True).locator("#shift")
+    arena(station).tap()
+    assert station.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert station.locator(".glance li").count() == len(MODELS)
+    for control in station.locator(".stage button:visible, .stage input[type=checkbox]:visible").all():
+        box = control.bounding_box()
+        assert box is not None
+        name = control.evaluate("(e) => (e.ariaLabel ?? e.innerText) || e.labels?.[0]?.innerText")
+        assert name
+        if control.get_attribute("type") == "button":
+            assert min(box["width"], box["height"]) >= 24, name
