@@ -4,7 +4,6 @@ import { el } from "pages/dom.js";
 import { count } from "pages/format.js";
 import { raster } from "playground/raster.js";
 import { connections, isLocal, isShared, RUNGS, rungOf, weights } from "playground/stations/constrain_ladder.js";
-import { strength } from "playground/stations/constrain_matrix.js";
 import { CHANCE } from "playground/stations/constrain_networks.js";
 
 /** CSS pixels of an entry. */
@@ -82,10 +81,12 @@ export function layerPanel(ladder, view, change) {
     verdict,
   );
 
-  function show({ matrix }) {
+  let painted = null; // it does not change as one points at units
+
+  function show({ matrix, most }) {
     const { rung, isImposed, delta, unit, map } = view;
-    const most = strength(matrix);
-    picture.paint(matrix, { kind: "signed", low: -most, high: most });
+    if (matrix !== painted) picture.paint(matrix, { kind: "signed", low: -most, high: most });
+    painted = matrix;
     const row = unit[0] * ladder.n + unit[1];
     picture.mark({ x: 0, y: row - 0.5, width: units, height: 2, symbol: "H", kind: "row" });
     picture.place({ x: row, y: row });

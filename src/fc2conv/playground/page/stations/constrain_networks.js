@@ -2,13 +2,14 @@
 
 import { Network, prediction } from "playground/network.js";
 import { isLocal, RUNGS } from "playground/stations/constrain_ladder.js";
-import { biasesOf, matrixOf, project, projectBiases } from "playground/stations/constrain_matrix.js";
+import { biasesOf, matrixOf, project, projectBiases, strength } from "playground/stations/constrain_matrix.js";
 
 /** Differences in accuracy below this may be chance: about twice their standard error on 500 test images. */
 export const CHANCE = 0.03;
 
 export class Ladder {
   #made = new Map();
+  #layers = new Map();
   #accuracies = new Map();
 
   /**
@@ -44,10 +45,16 @@ export class Ladder {
     return network;
   }
 
-  /** The matrix of one map, and its units' biases. */
+  /** One map: its matrix, its units' biases, and which weight is drawn in full colour. */
   layer(choice, map) {
-    const hidden = this.network(choice).layers[0];
-    return { matrix: matrixOf(hidden, map), biases: biasesOf(hidden, map) };
+    const network = this.network(choice);
+    const known = this.#layers.get(network) ?? [];
+    this.#layers.set(network, known);
+    if (!known[map]) {
+      const matrix = matrixOf(network.layers[0], map);
+      known[map] = { matrix, biases: biasesOf(network.layers[0], map), most: strength(matrix) };
+    }
+    return known[map];
   }
 
   /** Share of the test images that a choice classifies correctly, or null where that was not counted yet. */

@@ -1,30 +1,18 @@
 // One hidden unit: the pixels that it reads, the weights that it uses, its value; and a second unit to compare it with.
 
 import { el } from "pages/dom.js";
-import { plural } from "pages/format.js";
 import { raster } from "playground/raster.js";
-import { common, isLocal, isShared, reads } from "playground/stations/constrain_ladder.js";
-import { strength } from "playground/stations/constrain_matrix.js";
+import { isLocal, isShared } from "playground/stations/constrain_ladder.js";
+import { letterOf, pixelSays, sameSays, unitSays } from "playground/stations/constrain_words.js";
 
 const CELL = 13; // CSS pixels of a pixel
-
-/** +0.123 */
-export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
-const plain = (value) => String(value).replace("-", "−");
-
-/** A word that lights up with its symbol, here and in the equation. */
-const lit = (symbol, ...content) => el("span", { "data-symbol": symbol, class: "quantity" }, ...content);
-const indexed = (symbol, letter, ...index) => lit(symbol, letter, el("sub", {}, index.map(plain).join(", ")));
-
-/** The letter of a rung's weights. */
-export const letterOf = (rung) => (rung === "dense" ? "W" : "V");
 
 /**
  * @param {Playground} page
  * @param {Ladder} ladder
  * @param {object} view the station's state
  * @param {function(object)} change called with what changes of it
- * @returns {{element: HTMLElement, show: function(object)}} show(layer) draws the present state: layer {matrix, biases}
+ * @returns {{element: HTMLElement, show: function(object)}} show(layer) draws the present state: layer as Ladder.layer
  */
 export function unitPanel(page, ladder, view, change) {
   const { n } = ladder;
@@ -32,10 +20,12 @@ export function unitPanel(page, ladder, view, change) {
   let values = new Float32Array(n * n);
   let x = new Float32Array(n * n);
 
+  const unitText = ([i, j]) => unitSays(view, n, [i, j], layer.biases[i * n + j], values[i * n + j]);
+  const pixelText = (k, l) => pixelSays(view, [k, l], weightAt(view.unit, k, l), x[k * n + l]);
   const weightAt = ([i, j], k, l) => layer.matrix[(i * n + j) * n * n + k * n + l];
   const rowOf = ([i, j]) => layer.matrix.subarray((i * n + j) * n * n, (i * n + j + 1) * n * n);
   const caption = () => el("span", {});
-  const names = { x: caption(), hidden: caption(), here: caption(), there: caption(), kernel: caption() };
+  const names = { x: caption(), hidden: caption(), here: caption(), there: caption() };
 
   const grid = (label, name, describe, symbol) =>
     raster({ width: n, height: n, scale: CELL, label, caption: names[name], describe, symbol });
@@ -43,7 +33,7 @@ export function unitPanel(page, ladder, view, change) {
   const hidden = grid(
     "The hidden map: a unit",
     "hidden",
-    (j, i) => `${unitText([i, j]).textContent} ${sameText()}`,
+    (j, i) => `${unitText([i, j]).textContent} ${sameSays(view, n)}`,
     "H",
   );
   const here = grid("The unit's weights: a pixel", "here", (l, k) => pixelText(k, l).textContent, "W");
@@ -59,70 +49,6 @@ export function unitPanel(page, ladder, view, change) {
 
   hidden.onPoint((cell) => cell && change({ unit: [cell.y, cell.x], pixel: null }));
   for (const each of [image, here]) each.onPoint((cell) => change({ pixel: cell && [cell.y, cell.x] }));
-
-  function unitText([i, j] = view.unit) {
-    const { rung, delta } = view;
-    const { pixels } = common(rung, n, delta, [i, j], [i, j]);
-    const bias = layer.biases[i * n + j];
-    const value = values[i * n + j];
-    const u = isShared(rung) ? lit("u", "u") : indexed("U", "U", i, j);
-    const parts = [indexed("H", "H", i, j), " = ", u, ` + the sum of ${plural(pixels, "product")}`];
-    return el(
-      "span",
-      {},
-      ...parts,
-      ` = ${signed(bias)} ${signed(value - bias).replace(/^./, "$& ")} = ${signed(value)}.`,
-    );
-  }
-
-  function pixelText(k, l) {
-    const { rung, delta, unit } = view;
-    const [i, j] = unit;
-    const [a, b] = [k - i, l - j];
-    const letter = letterOf(rung);
-    const index = { dense: [i, j, k, l], local: [i, j, a, b] }[rung] ?? [a, b];
-    if (!reads(rung, delta, unit, [k, l])) {
-      const far = Math.max(Math.abs(a), Math.abs(b));
-      return el(
-        "span",
-        {},
-        "Pixel ",
-        indexed("X", "X", k, l),
-        ` is ${far} away, more than `,
-        lit("Δ", "Δ"),
-        ` = ${delta}: not read.`,
-      );
-    }
-    const [weight, pixel] = [weightAt(unit, k, l), x[k * n + l]];
-    return el(
-      "span",
-      {},
-      ...[
-        "Pixel ",
-        indexed("X", "X", k, l),
-        ", at ",
-        lit("a", "a"),
-        ` = ${plain(a)}, `,
-        lit("b", "b"),
-        ` = ${plain(b)}: `,
-      ],
-      ...[indexed(letter, letter, ...index), " · ", indexed("X", "X", k, l)],
-      ` = ${signed(weight)} · ${signed(pixel)} = ${signed(weight * pixel)}.`,
-    );
-  }
-
-  function sameText() {
-    const { rung, delta, unit, kept } = view;
-    const [from, to] = [`(${kept.join(", ")})`, `(${unit.join(", ")})`];
-    if (from === to) return `Now point at another unit, and see which weights stay the same.`;
-    const { pixels, same: shared } = common(rung, n, delta, kept, unit);
-    const beginning = `From unit ${from} to ${to}: `;
-    if (!isShared(rung)) return `${beginning}none of the ${pixels} weights is the same. Each unit has its own.`;
-    const which = shared === pixels ? `all ${pixels}` : `${shared} of ${pixels}`;
-    const moved = shared ? " They have moved along." : "";
-    const others = shared < pixels ? " The others met nothing but the outside of the image at the first unit." : "";
-    return `${beginning}${which} weights are the same.${moved}${others}`;
-  }
 
   /** The frame around the pixels that unit `unit` reads. */
   function windowOf([i, j], symbol) {
@@ -174,10 +100,7 @@ export function unitPanel(page, ladder, view, change) {
     kernel.replaceChildren(picture.element);
   }
 
-  const scaled = () => {
-    const most = strength(layer.matrix);
-    return { kind: "signed", low: -most, high: most };
-  };
+  const scaled = () => ({ kind: "signed", low: -layer.most, high: layer.most });
 
   function show(next) {
     layer = next;
@@ -210,8 +133,8 @@ export function unitPanel(page, ladder, view, change) {
     names.hidden.textContent = "H, a map of hidden units: point at one";
     names.here.textContent = `Weights of unit (${unit.join(", ")})`;
     names.there.textContent = `Weights of unit (${kept.join(", ")}), kept`;
-    reading.replaceChildren(pixel ? pixelText(...pixel) : unitText());
-    same.textContent = sameText();
+    reading.replaceChildren(pixel ? pixelText(...pixel) : unitText(unit));
+    same.textContent = sameSays(view, n);
   }
 
   const pictures = [image, hidden, here, there].map((each) => each.element);
