@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from fc2conv.claims.agreement import AGREEMENT
 from fc2conv.claims.beyond import BEYOND
 from fc2conv.claims.channels import CHANNELS
 from fc2conv.claims.claim import Claim
@@ -26,6 +27,7 @@ from fc2conv.errors import ConfigError
 CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
         (
+            AGREEMENT,
             *BEYOND,
             CHANNELS,
             *CONSTRAINING,
