@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fc2conv.claims.claim import Claim, effect
 from fc2conv.claims.evidence import Arm, Evidence
 from fc2conv.claims.predicted import predicted_in
+from fc2conv.claims.tables import NAMES
 from fc2conv.data.worlds.predictions import ABOUT, LOSES, WINS
 
 if TYPE_CHECKING:
@@ -31,13 +32,8 @@ TITLES = {
 def _named(arm: Arm) -> str:
     if arm.has("model=ladder"):
         return "local, without sharing"
-    if arm.has("model=lenet_modern"):
-        name = "LeNet"
-    elif arm.has("model=lenet_gap"):
-        name = "pixel by pixel" if arm.has("model.kernel_size=1") else "global average"
-        name += ", zeros beside it" if arm.has("model.padding_mode=zeros") else ""
-    else:
-        name = {"mlp": "MLP"}.get(model := arm.value_of("model") or "", model)
+    name = "pixel by pixel" if arm.has("model.kernel_size=1") else NAMES[arm.value_of("model") or ""]
+    name += ", zeros beside it" if arm.has("model.padding_mode=zeros") else ""
     return f"{name}, shuffled" if arm.has("data.permutation=fixed") else name
 
 
