@@ -45,6 +45,7 @@ def rows(chart: Any, layer: int) -> list[dict[str, Any]]:
         ("model.kernel_size=5 model=lenet", "lenet, kernel_size 5"),
         ("data.permutation=none model.coordinates=true", "permutation none, coordinates true"),
         ("model=mlp model.hidden=[256,128] data=world_order", "mlp, hidden [256,128], world_order"),
+        ("model=lenet model.channels=[6, 16]", "lenet, channels [6,16]"),
         ("all", "all"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from fc2conv.claims.agreement import AGREEMENT
 from fc2conv.claims.beyond import BEYOND
 from fc2conv.claims.channels import CHANNELS
 from fc2conv.claims.claim import Claim
@@ -16,6 +17,7 @@ from fc2conv.claims.freedom import FREEDOM
 from fc2conv.claims.invariance import INVARIANCE
 from fc2conv.claims.lenet import LENET
 from fc2conv.claims.padding_and_stride import PADDING
+from fc2conv.claims.pixel_order import PIXEL_ORDER
 from fc2conv.claims.pooling import POOLING
 from fc2conv.claims.prior import PRIORS
 from fc2conv.claims.receptive_field import RECEPTIVE_FIELD
@@ -26,6 +28,7 @@ from fc2conv.errors import ConfigError
 CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
         (
+            AGREEMENT,
             *BEYOND,
             CHANNELS,
             *CONSTRAINING,
@@ -35,6 +38,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
             *INVARIANCE,
             *LENET,
             PADDING,
+            *PIXEL_ORDER,
             POOLING,
             *PRIORS,
             RECEPTIVE_FIELD,

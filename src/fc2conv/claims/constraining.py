@@ -320,10 +320,20 @@ def _kernels(arm: Arm) -> tuple[int, int | None]:
 
 
 def _draw_locality(evidence: Evidence) -> TopLevelMixin:
-    from fc2conv.claims.drawing import curves
+    """All kernels, and those of more than a pixel, which differ little."""
+    from fc2conv.claims.drawing import curves, side_by_side
 
-    title = "How far a layer looks, up to the whole image"
-    return curves(evidence, _kernel, _matched, x_title="Edge of the first kernel, in pixels", log=True, title=title)
+    wide = [arm for arm in evidence.arms if _kernel(arm) > 1]
+    panels = [
+        curves(
+            evidence, _kernel, _matched, arms=arms, x_title="Edge of the first kernel, in pixels", log=True, title=title
+        )
+        for arms, title in (
+            (evidence.arms, "How far a layer looks, up to the whole image"),
+            (wide, "The same without the single pixel"),
+        )
+    ]
+    return side_by_side(*panels)
 
 
 LOCALITY_IS_ENOUGH = Claim(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fc2conv.claims import drawing, timing
 from fc2conv.claims.claim import Claim, ratio
 from fc2conv.claims.evidence import Arm, Check, Evidence
+from fc2conv.claims.tables import NAMES
 from fc2conv.claims.verdicts import order_statistic
 from fc2conv.pictures.style import INK, RUNS
 
@@ -151,7 +152,7 @@ def describe_parallel(evidence: Evidence) -> list[str]:
 def _parallel(arm: Arm) -> tuple[str, int, int]:
     """(network, batch, processes)."""
     values = [arm.value_of(key) for key in ("model", "data.batch_size", "trainer.devices")]
-    return NETWORKS[values[0] or ""], int(values[1] or 0), int(values[2] or 0)
+    return NAMES[values[0] or ""], int(values[1] or 0), int(values[2] or 0)
 
 
 def _point(arm: Arm, x: float, of: str) -> drawing.Point:
@@ -159,9 +160,6 @@ def _point(arm: Arm, x: float, of: str) -> drawing.Point:
     values = sorted(arm.values(of).values())
     k = order_statistic(len(values)) or 0
     return x, statistics.median(values), values[k], values[-1 - k]
-
-
-NETWORKS = {"mlp": "MLP", "lenet_modern": "LeNet"}
 
 
 PARALLEL = Claim(

@@ -74,8 +74,10 @@ def short(name: str) -> str:
     Example:
         >>> short("data.permutation=fixed model=lenet_modern model.kernel_size=5")
         'lenet_modern, fixed, kernel_size 5'
+        >>> short("model.channels=[6, 16]")
+        'channels [6,16]'
     """
-    overrides = sorted(name.split(), key=lambda override: not override.startswith("model="))
+    overrides = sorted(name.replace(", ", ",").split(), key=lambda override: not override.startswith("model="))
     return ", ".join(_said(*override.partition("=")[::2]) for override in overrides)
 
 

@@ -64,6 +64,12 @@ def describe(evidence: Evidence) -> Iterator[str]:
             sizes = [arm.mean(f"{measure}.{what}_{layer}") for what in ("seen", "new", "field")]
             rows.append([f"{name}, {layer}", f"{sizes[0]:.0f}", *(f"{size:.1f}" for size in sizes[1:])])
     yield from table(["network", "theoretical", "effective, new", "effective, trained"], rows)
+    deep = evidence.arm(f"{DEEP} data.distance=24")
+    last = _convolutions(deep, "reach")[-1]
+    used, seen = (deep.mean(f"reach.{what}_{last}") for what in ("field", "seen"))
+    yield ""
+    yield "In deep networks the effective field is much smaller than the theoretical one (Luo et al. 2016); of three"
+    yield f"convolutions the last one uses {used:.1f} of {seen:.0f} pixels."
     yield ""
     yield "As it was predicted, and as it came out:"
     yield ""

@@ -9,6 +9,9 @@ from fc2conv.claims.evidence import Arm, Evidence, Figure
 from fc2conv.claims.verdicts import Outcome, outcome
 from fc2conv.record.result import spread
 
+NAMES = {"mlp": "MLP", "softmax": "softmax", "lenet_modern": "LeNet", "lenet_gap": "global average"}
+"""What tables and figures call the networks that several claims compare."""
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a table whose first column is words, the others numbers.
