@@ -149,13 +149,15 @@ def test_channels_are_described_by_what_a_doubling_gains() -> None:
 def test_a_prediction_finds_its_arm_however_it_is_written() -> None:
     """The world's own number of bands is what a network sees that is told nothing."""
     evidence = made(CHANNELS, {"data.bands=None": 0.97})
-    lines = list(predicted_in(["world_spectral"], [evidence]))
+    lines = list(predicted_in(["world_spectral"], [evidence], also_missing=True))
     assert row(lines, "spectral", "lenet_gap, kernel_size 1, padding 0, pool none")[4:] == [
         "0.9700",
         "2",
         "as predicted",
     ]
     assert row(lines, "spectral", "lenet_gap, same, circular")[4] == "not run"
+    found = list(predicted_in(["world_spectral"], [evidence]))
+    assert found == [line for line in lines if "not run" not in line]
 
 
 # --- receptive fields

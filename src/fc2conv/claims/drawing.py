@@ -236,6 +236,18 @@ def side_by_side(*charts: Layers | alt.Chart, title: str = "") -> alt.HConcatCha
     return alt.hconcat(*narrow, spacing=24, title=_title(title), resolve=apart)
 
 
+def stacked(*charts: Layers) -> alt.VConcatChart:
+    """Charts below each other, whose titles begin where their figures do."""
+    import altair as alt
+
+    aligned = []
+    for chart in charts:
+        title = chart.title.copy()
+        title.frame = "group"
+        aligned.append(chart.properties(title=title))
+    return alt.vconcat(*aligned, spacing=26)
+
+
 def _lines(series: Mapping[str, Sequence[Point]], said: Said, seeds: Sequence[Row]) -> Layers:
     import altair as alt
 

@@ -75,7 +75,6 @@ RECIPES = {
 
 def draw_training(evidence: Evidence) -> TopLevelMixin:
     """The recipes, and all combinations of the changes."""
-    import altair as alt
 
     def name(arm: Arm) -> str:
         return next(said for selector, said in RECIPES.items() if arm.has(selector))
@@ -88,10 +87,9 @@ def draw_training(evidence: Evidence) -> TopLevelMixin:
 
     recipes = [evidence.arm(selector) for selector in RECIPES]
     combined = sorted(evidence.select("trainer.max_epochs=3"), key=mean)
-    return alt.vconcat(
+    return drawing.stacked(
         drawing.dots(evidence, recipes, label=name, title="The same LeNet with two recipes, ten epochs"),
         drawing.dots(evidence, combined, label=listed, title="What came after, in all combinations, three epochs"),
-        spacing=24,
     )
 
 

@@ -78,9 +78,7 @@ def describe(evidence: Evidence) -> Iterator[str]:
 
 def figure(evidence: Evidence) -> TopLevelMixin:
     """Accuracy on photographs, and what of positions can be told."""
-    import altair as alt
-
-    from fc2conv.claims.drawing import dots
+    from fc2conv.claims.drawing import dots, stacked
 
     panels = [
         dots(evidence, evidence.select(f"data={data}"), label=_named, title=title)
@@ -90,7 +88,7 @@ def figure(evidence: Evidence) -> TopLevelMixin:
             ("world_border", "Does it touch the edge? One in two is chance"),
         )
     ]
-    return alt.vconcat(*panels, spacing=26)
+    return stacked(*panels)
 
 
 def _named(arm: Arm) -> str:

@@ -20,15 +20,16 @@ def predicted(found: Sequence[Evidence]) -> Iterator[str]:
     yield "Generated data with a known winner (`data=world_*`). Each prediction was written before anything was trained"
     yield "on it. An oracle that knows the rule is always right, or nearly."
     yield ""
-    yield from predicted_in(WORLDS, found)
+    yield from predicted_in(WORLDS, found, also_missing=True)
 
 
-def predicted_in(worlds: Iterable[str], found: Sequence[Evidence]) -> Iterator[str]:
+def predicted_in(worlds: Iterable[str], found: Sequence[Evidence], also_missing: bool = False) -> Iterator[str]:
     """A table of what some worlds predict, beside what came out.
 
     Args:
         worlds: their names, e.g. world_order
         found: where their arms are looked for
+        also_missing: whether it has predictions that nothing was found of, too
     """
     yield "| world | network | predicted | why | found | n | |"
     yield "|---|---|---|---|--:|--:|---|"
@@ -40,7 +41,8 @@ def predicted_in(worlds: Iterable[str], found: Sequence[Evidence]) -> Iterator[s
             row = f"| {' | '.join(said)} |"
             arm = _in_world(name, prediction.arm, found)
             if arm is None:
-                yield f"{row} not run | | |"
+                if also_missing:
+                    yield f"{row} not run | | |"
                 continue
             mean, _, n = spread(list(arm.values("test.acc").values()))
             yield f"{row} {mean:.4f} | {n} | {'as predicted' if prediction.holds(mean) else '**not as predicted**'} |"
