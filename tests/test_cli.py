@@ -141,6 +141,7 @@ def test_help(call: Call) -> None:
             "diff",
             "export",
             "inspect",
+            "playground",
             "plot",
             "publish",
             "report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -185,7 +186,7 @@ def test_it_shows_what_the_networks_see(
     )
     twin = twins["lenet"]
     looks = twin.sees(pixels[:1], right=-4, down=3, permuted=True) * twin.data.std + twin.data.mean
-    assert torch.tensor(grey).view(1, 1, CANVAS, CANVAS).float().allclose(looks, atol=1e-3)
+    assert torch.tensor(grey).view(1, 1, CANVAS, CANVAS).double().allclose(looks, atol=1e-3)
 
 
 def test_all_garments_are_counted_as_torch_counts_them(
@@ -223,7 +224,7 @@ def test_the_question_is_answered_by_the_records(station: Locator, playground_da
     kept = {n["title"]: n["curve"]["consistency"][4] for n in playground_data["networks"] if not n["permutation"]}
     least = min(kept, key=kept.__getitem__)
     assert station.locator(".guess").first.locator(".option.right").inner_text() == least
-    expect(station.locator(".outcome").first).to_contain_text(f"{least} {round(100 * kept[least])}")
+    expect(station.locator(".outcome").first).to_contain_text(f"{least} {math.floor(100 * kept[least] + 0.5)}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -469,6 +469,7 @@ class Depthwise extends Layer {
   }
 
   forward(x) {
+    this.x = x;
     for (const [c, map] of this.maps.entries()) map.forward(part(x, c, this.maps.length));
     return this.out;
   }
@@ -492,6 +493,7 @@ class Pool extends Layer {
   }
 
   forward(x) {
+    this.x = x;
     const { out, largest } = this;
     const { taps, pixels } = this.windows;
     const [maps, height, width] = this.input;
@@ -620,6 +622,7 @@ class Affine extends Layer {
 /** An image becomes its values in one row, which it is already. */
 class Flatten extends Layer {
   forward(x) {
+    this.x = x;
     return x;
   }
 
@@ -631,6 +634,7 @@ class Flatten extends Layer {
 /** The mean of each map. */
 class GlobalAverage extends Layer {
   forward(x) {
+    this.x = x;
     const area = x.length / this.out.length;
     this.out.fill(0);
     for (let i = 0; i < x.length; i++) this.out[(i / area) | 0] += x[i] / area;
