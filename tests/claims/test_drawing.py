@@ -53,6 +53,14 @@ def test_a_short_name_has_words_alone_and_figures_with_their_keys(name: str, sho
     assert drawing.short(name) == short
 
 
+def test_charts_below_each_other_begin_at_one_line(evidence: Evidence) -> None:
+    """Titles at the edge of the figure, whatever the labels' widths; a chart alone keeps its own."""
+    chart = drawing.dots(evidence, title="All arms")
+    made = drawing.stacked(chart, chart).to_dict()
+    assert [panel["title"]["frame"] for panel in made["vconcat"]] == ["group", "group"]
+    assert "frame" not in chart.to_dict()["title"]
+
+
 def test_a_forest_says_each_comparison_with_its_verdict(claim: Claim, evidence: Evidence, texts: Any) -> None:
     long = "it takes longer for an image than an MLP of as many parameters, whichever of the two is trained first"
     more = ratio(long, "model=lenet_modern data.permutation=none", "model=mlp data.permutation=none", 1.01, "seconds")
