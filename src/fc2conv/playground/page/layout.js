@@ -12,7 +12,7 @@ import { el } from "pages/dom.js";
  * @param {HTMLElement[]} parts.verdicts
  */
 export function layout({ lead, equation = null, guess = null, stage, shows, verdicts = [] }) {
-  const platform = el("div", { class: "stage" }, ...stage);
+  const platform = el("div", { class: "card stage" }, ...stage);
   const conclusion = el(
     "div",
     { class: "conclusion" },
