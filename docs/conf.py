@@ -55,3 +55,4 @@ nitpicky = True
 OTHERS = r"(torch|lightning|pandas|numpy|collections|pathlib|os|typing|Path|Any|Callable|pd|nn|Tensor|Net)"
 nitpick_ignore_regex = [("py:.*", rf"{OTHERS}(\..*)?")]  # their inventories would have to be fetched
 made_pages = ["../reports"]
+html_extra_path = ["playground.html"]

@@ -18,7 +18,7 @@ const row = (parts) => (Array.isArray(parts) ? math("mrow", {}, ...parts) : part
 export const sym = (symbol, text = symbol) => math("mi", { "data-symbol": symbol }, text);
 
 /** A matrix or an image: a bold letter. */
-export const bold = (symbol, text = symbol) => math("mi", { "data-symbol": symbol, class: "bold" }, text);
+const bold = (symbol, text = symbol) => math("mi", { "data-symbol": symbol, class: "bold" }, text);
 
 /** A word, upright. */
 export const word = (text) => math("mtext", {}, text);
@@ -26,11 +26,20 @@ export const word = (text) => math("mtext", {}, text);
 export const num = (value) => math("mn", {}, String(value));
 export const op = (text) => math("mo", {}, text);
 
-/** Base with an index: sub(bold("H"), sym("i"), op(","), sym("j")). */
-export const sub = (base, ...index) => math("msub", {}, row(base), math("mrow", {}, ...index));
+/**
+ * An index: the letters of "i+a,j+b", each of which lights up as itself or as `as` says, and the signs between them.
+ *
+ * @param {string} text
+ * @param {Object<string, string>} as letter -> symbol
+ */
+export const index = (text, as = {}) =>
+  [...text].map((letter) => ("+−,".includes(letter) ? op(letter) : sym(as[letter] ?? letter, letter)));
 
-/** Base with an exponent. */
-export const sup = (base, ...exponent) => math("msup", {}, row(base), math("mrow", {}, ...exponent));
+/** An element of a matrix or an image, as the chapter writes it: entry("X", "k,l") is [X] with the index k, l. */
+export const entry = (letter, text, as) => sub(fenced("[", bold(letter)), ...index(text, as));
+
+/** Base with an index of any parts. */
+export const sub = (base, ...index) => math("msub", {}, row(base), math("mrow", {}, ...index));
 
 /** A sum with what stands below it. */
 export const sum = (...below) =>

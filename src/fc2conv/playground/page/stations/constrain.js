@@ -2,7 +2,7 @@
 
 import { el, whenSeen } from "pages/dom.js";
 import { count } from "pages/format.js";
-import { bold, equation, op, sub, sum, sym } from "playground/equation.js";
+import { entry, equation, index, op, sum, sym } from "playground/equation.js";
 import { guess } from "playground/guess.js";
 import { bytes } from "playground/half.js";
 import { layout } from "playground/layout.js";
@@ -131,27 +131,26 @@ function question(ladder) {
   const edge = 2 * delta + 1;
   const [dense, local, shared, conv] = RUNGS.map((rung) => count(maps * weights(rung, n, delta)));
   return guess({
-    question: `A dense layer from ${n}x${n} pixels to ${maps} maps of ${n}x${n} units has ${dense} weights. How many different ones does the convolution of ${edge}x${edge} keep?`,
+    question: `A dense layer from ${n}×${n} pixels to ${maps} maps of ${n}×${n} units has ${dense} weights. How many different ones does the convolution of ${edge}×${edge} keep?`,
     answers: [conv, shared, local, count(maps * n * n * edge * edge)],
     right: 0,
-    because: `Each map has one kernel of ${edge}x${edge} weights for all its units, and there are ${maps} maps. Only locality leaves ${local}, only sharing ${shared}.`,
+    because: `Each map has one kernel of ${edge}×${edge} weights for all its units, and there are ${maps} maps. Only locality leaves ${local}, only sharing ${shared}.`,
   });
 }
 
 function formulaOf(rung) {
-  const far = (letter) => (isLocal(rung) ? [op("|"), sym(letter), op("|"), op("≤"), sym("Δ")] : [sym(letter)]);
-  const sums = rung === "dense" ? [sum(sym("k")), sum(sym("l"))] : [sum(...far("a")), sum(...far("b"))];
-  const index = (...letters) => letters.flatMap((letter, i) => (i ? [op(","), sym(letter)] : [sym(letter)]));
-  const own = isShared(rung) ? [] : ["i", "j"];
-  const weight =
-    rung === "dense" ? sub(bold("W"), ...index("i", "j", "k", "l")) : sub(bold("V"), ...index(...own, "a", "b"));
-  const pixel =
-    rung === "dense"
-      ? sub(bold("X"), ...index("k", "l"))
-      : sub(bold("X"), sym("i"), op("+"), sym("a"), op(","), sym("j"), op("+"), sym("b"));
-  const bias = isShared(rung) ? sym("u") : sub(bold("U"), ...index("i", "j"));
-  const parts = [sub(bold("H"), ...index("i", "j")), op("="), bias, op("+"), ...sums, weight, pixel];
+  const far = (letter) => [op("|"), sym(letter), op("|"), op("≤"), sym("Δ")];
   const letter = rung === "dense" ? "W" : "V";
+  const [own, offset] = [isShared(rung) ? "" : "i,j,", rung === "dense" ? "k,l" : "a,b"];
+  const parts = [
+    entry("H", "i,j"),
+    op("="),
+    isShared(rung) ? sym("u") : entry("U", "i,j"),
+    op("+"),
+    sum(...(isLocal(rung) ? [...far("a"), op(","), ...far("b")] : index(offset))),
+    entry(letter, own + offset),
+    entry("X", rung === "dense" ? "k,l" : "i+a,j+b"),
+  ];
   const legend = {
     H: "the hidden unit",
     X: "a pixel",

@@ -99,7 +99,7 @@ export function layerPanel(ladder, view, change) {
     chosen.textContent = delta;
     const connected = connections(rung, ladder.n, delta);
     caption.textContent =
-      `Map ${map + 1}: ${units} x ${units} entries, of which ${count(units * units - connected)} are zero (left empty) ` +
+      `Map ${map + 1}: ${units}×${units} entries, of which ${count(units * units - connected)} are zero (left empty) ` +
       `and ${count(connected)} hold ${count(weights(rung, ladder.n, delta))} different weights. ` +
       `Framed: the row of unit (${unit.join(", ")}).`;
     showAccuracies();

@@ -91,8 +91,8 @@ export function unitPanel(page, ladder, view, change) {
     }
     const picture = raster({
       ...{ width: edge, height: edge, scale: (CELL * n) / edge, symbol: "V" },
-      label: `The kernel V, ${edge}x${edge}`,
-      caption: `V, all ${edge}x${edge} weights of the map: framed, what the unit uses`,
+      label: `The kernel V, ${edge}×${edge}`,
+      caption: `V, all ${edge}×${edge} weights of the map: framed, what the unit uses`,
     });
     picture.paint(weights, scaled());
     const frame = windowOf(unit, "H");

@@ -1,7 +1,7 @@
 // Station 4: all maps of a network on the current image, and what each of its units sees of it.
 
 import { el } from "pages/dom.js";
-import { bold, equation, fenced, op, sub, sum, sym } from "playground/equation.js";
+import { entry, equation, index, op, sub, sum, sym } from "playground/equation.js";
 import { guess } from "playground/guess.js";
 import { layout } from "playground/layout.js";
 import { Network } from "playground/network.js";
@@ -26,13 +26,13 @@ const formula = () =>
   equation(
     "H i j d is u d plus the sum over a, b and c of V a b c d times X i plus a, j plus b, c",
     [
-      sub(fenced("[", bold("H")), sym("i"), op(","), sym("j"), op(","), sym("d")),
+      entry("H", "i,j,d"),
       op("="),
       sub(sym("u"), sym("d")),
       op("+"),
-      sum(sym("a"), op(","), sym("b"), op(","), sym("c")),
-      sub(fenced("[", bold("V")), sym("a"), op(","), sym("b"), op(","), sym("c"), op(","), sym("d")),
-      sub(fenced("[", bold("X")), sym("i"), op("+"), sym("a"), op(","), sym("j"), op("+"), sym("b"), op(","), sym("c")),
+      sum(...index("a,b,c")),
+      entry("V", "a,b,c,d"),
+      entry("X", "i+a,j+b,c"),
     ],
     { X: "what the layer reads", V: "its weights", H: "its maps" },
   );

@@ -3,7 +3,7 @@
 import { el } from "pages/dom.js";
 import { count } from "pages/format.js";
 import { lines } from "playground/chart.js";
-import { bold, equation, fenced, op, sub, sum, sym, word } from "playground/equation.js";
+import { entry, equation, index, op, sum, sym, word } from "playground/equation.js";
 import { guess } from "playground/guess.js";
 import { layout } from "playground/layout.js";
 import { prediction, softmax } from "playground/network.js";
@@ -22,31 +22,25 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 const listed = (texts) => texts.join("; "); // titles have commas
 
 const formula = () => {
-  const [at, own, near] = [
-    [sym("i"), op(","), sym("j")],
-    [sym("i"), op(","), sym("j"), op(","), sym("k"), op(","), sym("l")],
-    [sym("i"), op("+"), sym("a"), op(","), sym("j"), op("+"), sym("b")],
-  ];
-  const copy = (parts) => parts.map((part) => part.cloneNode(true));
   const dense = [
-    word("dense:  "),
-    sub(fenced("[", bold("H")), ...copy(at)),
+    word("dense:  "),
+    entry("H", "i,j"),
     op("="),
-    sub(fenced("[", bold("U")), ...copy(at)),
+    entry("U", "i,j"),
     op("+"),
-    sum(sym("k"), op(","), sym("l")),
-    sub(fenced("[", bold("W")), ...own),
-    sub(fenced("[", bold("X")), sym("k"), op(","), sym("l")),
+    sum(...index("k,l")),
+    entry("W", "i,j,k,l"),
+    entry("X", "k,l"),
   ];
   const conv = [
-    word("convolution:  "),
-    sub(fenced("[", bold("H")), ...copy(at)),
+    word("convolution:  "),
+    entry("H", "i,j"),
     op("="),
     sym("u"),
     op("+"),
-    sum(sym("a"), op(","), sym("b")),
-    sub(fenced("[", bold("V")), sym("a"), op(","), sym("b")),
-    sub(fenced("[", bold("X")), ...near),
+    sum(...index("a,b")),
+    entry("V", "a,b"),
+    entry("X", "i+a,j+b"),
   ];
   const legend = { X: "the image", W: "a weight for each pixel", V: "weights for neighbours, the same everywhere" };
   const first = equation("H i j is U i j plus the sum over k and l of W i j k l times X k l", dense);

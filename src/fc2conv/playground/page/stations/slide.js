@@ -1,6 +1,6 @@
 // Station 3: a kernel slides over an image.
 
-import { bold, equation, op, sub, sum, sym } from "playground/equation.js";
+import { entry, equation, index, op, sum, sym } from "playground/equation.js";
 import { guess } from "playground/guess.js";
 import { layout } from "playground/layout.js";
 import { bench } from "playground/stations/slide_bench.js";
@@ -12,21 +12,20 @@ import { tabs } from "playground/tabs.js";
 import { verdict } from "playground/verdict.js";
 
 const LABEL = "H at i, j is u plus the sum over a and b of V at a, b times X at i plus a, j plus b";
-const [i, j] = [() => sym("i", "i"), () => sym("i", "j")];
-const [a, b] = [() => sym("a", "a"), () => sym("a", "b")];
+/** The places light up in both directions at once. */
+const BOTH = { j: "i", b: "a" };
 
 const convolution = () =>
   equation(
     LABEL,
     [
-      sub(bold("H"), i(), op(","), j()),
+      entry("H", "i,j", BOTH),
       op("="),
       sym("u"),
       op("+"),
-      sum(a()),
-      sum(b()),
-      sub(bold("V"), a(), op(","), b()),
-      sub(bold("X"), i(), op("+"), a(), op(","), j(), op("+"), b()),
+      sum(...index("a,b", BOTH)),
+      entry("V", "a,b", BOTH),
+      entry("X", "i+a,j+b", BOTH),
     ],
     {
       H: "output",

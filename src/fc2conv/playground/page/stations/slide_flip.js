@@ -1,7 +1,7 @@
 // Cross-correlation and convolution with the same kernel, side by side.
 
 import { el } from "pages/dom.js";
-import { bold, formula, op, sub, sum, sym } from "playground/equation.js";
+import { entry, formula, index, op, sum } from "playground/equation.js";
 import { convolve } from "playground/layers.js";
 import { range, raster } from "playground/raster.js";
 import { choice } from "playground/stations/slide_controls.js";
@@ -50,13 +50,13 @@ function kernelTable(caption) {
 }
 
 function equationOf(sign, label) {
-  const at = (axis, offset) => [sym("i", axis), op(sign), sym("a", offset)];
+  const both = { j: "i", b: "a" };
   return formula(label, [
-    sub(bold("H"), sym("i", "i"), op(","), sym("i", "j")),
+    entry("H", "i,j", both),
     op("="),
-    sum(sym("a", "a"), op(","), sym("a", "b")),
-    sub(bold("V"), sym("a", "a"), op(","), sym("a", "b")),
-    sub(bold("X"), ...at("i", "a"), op(","), ...at("j", "b")),
+    sum(...index("a,b", both)),
+    entry("V", "a,b", both),
+    entry("X", `i${sign}a,j${sign}b`, both),
   ]);
 }
 

@@ -2,7 +2,7 @@
 
 import { el } from "pages/dom.js";
 import { lines } from "playground/chart.js";
-import { bold, equation, frac, op, sub, sum, sym } from "playground/equation.js";
+import { entry, equation, frac, index, op, sum, sym } from "playground/equation.js";
 import { guess } from "playground/guess.js";
 import { bytes } from "playground/half.js";
 import { layout } from "playground/layout.js";
@@ -148,27 +148,26 @@ export function station(page) {
 
 /** How a weight of the dense layer learns, and how a shared one does. */
 function gradients() {
-  const index = (...letters) => letters.flatMap((letter, i) => (i ? [op(","), sym(letter)] : [sym(letter)]));
-  const slope = (...of) => frac([op("∂"), sym("L")], [op("∂"), ...of]);
-  const ij = index("i", "j");
-  const parts = [
-    slope(sub(bold("W"), ...index("i", "j", "k", "l"))),
+  const slope = (of) => frac([op("∂"), sym("L")], [op("∂"), of]);
+  const dense = [slope(entry("W", "i,j,k,l")), op("="), slope(entry("H", "i,j")), entry("X", "k,l")];
+  const shared = [
+    slope(entry("V", "a,b")),
     op("="),
-    slope(sub(bold("H"), ...ij)),
-    sub(bold("X"), ...index("k", "l")),
-    op("→"),
-    slope(sub(bold("V"), ...index("a", "b"))),
-    op("="),
-    sum(sym("i")),
-    sum(sym("j")),
-    slope(sub(bold("H"), ...index("i", "j"))),
-    sub(bold("X"), sym("i"), op("+"), sym("a"), op(","), sym("j"), op("+"), sym("b")),
+    sum(...index("i,j")),
+    slope(entry("H", "i,j")),
+    entry("X", "i+a,j+b"),
   ];
-  return equation("How a dense weight learns, and how a shared one does", parts, {
+  const legend = {
     L: "the loss",
     W: "a weight of one unit",
     V: "a weight of all units: a sum over all places",
     H: "a hidden unit",
     X: "a pixel",
-  });
+  };
+  return el(
+    "div",
+    { class: "equations" },
+    equation("How a dense weight learns: from one place", dense),
+    equation("How a shared weight learns: from all places", shared, legend),
+  );
 }

@@ -33,7 +33,7 @@ export function optionsPanel(change) {
   const lr = select("Learning rate", [0.001, 0.003, 0.01, 0.03]);
   const seed = select("Seed", [0, 1, 2, 3, 4]);
   const permuted = checkbox("Permute the pixels");
-  const random = checkbox("Place at random, on 20x20");
+  const random = checkbox("Place at random, on 20×20");
   const looks = el("div", { class: "looks" });
 
   function tell() {
