@@ -3,6 +3,7 @@ guess comes first; equations light up; the current image is chosen or drawn."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +120,7 @@ def test_nothing_is_shown_without_an_answer_but_a_guess_can_be_skipped(open_page
     station = page.locator("#slide")
     station.get_by_role("button", name="Show me").click()
     expect(page.locator("#said")).to_have_text("Choose an answer first, or skip.")
+    expect(station.locator(".guess").get_by_text("Choose an answer first, or skip.")).to_be_visible()
     assert station.locator(".stage").evaluate("e => e.inert")
     station.get_by_role("button", name="Skip").click()
     assert not station.locator(".stage").evaluate("e => e.inert")
@@ -147,8 +149,10 @@ def test_verdicts_come_with_their_numbers(open_page: Open, playground_page: Path
     expect(verdict.locator("summary")).to_contain_text("Claim 4")
     verdict.locator("summary").click()
     heads = verdict.locator("th").all_inner_texts()
-    assert heads == ["compared", "difference", "interval", "n", "verdict"]
-    assert int(verdict.locator("tbody tr").first.locator("td").nth(3).inner_text()) >= 2
+    assert heads == ["compared", "found", "interval", "margin", "n", "verdict"]
+    first = verdict.locator("tbody tr").first.locator("td")
+    assert re.fullmatch(r"[>±] −?[\d.]+", first.nth(3).inner_text())
+    assert int(first.nth(4).inner_text()) >= 2
 
 
 def test_the_image_is_chosen_or_drawn(open_page: Open, playground_page: Path) -> None:

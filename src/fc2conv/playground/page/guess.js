@@ -21,11 +21,13 @@ export function guess({ question, answers, right, because, onDone = () => {} }) 
   const options = answers.map((text, i) => el("label", { class: "option" }, radios[i], el("span", {}, text)));
   const outcome = el("p", { class: "outcome", tabindex: "-1", hidden: true });
   const buttons = el("div", { class: "buttons" });
+  const missing = el("span", { class: "soft", hidden: true }, "Choose an answer first, or skip.");
   const fieldset = el("fieldset", {}, el("legend", {}, question), el("div", { class: "options" }, ...options));
   const element = el("form", { class: "guess", onsubmit: submit }, fieldset, buttons, outcome);
   buttons.append(
     el("button", { type: "submit", class: "primary" }, "Show me"),
     el("button", { type: "button", class: "plain", onclick: () => done(null) }, "Skip"),
+    missing,
   );
 
   function submit(event) {
@@ -33,7 +35,8 @@ export function guess({ question, answers, right, because, onDone = () => {} }) 
     const chosen = radios.findIndex((radio) => radio.checked);
     if (chosen >= 0) return done(chosen);
     radios[0].focus();
-    return announce("Choose an answer first, or skip.");
+    missing.hidden = false;
+    return announce(missing.textContent);
   }
 
   function done(chosen, focus = true) {

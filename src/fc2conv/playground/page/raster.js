@@ -51,6 +51,10 @@ export function range(values) {
   return low <= high ? { low, high } : { low: 0, high: 1 };
 }
 
+/** What the two colours of "signed" mean. */
+export const signs = () =>
+  el("p", { class: "signs soft" }, "negative ", el("span", { class: "ramp", "aria-hidden": "true" }), " positive");
+
 /**
  * A picture of width x height cells.
  *

@@ -12,6 +12,9 @@ function written(value, comparison) {
   return `${sign}${Math.abs(value).toFixed(places(comparison))}`;
 }
 
+/** Where the whole interval must lie. */
+const margin = (c) => `${c.kind === "equal" ? "±" : ">"} ${String(c.margin).replace("-", "−")}`;
+
 const interval = (c) => `${written(c.low, c)} to ${written(c.high, c)}`;
 
 /**
@@ -30,8 +33,9 @@ export function verdict(result) {
     ` Claim ${number}, ${title}: `,
     el("strong", {}, found),
   );
-  const rows = comparisons.map((c) => [c.says, written(c.estimate, c), interval(c), c.n, c.verdict]);
-  const heads = ["compared", ...["difference", "interval", "n"].map((text) => ({ text, number: true })), "verdict"];
+  const rows = comparisons.map((c) => [c.says, written(c.estimate, c), interval(c), margin(c), c.n, c.verdict]);
+  const numbers = ["found", "interval", "margin", "n"].map((text) => ({ text, number: true }));
+  const heads = ["compared", ...numbers, "verdict"];
   return el(
     "details",
     { class: "verdict" },
@@ -41,7 +45,11 @@ export function verdict(result) {
       ? el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title }, table(title, heads, rows))
       : null,
     rows.length
-      ? el("p", { class: "soft" }, "n: seeds, each in both arms. Interval: 95 %, over seeds and test images.")
+      ? el(
+          "p",
+          { class: "soft" },
+          "n: seeds, each in both arms. Supported: the whole interval (95 %, over seeds and test images) is within the margin; refuted: the whole of it is outside; else undecided.",
+        )
       : null,
   );
 }
