@@ -358,3 +358,19 @@ def test_what_a_pooling_leaves_of_a_shift(station: Locator, garment: torch.Tenso
     pool.get_by_role("button", name="Shift left").press("Enter")
     expect(pool).to_contain_text("not shifted")
     expect(pool.locator(".changed")).to_have_count(0)
+
+
+def test_what_one_is_asked_to_try_is_so(station: Locator) -> None:
+    said, image = station.locator(".readers"), station.locator(".desk canvas").first
+    cell = 14  # CSS pixels
+    for padding, corner, readers in (("valid", 0, "1 output reads it."), ("same", 1, "4 outputs read it.")):
+        pick(station, Padding=padding)
+        image.hover(position={"x": (corner + 0.5) * cell, "y": (corner + 0.5) * cell})
+        expect(said).to_contain_text("Pixel 0, 0")
+        expect(said).to_contain_text(readers)
+    for stride, moves_along in ((1, True), (2, False)):
+        pick(station, Kernel="blur", Padding="valid", Stride=stride, Picture="garment")
+        before = outputs(station)
+        pick(station, Picture="moved")
+        after = outputs(station)
+        assert torch.equal(after[..., 1:], before[..., :-1]) == moves_along

@@ -2,7 +2,7 @@
 
 import { el } from "pages/dom.js";
 import { ConfigError } from "pages/geometry.js";
-import { range } from "playground/raster.js";
+import { range, signs } from "playground/raster.js";
 import { EDGE, written } from "playground/stations/slide_images.js";
 import { pictures } from "playground/stations/slide_pictures.js";
 import { player } from "playground/stations/slide_player.js";
@@ -34,6 +34,7 @@ export function bench(page) {
   const sum = el("p", { class: "sum" });
   const size = el("div", { class: "size" });
   const cost = el("p", { class: "cost" });
+  const sign = signs();
   const readers = el("p", { class: "soft readers" }, HINT);
 
   function pointInput(cell) {
@@ -87,6 +88,7 @@ export function bench(page) {
     const padded = height !== EDGE || width !== EDGE ? `, padded to ${height}×${width}` : "";
     const { low, high } = range(now.output);
     inputCaption.replaceChildren(letter("X"), ` ${EDGE}×${EDGE}${deep(now.channels)}${padded}`);
+    sign.hidden = low >= 0; // then it is grey, or has the image's colours
     outputCaption.replaceChildren(letter("H"), ` ${rows}×${columns}, from ${written(low)} to ${written(high)}`);
     workCaption.textContent = isConv() ? "weight · pixel, and their product" : "the pixels of the window";
     const axes = [0, 1].map((axis) => ({
@@ -139,7 +141,7 @@ export function bench(page) {
       { class: "pictures" },
       el("figure", {}, shown.input, inputCaption),
       chosen.kernel,
-      el("figure", {}, shown.output, outputCaption),
+      el("figure", {}, shown.output, outputCaption, sign),
       el("figure", { class: "work" }, grids, workCaption),
     ),
     sum,

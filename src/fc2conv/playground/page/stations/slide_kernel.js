@@ -109,6 +109,7 @@ export function kernelEditor(onChange) {
     el(
       "div",
       { class: "values", role: "group", "aria-label": "Set the chosen weight" },
+      el("span", { class: "soft", "aria-hidden": "true" }, "set it to"),
       ...VALUES.map((value) =>
         el(
           "button",

@@ -5,7 +5,7 @@ import { range, raster } from "playground/raster.js";
 import { EDGE } from "playground/stations/slide_images.js";
 import { inputSays, outputSays } from "playground/stations/slide_words.js";
 
-const SCALE = 16; // CSS pixels a cell
+const SCALE = 14; // CSS pixels a cell
 const PADDED = [70, 130, 210]; // the colour that lies over padded pixels
 
 /** A raster for each size that was needed, so that a new size costs nothing the second time. */

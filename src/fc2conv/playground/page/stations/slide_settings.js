@@ -18,7 +18,7 @@ const CHANNELS = [
   [1, "one: grey"],
   [3, "three: a tint"],
 ];
-const PADDINGS = [["valid", "valid: none"], ["same", "same: keeps the size"], ...numbers(1, EDGE)];
+const PADDINGS = [["valid", "valid: none"], ["same", "same: keeps the size, at stride 1"], ...numbers(1, EDGE)];
 const MODES = ["zeros", "reflect", "replicate", "circular"].map((mode) => [mode, mode]);
 
 const OF_CONV = ["preset", "height", "width", "padding", "mode", "stride", "dilation"];
