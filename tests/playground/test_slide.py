@@ -337,6 +337,15 @@ def test_a_1x1_convolution_is_a_dense_layer_at_each_pixel(station: Locator, garm
     found = [number(text) for text in pointwise.locator(".bracket").last.locator("td").all_inner_texts()]
     assert found == pytest.approx(expected[:, y, x].tolist(), abs=1e-4)
     assert found != [0, 0]
+    matrix[0, 1], bias = -2.5, torch.tensor([3, 0.0])
+    pointwise.get_by_label("Weight of green in channel 1").fill("-2,5")
+    pointwise.get_by_label("Bias of channel 1").fill("3")
+    expected = F.conv2d(tinted(garment), matrix[:, :, None, None], bias).relu()[0]
+    expect(pointwise.get_by_role("combobox", name="Matrix")).to_have_value("your own")
+    found = [number(text) for text in pointwise.locator(".bracket").last.locator("td").all_inner_texts()]
+    assert found == pytest.approx(expected[:, y, x].tolist(), abs=1e-4)
+    pointwise.get_by_label("Bias of channel 1").fill("much")
+    expect(pointwise.get_by_label("Bias of channel 1")).to_have_attribute("aria-invalid", "true")
 
 
 def test_what_a_pooling_leaves_of_a_shift(station: Locator, garment: torch.Tensor) -> None:
