@@ -37,7 +37,7 @@ export function classList({ classes, onPoint }) {
   function paint(logits, probabilities) {
     rows.forEach(({ button, share, logit }, i) => {
       share.textContent = `${(100 * probabilities[i]).toFixed(1)} %`;
-      logit.textContent = logits[i].toFixed(2);
+      logit.textContent = logits[i].toFixed(2).replace("-", "−");
       button.style.setProperty("--share", `${100 * probabilities[i]}%`);
     });
   }
