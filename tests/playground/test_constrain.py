@@ -154,6 +154,7 @@ def test_one_steps_along_the_ladder_and_the_weights_count_down(page: Page, stati
         page.keyboard.press("ArrowRight")
         expect(station.get_by_role("radio", name=re.compile(rf"^{rung}\s*{count} weights$"))).to_be_checked()
         expect(falling).to_have_text(count)
+        expect(station.locator(".says").get_by_role("status")).to_have_text(f"{count} weights")
         expect(station.locator(".counts [aria-current] th")).to_have_text(rung)
         expect(station.locator("math")).to_have_attribute("aria-label", f"The {rung} layer")
 

@@ -427,6 +427,12 @@ def test_the_edge_kernel_is_learnt_as_by_autograd(station: Locator) -> None:
     for _ in range(9):
         learn.get_by_role("button", name="Ten steps").click()
     torch.testing.assert_close(shown(), torch.tensor([[[[1.0, -1.0]]]]), atol=2e-3, rtol=0)
+    learn.get_by_role("button", name="New start").click()
+    assert (shown() - torch.tensor([1.0, -1.0])).abs().max() > 0.05
+    expect(learn).to_contain_text("after 0 steps")
+    pick(learn, Learning_rate=0.1)
+    learn.get_by_role("button", name="Ten steps").click()
+    expect(learn).to_contain_text("The learning rate is too large")
 
 
 def test_a_1x1_convolution_is_a_dense_layer_at_each_pixel(station: Locator, garment: torch.Tensor) -> None:
@@ -449,6 +455,11 @@ def test_a_1x1_convolution_is_a_dense_layer_at_each_pixel(station: Locator, garm
     for channel, values in enumerate(expected, 1):
         shown = greys(pointwise.get_by_role("application", name=f"Output channel {channel}")).double()
         torch.testing.assert_close(shown, 255 * (values / values.max()).double(), atol=1, rtol=0)
+    pick(pointwise, Matrix="is it red? is it blue?")
+    matrix = torch.tensor([[2.0, -1, -1], [-1, -1, 2]])
+    expected = F.conv2d(tinted(garment), matrix[:, :, None, None], torch.tensor([-0.2, -0.2])).relu()[0]
+    found = [number(text) for text in pointwise.locator(".bracket").last.locator("td").all_inner_texts()]
+    assert found == pytest.approx(expected[:, y, x].tolist(), abs=1e-4)
 
 
 def test_what_a_pooling_leaves_of_a_shift(station: Locator, garment: torch.Tensor) -> None:
@@ -485,3 +496,6 @@ def test_what_a_pooling_leaves_of_a_shift(station: Locator, garment: torch.Tenso
         torch.testing.assert_close(greys(second).double(), 255 * shift(*place)[0, 0].double(), atol=1, rtol=0)
         changed = (shift(*place) != garment)[0, 0].nonzero()
         assert frames(pool.locator(".raster", has=second), "changed") == [(x, y, 1, 1) for y, x in changed.tolist()]
+    pick(pool, Window_and_stride=3)
+    left, whole = same(F.avg_pool2d(garment, 3), F.avg_pool2d(shift(2, 3), 3))
+    expect(answer).to_contain_text(f"{left} of {whole} outputs of the pooling stay the same")
