@@ -49,10 +49,10 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
         context = chromium.new_context(offline=True, viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)  # a busy machine takes seconds to open a page
         page.on("console", lambda m: faults.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda e: faults.append(f"error: {e}"))
         page.on("request", lambda r: None if _allowed(r.url, path) else faults.append(f"request: {r.url[:200]}"))
+        # waits as long as Playwright does, 30 s: a page opens in two, also where six processes share two cores
         page.goto(path.as_uri() + hash)
         page.wait_for_selector("html[data-ready]", state="attached")
         return page
