@@ -333,8 +333,8 @@ def test_the_guess_says_what_falls_away_at_the_border(station: Locator) -> None:
 def test_formulas_are_derived_and_words_explained(station: Locator) -> None:
     lines = station.locator(".derived li")
     expect(lines).to_have_text([re.compile(f"^{rung} ") for rung in RUNGS])
-    expect(lines.nth(1)).to_contain_text("Δ(Δ + 1) / 2 at either border")
-    expect(lines.nth(2)).to_contain_text("2n − 1 offsets of rows")
+    expect(lines.nth(1)).to_contain_text("(n(2Δ + 1) − Δ(Δ + 1))²: along one axis n windows of 2Δ + 1, less")
+    expect(lines.nth(2)).to_contain_text("(2n − 1)²: 2n − 1 offsets of rows")
     expect(station.locator(".guess legend")).to_contain_text("A map is a grid of 14×14 units")
     expect(station.get_by_text("The head is the last dense layer: it makes 10 scores")).to_be_visible()
 

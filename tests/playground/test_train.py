@@ -274,6 +274,10 @@ def test_it_fits_a_phone(playground_page: Path, open_page: Open) -> None:
     page = open_page(playground_page, "#open", width=390)
     start_and_pause(page, page.locator("#train"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for what in (page.locator("#train .lesson tbody td").last, page.get_by_label("Matched")):
+        box = what.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= 390 - 16, "who wins and what is matched are in view, within the margins"
 
 
 # --- what is said

@@ -110,19 +110,27 @@ export function station(page) {
     equation: reindexed(),
     guess: question(ladder),
     stage,
-    shows: [
-      "Locality makes zero every weight between a unit and a pixel more than Δ away. Sharing makes equal all weights with the same offset (a, b) = (k − i, l − j): those along a diagonal of the matrix. ",
-      `Of the ${count(maps * n ** 4)} weights of the dense layer ${count(maps * weights("conv", n, ladder.delta))} are left, and their number no longer depends on the size of the image. `,
-      "Imposed on a dense layer that was trained without them, the constraints cost much; a network that learns under them loses little. ",
-      "The head, which reads every unit at its place, has most of the parameters then. ",
-      surprise(page.result("constraints")),
-    ],
+    shows: lesson(ladder, page.result("constraints")),
     verdicts: ["counts", "constraints"].map((name) => verdict(page.result(name))),
   });
   page.onImage(show);
   show();
   whenSeen(element, measure);
   return element;
+}
+
+/** What it shows. @param {?object} result of the claim `constraints` */
+function lesson({ n, maps, delta }, result) {
+  const [before, after] = ["dense", "conv"].map((rung) => count(maps * weights(rung, n, delta)));
+  const says = [
+    "Locality makes zero every weight between a unit and a pixel more than Δ away. Sharing makes equal all weights with " +
+      "the same offset (a, b) = (k − i, l − j): those along a diagonal of the matrix. " +
+      `Of the ${before} weights of the dense layer ${after} are left, and their number no longer depends on the size of the image.`,
+    "Imposed on a dense layer that was trained without them, the constraints cost much; a network that learns under " +
+      "them loses little. The head, which reads every unit at its place, has most of the parameters then.",
+    surprise(result),
+  ];
+  return el("div", {}, ...says.filter(Boolean).map((text) => el("p", {}, text)));
 }
 
 function question(ladder) {

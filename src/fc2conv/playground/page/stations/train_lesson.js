@@ -64,7 +64,7 @@ function compared(rows, { comparisons }) {
       outcomeOf(difference, margin),
     ];
   });
-  const heads = ["matched", number("images"), number("dense"), number("conv"), number("conv − dense"), "who wins"];
+  const heads = ["matched", number("images"), number("dense"), number("conv"), number("difference"), "who wins"];
   const label = "Dense or convolution: accuracies of the claim’s runs";
   const seeds = Math.min(...rows.map(({ n }) => n));
   return [
