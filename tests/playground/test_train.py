@@ -187,7 +187,7 @@ def test_images_are_permuted_and_placed(page: Page) -> None:
 # --- what one does
 
 
-CHARTS = {"test": "accuracy on test images", "loss": "loss on training images, in nats"}
+CHARTS = {"test": "accuracy on test images", "loss": "loss (cross-entropy) on training images"}
 
 
 def chart(station: Locator, key: str) -> Locator:
@@ -210,7 +210,7 @@ def card(station: Locator, rung: str) -> Locator:
 
 
 def step_of(station: Locator) -> int:
-    found = re.search(r"Step (\d+), epoch", station.inner_text())
+    found = re.search(r"Step (\d+) of \d+, epoch", station.inner_text())
     assert found
     return int(found[1])
 
@@ -245,7 +245,7 @@ def test_training_draws_curves_and_says_what_came_out(page: Page, station: Locat
     assert tested[last] == pytest.approx(_shares(station), abs=0.006)
     assert losses[last] == pytest.approx([point["loss"] for point in race], abs=0.006)
     words = station.locator(".came-out")
-    expect(words).to_contain_text("This is one run with one seed.")
+    expect(words).to_contain_text("One run with one seed: differences below 0.05 say nothing; the claim’s runs (n = 10")
     order = sorted(zip(RUNGS, _shares(station), strict=True), key=lambda each: -each[1])
     expect(words).to_contain_text(": " + ", ".join(f"{rung} {share:.3f}" for rung, share in order) + " on 500 test")
     epochs = last / 20  # of 1,000 images, 50 a step
@@ -275,7 +275,7 @@ def test_a_pause_stops_and_going_on_goes_on(page: Page, station: Locator) -> Non
     )
     assert step_of(station) == before
     station.get_by_role("button", name="Go on").press("Enter")
-    expect(station.get_by_text(f"Step {before},")).to_be_hidden()
+    expect(station.get_by_text(f"Step {before} of ")).to_be_hidden()
     station.get_by_role("button", name="Pause").press("Enter")
     assert step_of(station) > before
     assert next(iter(curves(station, "test"))) == 10
@@ -294,7 +294,7 @@ def test_an_option_begins_anew_and_leaves_a_shadow(page: Page, station: Locator)
     station.get_by_label("Permute the pixels").focus()
     page.keyboard.press("Space")
     assert (colours(station.locator(".looks canvas")) != before).any()
-    expect(station.get_by_text("Step 0, epoch 0.0")).to_be_visible()
+    expect(station.get_by_text("Step 0 of 100, epoch 0.0")).to_be_visible()
     expect(station.get_by_role("button", name="Start")).to_be_visible()
     assert lines(station, ".earlier") == drawn
     expect(station.locator(".came-out")).to_be_empty()
@@ -324,18 +324,6 @@ def test_images_placed_at_random_have_a_claim_of_their_own(
     expect(station.locator(".came-out")).to_contain_text(f"have {says}.")
 
 
-def test_the_lesson_has_the_claims_differences(station: Locator, playground_data: dict[str, Any]) -> None:
-    found = playground_data["results"]["constraints"]["matchings"]
-    gains = {
-        (each["match"], each["canvas"], each["images"]): each["means"]["conv"] - each["means"]["dense"]
-        for each in found
-    }
-    asked = [("maps", 14, 1000), ("params", 14, 1000), ("params", 14, 10000), ("maps", 20, 1000)]
-    said = re.findall(r"\(([+−][\d.]+) with ([\d,]+) images, n = 10\)", station.locator(".shows").inner_text())
-    expected = [(f"{gains[each]:+.4f}".replace("-", "−"), f"{each[2]:,}") for each in asked]
-    assert said == expected
-
-
 def test_the_networks_see_the_training_images(station: Locator, playground_data: dict[str, Any]) -> None:
     """Six, with a pixel between them."""
     pixels, _ = small_images(playground_data, "train")
@@ -360,10 +348,17 @@ def test_weights_of_four_maps_are_drawn(page: Page, station: Locator) -> None:
 def test_options_are_shown_in_the_cards(station: Locator) -> None:
     dense = card(station, "dense")
     station.get_by_label("Matched").select_option("params")
-    expect(dense).to_contain_text("1 map, 40,582 parameters, of which 1,970")
+    expect(dense).to_contain_text("1 map, no windows")
+    expect(dense).to_contain_text("40,582 parameters, of which 1,970 make the class scores")
+    conv = station.get_by_role("group", name="conv", exact=True)
+    expect(conv).to_contain_text("20 maps, 9×9 windows")
+    expect(station.get_by_label("Matched").locator("option")).to_have_text(
+        ["4 maps each, 5×5 windows", "about 40,400 parameters, 9×9 windows"]
+    )
     station.get_by_label("Matched").select_option("maps")
-    station.get_by_label(re.compile("^Place at random")).check()
-    expect(dense).to_contain_text("4 maps, 657,610 parameters, of which 16,010")
+    expect(conv).to_contain_text("4 maps, 5×5 windows")
+    station.get_by_label("Place at random, on 20×20 (takes longest)").check()
+    expect(dense).to_contain_text("657,610 parameters, of which 16,010")
     for label, value in (("Images", "100"), ("Learning rate", "0.01"), ("Seed", "2")):
         station.get_by_label(label, exact=True).select_option(value)
         expect(station.get_by_label(label, exact=True)).to_have_value(value)
@@ -376,3 +371,115 @@ def test_it_fits_a_phone(playground_page: Path, open_page: Open) -> None:
     page = open_page(playground_page, "#open", width=390)
     start_and_pause(page, page.locator("#train"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for what in (page.locator("#train .lesson tbody td").last, page.get_by_label("Matched")):
+        box = what.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= 390 - 16, "who wins and what is matched are in view, within the margins"
+
+
+# --- what is said
+
+
+def test_the_guess_asks_for_what_a_lenet_does_not_show(station: Locator) -> None:
+    asked = station.locator(".guess legend")
+    expect(asked).to_contain_text("A LeNet that learns permuted pixels loses 3.2 points of accuracy (claim 1).")
+    expect(station.locator(".option.right")).to_contain_text("None of them loses much")
+    expect(station.locator(".outcome")).to_contain_text("A LeNet builds windows on windows")
+
+
+def test_the_axes_stay_and_earlier_runs_have_names(page: Page, station: Locator) -> None:
+    """Whatever is trained: accuracies from 0 to 1; and what cannot be compared is forgotten."""
+    faint = station.locator(".faint")
+
+    def heights() -> list[str]:
+        return station.locator(".plot").first.locator("text[text-anchor=end]").all_text_contents()
+
+    assert heights() == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    expect(faint).to_be_empty()
+    start_and_pause(page, station)
+    assert heights() == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    station.get_by_label("Seed").select_option("1")
+    expect(faint).to_have_text("Faint: earlier runs: seed 0.")
+    station.get_by_label("Permute the pixels").check()  # of seed 1 nothing was trained
+    expect(faint).to_have_text("Faint: earlier runs: not permuted, seed 0.")
+    expect(station.locator(".plot .line.earlier")).to_have_count(8)
+    station.get_by_label(re.compile("^Place at random")).check()
+    expect(faint).to_be_empty()
+    expect(station.locator(".plot .line.earlier")).to_have_count(0)
+
+
+def test_earlier_runs_are_few_and_none_twice(page: Page) -> None:
+    says = page.evaluate(
+        """async () => {
+            const { Earlier } = await import("playground/stations/train_earlier.js");
+            const { DEFAULTS } = await import("playground/stations/train_race.js");
+            const race = ({ measured = 20, ...options }) =>
+                ({ measured, step: 20, runners: [{ curve: [options] }], options: { ...DEFAULTS, ...options } });
+            const stub = { seed: 4, measured: 0 }; // stopped before its curves had a point
+            const all =
+                [{}, { seed: 1 }, { permuted: true }, { permuted: true }, stub, { match: "params", images: 300 }];
+            const earlier = new Earlier();
+            return all.map((options, i) => {
+                earlier.replace(i ? race(all[i - 1]) : null, race(options));
+                return [earlier.says(race(options).options), earlier.curves(0).length];
+            });
+        }"""
+    )
+    assert says == [
+        ["", 0],
+        ["Faint: earlier runs: seed 0.", 1],
+        ["Faint: earlier runs: not permuted, seed 1; not permuted.", 2],
+        ["Faint: earlier runs: the same options; not permuted, seed 1.", 2],
+        ["Faint: earlier runs: permuted, seed 0; seed 1.", 2],
+        [
+            "Faint: earlier runs: 1,000 images, permuted, 4 maps each, 5×5 windows; "
+            "1,000 images, 4 maps each, 5×5 windows, seed 1.",
+            2,
+        ],
+    ]
+
+
+def test_when_the_convolution_loses_can_be_read_at_a_glance(page: Page, station: Locator) -> None:
+    rows = station.locator(".lesson tbody tr")
+    found = [row.locator("td").all_text_contents() for row in rows.all()]
+    equal_maps, equal_parameters = "4 maps each, 5×5 windows", "about 40,400 parameters, 9×9 windows"
+    at_random = f"{equal_maps}, placed at random"
+    assert found == [
+        [equal_maps, "1,000", "0.8130", "0.8053", "−0.0077", "conv loses"],
+        [equal_maps, "10,000", "0.8533", "0.8537", "+0.0004", "neither"],
+        [equal_parameters, "1,000", "0.8079", "0.8131", "+0.0052", "conv wins"],
+        [equal_parameters, "10,000", "0.8475", "0.8611", "+0.0136", "conv wins"],
+        [at_random, "1,000", "0.7263", "0.7163", "−0.0100", "conv loses"],
+        [at_random, "10,000", "0.7299", "0.7196", "−0.0103", "conv loses"],
+    ]
+    expect(station.locator(".lesson")).to_contain_text("n = 10 seeds")
+    expect(station.locator(".lesson")).to_contain_text(
+        "found −0.0151 with 1,000 images (sharing alone; the table has both constraints)"
+    )
+    expect(station.locator(".lesson")).to_contain_text("a LeNet loses 3.2 points of accuracy (claim 1, n = 10)")
+
+
+def test_who_wins_follows_from_the_numbers(page: Page) -> None:
+    said, empty = page.evaluate(
+        """async () => {
+            const { lesson } = await import("playground/stations/train_lesson.js");
+            const row = (images, conv) =>
+                ({ match: "maps", canvas: 14, images, n: 3, means: { dense: 0.8, local: 0.8, shared: 0.8, conv } });
+            const result = { comparisons: [{ margin: 0.01, says: "", estimate: 0 }] };
+            const winners = (rows) =>
+                [...lesson({ ...result, matchings: rows }, null).querySelectorAll("td:last-child")];
+            const texts = [[0.82, 0.795], [0.805, 0.78]].map(([few, many]) =>
+                winners([row(1000, few), row(10000, many)]).map((cell) => cell.textContent));
+            return [texts, lesson({ comparisons: [] }, null).textContent];
+        }"""
+    )
+    assert said == [["conv wins", "neither"], ["neither", "conv loses"]]
+    assert "no recorded runs" in empty
+
+
+def test_words_are_plain_and_colours_explained(station: Locator) -> None:
+    expect(station.get_by_text("loss (cross-entropy) on training images")).to_be_visible()
+    expect(station.locator(".signs")).to_be_visible()
+    text = station.text_content() or ""
+    assert "nats" not in text
+    assert "chance" not in text

@@ -8,7 +8,7 @@ import { el } from "pages/dom.js";
  * @param {?HTMLElement} parts.equation
  * @param {?HTMLElement} parts.guess the stage is in view, but inert, until it is done
  * @param {Node[]} parts.stage
- * @param {string|Node[]} parts.shows two or three sentences
+ * @param {string|Node[]|HTMLElement} parts.shows two or three sentences, or an element that holds them
  * @param {HTMLElement[]} parts.verdicts
  */
 export function layout({ lead, equation = null, guess = null, stage, shows, verdicts = [] }) {
@@ -16,7 +16,7 @@ export function layout({ lead, equation = null, guess = null, stage, shows, verd
   const conclusion = el(
     "div",
     { class: "conclusion" },
-    el("div", { class: "shows" }, el("h3", {}, "What it shows"), el("p", {}, shows)),
+    el("div", { class: "shows" }, el("h3", {}, "What it shows"), shows instanceof Element ? shows : el("p", {}, shows)),
     ...verdicts.filter(Boolean),
   );
   const open = (isOpen) => {

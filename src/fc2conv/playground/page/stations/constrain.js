@@ -2,14 +2,15 @@
 
 import { el, whenSeen } from "pages/dom.js";
 import { count } from "pages/format.js";
-import { entry, equation, index, op, sum, sym } from "playground/equation.js";
 import { guess } from "playground/guess.js";
 import { bytes } from "playground/half.js";
 import { layout } from "playground/layout.js";
 import { picker } from "playground/picker.js";
 import { inSlices } from "playground/slices.js";
+import { surprise } from "playground/stations/constrain_claim.js";
 import { countsPanel, fallingCount } from "playground/stations/constrain_counts.js";
-import { isLocal, isShared, RUNGS, weights } from "playground/stations/constrain_ladder.js";
+import { equationOf, reindexed } from "playground/stations/constrain_equations.js";
+import { RUNGS, weights } from "playground/stations/constrain_ladder.js";
 import { layerPanel } from "playground/stations/constrain_layer.js";
 import { Ladder } from "playground/stations/constrain_networks.js";
 import { unitPanel } from "playground/stations/constrain_unit.js";
@@ -17,8 +18,9 @@ import { verdict } from "playground/verdict.js";
 
 const SAYS = {
   dense: "Every unit reads every pixel, with weights of its own.",
-  local: "Every unit reads only a window around it, with weights of its own.",
-  shared: "Every unit reads every pixel. Weights with the same offset (a, b) are equal.",
+  local: "Every unit reads only a window around it, no pixel more than Δ away, with weights of its own.",
+  shared:
+    "Every unit reads every pixel. Weights with the same offset (a, b) are equal, and all units have one bias, u.",
   conv: "Every unit reads only a window around it, and all windows have the same weights: a convolution.",
 };
 
@@ -39,10 +41,11 @@ export function station(page) {
   const unit = unitPanel(page, ladder, view, change);
   const layer = layerPanel(ladder, view, change);
   const counts = countsPanel(ladder, view);
-  const formulas = el("div", {});
+  const own = el("div", { class: "own formula" });
   const falling = fallingCount();
   const says = el("p", {});
   const steps = RUNGS.map((rung) => el("input", { type: "radio", name: "rung", onchange: () => change({ rung }) }));
+  const sizes = RUNGS.map(() => el("span", { class: "soft" })); // weights of each
   const mapChoice = Array.from({ length: maps }, (_, map) =>
     el("input", { type: "radio", name: "map", "aria-label": `Map ${map + 1}`, onchange: () => change({ map }) }),
   );
@@ -58,19 +61,20 @@ export function station(page) {
   }
 
   function show() {
-    if (view.rung !== shown) formulas.replaceChildren(formulaOf(view.rung));
+    if (view.rung !== shown) own.replaceChildren(equationOf(view.rung));
     shown = view.rung;
     falling.show(maps * weights(view.rung, n, view.delta));
     says.textContent = SAYS[view.rung];
     RUNGS.forEach((rung, i) => {
       steps[i].checked = rung === view.rung;
+      sizes[i].textContent = `${count(maps * weights(rung, n, view.delta))} weights`;
     });
     mapChoice.forEach((radio, map) => {
       radio.checked = map === view.map;
     });
-    const own = ladder.layer(view, view.map);
-    unit.show(own);
-    layer.show(own);
+    const chosen = ladder.layer(view, view.map);
+    unit.show(chosen);
+    layer.show(chosen);
     counts.show();
   }
 
@@ -83,14 +87,7 @@ export function station(page) {
     measuring = inSlices(ladder.measure(choices), { onFrame: layer.showAccuracies });
   }
 
-  const step = (rung, i) =>
-    el(
-      "label",
-      { class: "rung" },
-      steps[i],
-      el("strong", {}, rung),
-      el("span", { class: "soft" }, `${count(maps * weights(rung, n, ladder.delta))} weights`),
-    );
+  const step = (rung, i) => el("label", { class: "rung" }, steps[i], el("strong", {}, rung), sizes[i]);
   const choice = el(
     "fieldset",
     { class: "choice-of-map" },
@@ -100,7 +97,7 @@ export function station(page) {
   );
   const stage = [
     el("fieldset", { class: "ladder" }, el("legend", { class: "hidden" }, "The ladder"), ...RUNGS.map(step)),
-    el("div", { class: "says" }, falling.element, says),
+    el("div", { class: "says" }, falling.element, says, own),
     el("div", { class: "buttons" }, picker(page), choice),
     unit.element,
     el("h3", {}, "How many there are"),
@@ -110,14 +107,10 @@ export function station(page) {
   ];
   const element = layout({
     lead: "A dense layer with two constraints is a convolution. Step down the ladder, and see what goes.",
-    equation: formulas,
+    equation: reindexed(),
     guess: question(ladder),
     stage,
-    shows: [
-      "Locality makes zero every weight between a unit and a pixel more than Δ away. Sharing makes equal all weights with the same offset (a, b) = (k − i, l − j): those along a diagonal of the matrix. ",
-      `Of the ${count(maps * n ** 4)} weights of the dense layer ${count(maps * weights("conv", n, ladder.delta))} are left, and their number no longer depends on the size of the image. `,
-      "Imposed on a dense layer that was trained without them, the constraints cost much; a network that learns under them loses little. The head, which reads every unit at its place, has most of the parameters then.",
-    ],
+    shows: lesson(ladder, page.result("constraints")),
     verdicts: ["counts", "constraints"].map((name) => verdict(page.result(name))),
   });
   page.onImage(show);
@@ -126,38 +119,35 @@ export function station(page) {
   return element;
 }
 
-function question(ladder) {
-  const { n, maps, delta } = ladder;
-  const edge = 2 * delta + 1;
-  const [dense, local, shared, conv] = RUNGS.map((rung) => count(maps * weights(rung, n, delta)));
-  return guess({
-    question: `A dense layer from ${n}×${n} pixels to ${maps} maps of ${n}×${n} units has ${dense} weights. How many different ones does the convolution of ${edge}×${edge} keep?`,
-    answers: [conv, shared, local, count(maps * n * n * edge * edge)],
-    right: 0,
-    because: `Each map has one kernel of ${edge}×${edge} weights for all its units, and there are ${maps} maps. Only locality leaves ${local}, only sharing ${shared}.`,
-  });
+/** What it shows. @param {?object} result of the claim `constraints` */
+function lesson({ n, maps, delta }, result) {
+  const [before, after] = ["dense", "conv"].map((rung) => count(maps * weights(rung, n, delta)));
+  const says = [
+    "Locality makes zero every weight between a unit and a pixel more than Δ away. Sharing makes equal all weights with " +
+      "the same offset (a, b) = (k − i, l − j): those along a diagonal of the matrix. " +
+      `Of the ${before} weights of the dense layer ${after} are left, and their number no longer depends on the size of the image.`,
+    "Imposed on a dense layer that was trained without them, the constraints cost much; a network that learns under " +
+      "them loses little. The head, which reads every unit at its place, has most of the parameters then.",
+    surprise(result),
+  ];
+  return el("div", {}, ...says.filter(Boolean).map((text) => el("p", {}, text)));
 }
 
-function formulaOf(rung) {
-  const far = (letter) => [op("|"), sym(letter), op("|"), op("≤"), sym("Δ")];
-  const letter = rung === "dense" ? "W" : "V";
-  const [own, offset] = [isShared(rung) ? "" : "i,j,", rung === "dense" ? "k,l" : "a,b"];
-  const parts = [
-    entry("H", "i,j"),
-    op("="),
-    isShared(rung) ? sym("u") : entry("U", "i,j"),
-    op("+"),
-    sum(...(isLocal(rung) ? [...far("a"), op(","), ...far("b")] : index(offset))),
-    entry(letter, own + offset),
-    entry("X", rung === "dense" ? "k,l" : "i+a,j+b"),
-  ];
-  const legend = {
-    H: "the hidden unit",
-    X: "a pixel",
-    [letter]: isShared(rung) ? "a weight that all units share" : "a weight of this unit alone",
-    [isShared(rung) ? "u" : "U"]: isShared(rung) ? "the bias of all units" : "the bias of this unit",
-    ...(rung === "dense" ? {} : { a: "rows from the unit to the pixel", b: "columns from the unit to the pixel" }),
-    ...(isLocal(rung) ? { Δ: "how far a unit sees" } : {}),
-  };
-  return equation(`The ${rung} layer`, parts, legend);
+function question(ladder) {
+  const { n, maps, delta } = ladder;
+  const [edge, units] = [2 * delta + 1, maps * n * n];
+  const window = edge * edge;
+  const [dense, local, shared, conv] = RUNGS.map((rung) => maps * weights(rung, n, delta));
+  return guess({
+    question:
+      `A layer has ${maps} maps. A map is a grid of ${n}×${n} units, one at each pixel, with weights of its own. ` +
+      `Dense, that is ${count(dense)} weights. How many different ones does the convolution of ${edge}×${edge} keep?`,
+    answers: [conv, shared, local, units * window].map(count),
+    right: 0,
+    because:
+      `Each map has one kernel of ${edge}×${edge} weights for all its units, and there are ${maps} maps. ` +
+      `Only sharing leaves ${count(shared)}, only locality ${count(local)}. ` +
+      `${count(units * window)} would be ${window} for each of the ${units} units; at the border a part of the window ` +
+      `lies outside the image, and ${count(units * window - local)} fall away.`,
+  });
 }

@@ -9,6 +9,15 @@ const MEGAPIXEL = 1000;
 /** Half width that the chapter says windows rarely exceed. */
 const TYPICAL = 10;
 
+/** Where the formulas come from. */
+const DERIVED = {
+  dense: "n² units, each with weights for n² pixels.",
+  local:
+    "along one axis n windows of 2Δ + 1, less what lies outside the image, 1 + 2 + … + Δ = Δ(Δ + 1) / 2 at either border; squared, for two axes.",
+  shared: "2n − 1 offsets of rows, from −(n − 1) to n − 1, times as many of columns.",
+  conv: "2Δ + 1 offsets of rows times as many of columns.",
+};
+
 /**
  * @param {Ladder} ladder
  * @param {object} view the station's state
@@ -76,9 +85,19 @@ export function countsPanel(ladder, view) {
 
   const element = el(
     "div",
-    {},
+    { class: "counted" },
+    el(
+      "p",
+      {},
+      `The head is the last dense layer: it makes ${classes} scores, one for each class, of the ${count(maps * n * n)} units of the maps.`,
+    ),
     el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Parameters of each rung" }, table),
     el("label", { class: "slider" }, el("span", { "data-symbol": "Δ" }, "Δ on the megapixel"), slider, chosen),
+    el(
+      "ul",
+      { class: "derived" },
+      ...RUNGS.map((rung) => el("li", {}, el("strong", {}, rung), ` ${formula(rung, n, 0)[0]}: ${DERIVED[rung]}`)),
+    ),
   );
   return { element, show };
 }

@@ -2,7 +2,7 @@
 
 import { el } from "pages/dom.js";
 import { count } from "pages/format.js";
-import { raster } from "playground/raster.js";
+import { raster, signs } from "playground/raster.js";
 import { connections, isLocal, isShared, RUNGS, rungOf, weights } from "playground/stations/constrain_ladder.js";
 import { CHANCE } from "playground/stations/constrain_networks.js";
 
@@ -38,7 +38,7 @@ export function layerPanel(ladder, view, change) {
       type: "checkbox",
       onchange: (event) => {
         const on = event.target.checked;
-        const rest = view.isImposed && other(view.rung);
+        const rest = other(view.rung);
         change({ isImposed: true, rung: has === isLocal ? rungOf(on, rest) : rungOf(rest, on) });
       },
     });
@@ -53,7 +53,8 @@ export function layerPanel(ladder, view, change) {
   const verdict = el("p", { class: "reading" });
 
   const labelled = (input, ...text) => el("label", { class: "option" }, input, el("span", {}, ...text));
-  const heads = ["", "imposed afterwards", "trained under it"];
+  const classes = ladder.trained.dense.layers.at(-1).output[0];
+  const heads = ["", "imposed afterwards", `trained under it (Δ = ${ladder.delta})`];
   const controls = el(
     "div",
     { class: "imposing" },
@@ -74,7 +75,11 @@ export function layerPanel(ladder, view, change) {
     el(
       "table",
       { class: "accuracies" },
-      el("caption", {}, `Accuracy on ${ladder.test.n} test images; the head stays as it was trained`),
+      el(
+        "caption",
+        {},
+        `Accuracy on ${ladder.test.n} test images (guessing: ${100 / classes} %); the head stays as it was trained`,
+      ),
       el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)))),
       body,
     ),
@@ -92,10 +97,10 @@ export function layerPanel(ladder, view, change) {
     picture.place({ x: row, y: row });
     trained.checked = !isImposed;
     imposed.checked = isImposed;
-    local.checked = isImposed && isLocal(rung);
-    shared.checked = isImposed && isShared(rung);
+    local.checked = isLocal(rung);
+    shared.checked = isShared(rung);
     slider.value = delta;
-    slider.disabled = !local.checked;
+    slider.disabled = !(isImposed && isLocal(rung));
     chosen.textContent = delta;
     const connected = connections(rung, ladder.n, delta);
     caption.textContent =
@@ -106,36 +111,52 @@ export function layerPanel(ladder, view, change) {
   }
 
   function showAccuracies() {
-    const { delta, isImposed } = view;
+    const { rung, delta, isImposed } = view;
     const of = (rung, imposed) => ladder.accuracy({ rung, isImposed: imposed, delta: imposed ? delta : ladder.delta });
-    const bar = (rung, imposed) => {
-      const share = of(rung, imposed);
-      const isChosen = rung === view.rung && (imposed === isImposed || rung === "dense");
+    const bar = (each, imposed) => {
+      const share = of(each, imposed);
+      const isChosen = each === rung && (imposed === isImposed || each === "dense");
       const fill = el("span", { class: "bar", style: `--share: ${share ?? 0}` });
       return el("td", { class: isChosen ? "chosen" : null }, fill, percent(share));
     };
     body.replaceChildren(
-      ...RUNGS.map((rung) => el("tr", {}, el("th", { scope: "row" }, rung), bar(rung, true), bar(rung, false))),
+      ...RUNGS.map((each) => el("tr", {}, el("th", { scope: "row" }, each), bar(each, true), bar(each, false))),
     );
-    const [dense, after, within] = [of("dense", false), of(view.rung, true), of(view.rung, false)];
-    if (view.rung === "dense") {
-      verdict.textContent = "Take a constraint, and see what it costs the trained dense layer.";
-      return;
-    }
-    if ([dense, after, within].includes(null)) {
-      verdict.textContent = "The networks are answering …";
-      return;
-    }
-    const words = { local: "locality", shared: "sharing", conv: "locality and sharing" }[view.rung];
-    const points = (share) => `${(100 * Math.abs(share)).toFixed(1)} points`;
-    const against = (share) => {
-      if (Math.abs(share) < CHANCE) return "is within chance of the dense one";
-      return `is ${points(share)} ${share < 0 ? "below" : "above"} the dense one`;
-    };
-    verdict.textContent =
-      `Imposed on the trained dense layer, ${words} ${after > dense ? "gains" : "costs"} ${points(after - dense)} of ` +
-      `accuracy: its units were not made for it. A network that learned under it ${against(within - dense)}.`;
+    const accuracies = { dense: of("dense", false), after: of(rung, true), within: of(rung, false) };
+    const isTrained = !isLocal(rung) || delta === ladder.delta; // with such windows
+    verdict.textContent = costSays(rung, accuracies, isTrained, ladder.test.n);
   }
 
-  return { element: el("div", { class: "layer" }, picture.element, controls), show, showAccuracies };
+  return {
+    element: el("div", { class: "layer" }, el("div", {}, picture.element, signs()), controls),
+    show,
+    showAccuracies,
+  };
+}
+
+const points = (share) => `${(100 * Math.abs(share)).toFixed(1)} points`;
+
+/**
+ * What a rung's constraints cost.
+ *
+ * @param {string} rung
+ * @param {{dense: ?number, after: ?number, within: ?number}} accuracies of the dense network, of it under the
+ *   constraints, and of the one that learned under them; null: not counted yet
+ * @param {boolean} isTrained whether the last one has windows of the same size
+ * @param {number} n test images
+ */
+export function costSays(rung, { dense, after, within }, isTrained, n) {
+  if (rung === "dense") return "Take a constraint, and see what it costs the trained dense layer.";
+  if ([dense, after, within].includes(null)) return "The networks are answering …";
+  const words = { local: "locality", shared: "sharing", conv: "locality and sharing" }[rung];
+  const imposed =
+    `Imposed on the trained dense layer, ${words} ${after > dense ? "gains" : "costs"} ${points(after - dense)} of ` +
+    "accuracy: its units were not made for it.";
+  if (!isTrained) return imposed;
+  const gain = within - dense;
+  const learned =
+    Math.abs(gain) < CHANCE
+      ? `differs from the dense one by no more than luck with ${n} test images would`
+      : `is ${points(gain)} ${gain < 0 ? "below" : "above"} the dense one`;
+  return `${imposed} A network that learned under it ${learned}.`;
 }

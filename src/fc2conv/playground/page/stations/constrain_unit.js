@@ -1,7 +1,7 @@
 // One hidden unit: the pixels that it reads, the weights that it uses, its value; and a second unit to compare it with.
 
 import { el } from "pages/dom.js";
-import { raster } from "playground/raster.js";
+import { raster, signs } from "playground/raster.js";
 import { isLocal, isShared } from "playground/stations/constrain_ladder.js";
 import { letterOf, pixelSays, sameSays, unitSays } from "playground/stations/constrain_words.js";
 
@@ -138,6 +138,6 @@ export function unitPanel(page, ladder, view, change) {
   }
 
   const pictures = [image, hidden, here, there].map((each) => each.element);
-  const element = el("div", {}, el("div", { class: "pictures" }, ...pictures, kernel), reading, same, keep);
+  const element = el("div", {}, el("div", { class: "pictures" }, ...pictures, kernel), signs(), reading, same, keep);
   return { element, show };
 }

@@ -6,17 +6,20 @@ import { entry, equation, frac, index, op, sum, sym } from "playground/equation.
 import { guess } from "playground/guess.js";
 import { bytes } from "playground/half.js";
 import { layout } from "playground/layout.js";
+import { signs } from "playground/raster.js";
 import { inSlices } from "playground/slices.js";
 import { rungCards } from "playground/stations/train_cards.js";
+import { Earlier } from "playground/stations/train_earlier.js";
+import { lenetLoses, lesson } from "playground/stations/train_lesson.js";
 import { optionsPanel } from "playground/stations/train_options.js";
 import { BATCH, Race } from "playground/stations/train_race.js";
-import { claimed, lesson, outcome } from "playground/stations/train_words.js";
+import { outcome } from "playground/stations/train_words.js";
 import { verdict } from "playground/verdict.js";
 
 /** Steps after which it stops by itself, and as many more at each further start. */
 const STEPS = 100;
-/** Earlier runs whose curves stay in view. */
-const KEPT = 3;
+/** Loss that the axis always reaches: a little more than ln 10, that of guessing one of ten classes. */
+const HIGHEST = 2.4;
 
 export function station(page) {
   const { small } = page.data;
@@ -31,16 +34,18 @@ export function station(page) {
   let running = null;
   let goal = STEPS;
   const shown = { step: -1, measured: -1 };
-  let earlier = []; // of former races, the newest first: a curve for each rung
+  const earlier = new Earlier();
 
-  const chart = (key, title, label) => {
-    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title }, label });
-    return { key, panel };
+  // both axes stay as they are, whatever is trained, so that races can be compared
+  const chart = (key, max, title, label) => {
+    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title, min: 0, max }, label });
+    return { key, max, panel };
   };
   const charts = [
-    chart("test", "accuracy on test images", "Accuracy on the test images, of the four rungs"),
-    chart("loss", "loss on training images, in nats", "Loss on the training images, of the four rungs"),
+    chart("test", 1, "accuracy on test images", "Accuracy on the test images, of the four rungs"),
+    chart("loss", HIGHEST, "loss (cross-entropy) on training images", "Loss on the training images, of the four rungs"),
   ];
+  const faint = el("p", { class: "soft faint" });
   const start = el("button", { type: "button", class: "primary", onclick: toggle }, "Start");
   const clock = el("span", { class: "soft" });
   const words = el("div", { class: "came-out", role: "status" });
@@ -50,8 +55,9 @@ export function station(page) {
   /** A new race with these options; the curves of the last one stay as shadows. */
   function begin(chosen) {
     pause();
-    if (race?.step) earlier = [race.runners.map((runner) => runner.curve), ...earlier].slice(0, KEPT);
+    const former = race;
     race = new Race(data, chosen);
+    earlier.replace(former, race);
     work = race.work();
     goal = STEPS;
     start.textContent = "Start";
@@ -83,26 +89,26 @@ export function station(page) {
     start.textContent = "Go on";
     show(true);
     if (race.measured > 0) {
-      const result = page.result("constraints");
-      words.replaceChildren(...[outcome(race), claimed(result, race.options)].map((text) => el("p", {}, text)));
+      words.replaceChildren(el("p", {}, outcome(race, page.result("constraints"))));
     }
   }
 
   /** @param {boolean} all also what has not changed since the last step */
   function show(all = false) {
     if (all || race.step !== shown.step) cards.show(race);
-    clock.textContent = `Step ${race.step}, epoch ${race.epochs().toFixed(1)}`;
+    clock.textContent = `Step ${race.step} of ${goal}, epoch ${race.epochs().toFixed(1)}`;
     shown.step = race.step;
     if (!all && race.measured === shown.measured) return;
     shown.measured = race.measured;
-    for (const { key, panel } of charts) {
+    faint.textContent = earlier.says(race.options);
+    for (const { key, max, panel } of charts) {
       const points = (curve) => curve.map((p) => [p.step, p[key]]);
-      panel.update(
-        race.runners.map(({ rung, curve }, i) => ({
-          ...{ name: rung, points: points(curve), earlier: earlier.map((curves) => points(curves[i])) },
-        })),
-        { x: { min: 0, max: goal } },
-      );
+      const series = race.runners.map(({ rung, curve }, i) => ({
+        ...{ name: rung, points: points(curve), earlier: earlier.curves(i).map(points) },
+      }));
+      const all = series.flatMap((each) => [each.points, ...each.earlier].flat());
+      const highest = Math.max(max, ...all.map(([, value]) => value)); // a high learning rate loses more than guessing
+      panel.update(series, { x: { min: 0, max: Math.max(goal, ...all.map(([step]) => step)) }, y: { max: highest } });
     }
   }
 
@@ -114,7 +120,7 @@ export function station(page) {
     start,
     button("Reset", () => begin(race.options)),
     button("Forget earlier runs", () => {
-      earlier = [];
+      earlier.forget();
       show(true);
     }),
     clock,
@@ -123,7 +129,7 @@ export function station(page) {
     lead: "Four networks that differ in one layer learn from the same images, in the same order, in this page.",
     equation: gradients(),
     guess: guess({
-      question: "The pixels are permuted, in the same way in all images. Which rung loses most accuracy?",
+      question: `A LeNet that learns permuted pixels ${lenetLoses(page.result("permutation"))} (claim 1). Which rung of the ladder loses most?`,
       answers: [
         "Conv: its windows no longer hold neighbours",
         "Dense: it has the most weights to learn anew",
@@ -131,17 +137,17 @@ export function station(page) {
       ],
       right: 2,
       because:
-        "The dense layer does not know which pixels are neighbours, so nothing changes for it. The windows of conv hold pixels from anywhere now; but the head still reads every unit at its place, and with four maps and 1,000 images little had come from neighbourhood. A LeNet, which builds on it layer by layer, does lose (claim 1).",
+        "The dense layer does not know which pixels are neighbours, so nothing changes for it. The windows of conv hold pixels from anywhere now. But they are only one layer, and the last layer, which makes the class scores, still reads every unit at its own place. A LeNet builds windows on windows: it needs neighbours in every layer.",
     }),
     stage: [
       options.element,
       controls,
-      el("div", { class: "races" }, ...charts.map((c) => c.panel.element)),
+      el("div", {}, el("div", { class: "races" }, ...charts.map((c) => c.panel.element)), faint),
       words,
       el("h3", {}, "The four networks, and the weights of the unit in the middle of each map"),
-      cards.element,
+      el("div", {}, cards.element, signs()),
     ],
-    shows: lesson(page.result("constraints")),
+    shows: lesson(page.result("constraints"), page.result("permutation")),
     verdicts: ["constraints", "permutation"].map((name) => verdict(page.result(name))),
   });
 }

@@ -4,6 +4,7 @@ import { el } from "pages/dom.js";
 import { count, plural } from "pages/format.js";
 import { raster } from "playground/raster.js";
 import { rowOf } from "playground/stations/constrain_matrix.js";
+import { windowsOf } from "playground/stations/train_words.js";
 
 const SHOWN = 4; // maps
 const EDGE = 128; // CSS pixels, of two maps beside each other
@@ -14,7 +15,7 @@ export function rungCards() {
   let cards = [];
 
   /** Cards for a new race. */
-  function build({ runners }) {
+  function build({ runners, options }) {
     cards = runners.map(({ rung, network }, i) => {
       const hidden = network.layers[0];
       const maps = hidden.output[0];
@@ -29,12 +30,15 @@ export function rungCards() {
       });
       const [tested, learned] = [el("strong", {}, "–"), el("span", {}, "–")];
       const head = network.layers.at(-1).params;
-      const size = `${plural(maps, "map")}, ${count(network.params)} parameters, of which ${count(head)} are in the head`;
+      const sizes = [
+        `${plural(maps, "map")}, ${windowsOf(rung, options.match)}`,
+        `${count(network.params)} parameters, of which ${count(head)} make the class scores`,
+      ];
       const card = el(
         "div",
         { class: "contender", role: "group", "aria-label": rung, style: `--series: var(--series${i + 1})` },
         el("h4", {}, rung),
-        el("p", { class: "soft" }, size),
+        ...sizes.map((text) => el("p", { class: "soft" }, text)),
         picture.element,
         el("p", {}, "test ", tested, el("span", { class: "soft" }, ", training ", learned)),
       );

@@ -3,6 +3,9 @@
 import { el } from "pages/dom.js";
 import { generator } from "playground/random.js";
 import { raster } from "playground/raster.js";
+import { CANVAS } from "playground/stations/train_data.js";
+import { MATCHES } from "playground/stations/train_race.js";
+import { matchName } from "playground/stations/train_words.js";
 
 const SHOWN = 6; // training images
 const EDGE = 56; // CSS pixels of an image
@@ -25,15 +28,11 @@ export function optionsPanel(change) {
     return { input, element: el("label", { class: "switch" }, input, label) };
   };
   const images = select("Images", [1000, 300, 100], (n) => Number(n).toLocaleString("en-US"));
-  const match = select(
-    "Matched",
-    ["maps", "params"],
-    (by) => ({ maps: "4 maps each", params: "about 40,400 parameters" })[by],
-  );
+  const match = select("Matched", Object.keys(MATCHES), matchName);
   const lr = select("Learning rate", [0.001, 0.003, 0.01, 0.03]);
   const seed = select("Seed", [0, 1, 2, 3, 4]);
   const permuted = checkbox("Permute the pixels");
-  const random = checkbox("Place at random, on 20×20");
+  const random = checkbox(`Place at random, on ${CANVAS}×${CANVAS} (takes longest)`);
   const looks = el("div", { class: "looks" });
 
   function tell() {
