@@ -196,7 +196,7 @@ def test_a_symbol_lights_in_equation_and_pictures(open_page: Open, playground_pa
     expect(station.locator(".equation mi[data-symbol=X]").first).to_contain_class("lit")
     kernel.hover()
     expect(letters).to_contain_class("lit")
-    page.locator("nav a").first.hover()
+    page.mouse.move(2, 400)  # beside the column
     expect(page.locator(".lit")).to_have_count(0)
     station.get_by_role("button", name="u bias").focus()
     expect(station.locator(".equation mi[data-symbol=u]")).to_contain_class("lit")
