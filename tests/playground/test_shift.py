@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 CANVAS = 44  # pixels
+PERMUTED = {name for name, (_, values) in MODELS.items() if "permutation" in values}
 
 
 @pytest.fixture
@@ -121,8 +122,8 @@ def test_it_moves_by_keys_and_buttons_and_says_so(station: Locator) -> None:
 def test_a_changed_mind_is_marked(station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]) -> None:
     drag(station, 8, 8)
     pixels, _ = images_of(playground_data)
-    for card in station.get_by_role("article").all():
-        twin = twins[str(card.get_attribute("aria-label"))]
+    for name in set(MODELS) - PERMUTED:
+        card, twin = station.get_by_role("article", name=name, exact=True), twins[name]
         centred, moved = (
             int(twin.logits(pixels[:1], **how).argmax()) for how in ({}, {"right": 8, "down": 8, "permuted": False})
         )
@@ -131,25 +132,48 @@ def test_a_changed_mind_is_marked(station: Locator, twins: dict[str, Twin], play
 
 
 def test_the_curves_are_the_recorded_ones(station: Locator, playground_data: dict[str, Any]) -> None:
-    """The dot stands at the longer of both ways, and the values there are said."""
+    """Dots stand at the longer of both ways, and the values there are said; of those that know the order of the pixels."""
     drag(station, 3, -5)
-    names = station.locator(".recorded text.name").all_text_contents()
     curves = {each["title"]: each["curve"] for each in playground_data["networks"]}
-    assert names == [f"{title} {curve['accuracy'][5]:.2f}" for title, curve in curves.items()]
-    assert station.locator(".recorded circle.dot").count() == len(curves)
+    for permuted in (False, True):
+        station.get_by_label("Permute the pixels").set_checked(permuted)
+        names = station.locator(".recorded text.name").all_text_contents()
+        values = {title: f" {curve['accuracy'][5]:.2f} at 5 px" for title, curve in curves.items()}
+        assert names == [title + values[title] * ((title in PERMUTED) == permuted) for title in curves]
+        assert station.locator(".recorded circle.dot").count() == sum((each in PERMUTED) == permuted for each in curves)
+    expect(station.locator(".recorded .note")).to_contain_text("in the order of the network's own training")
 
 
-def test_the_switch_asks_first(playground_page: Path, open_page: Open) -> None:
+def test_the_order_is_asked_for_in_the_open(playground_page: Path, open_page: Open) -> None:
+    """Until it is answered the switch is out of reach, and nothing tells the answer; then it is on."""
     station = open_page(playground_page).locator("#shift")
     station.get_by_role("button", name="Skip").first.click()
-    switch = station.get_by_label("Permute the pixels")
-    switch.click()
-    assert not switch.is_checked()
     question = station.get_by_role("group", name=re.compile("All pixels change places"))
+    expect(question).to_be_visible()
+    switch = station.get_by_label("Permute the pixels")
+    assert switch.evaluate("(e) => e.closest('[inert]') !== null && e.closest('.stage').inert === false")
+    visible = station.inner_text()
+    for telling in ("permuted pixels", "built on neighbours", "Claim 1,", *PERMUTED):
+        assert telling not in visible
+    assert set(answers(station)) == set(MODELS) - PERMUTED
     question.get_by_label("The MLP, and softmax regression").check()
     station.get_by_role("button", name="Show me").click()
-    assert switch.is_checked()
     expect(station.locator(".outcome").last).to_contain_text("Right.")
+    assert switch.is_checked()
+    assert switch.evaluate("(e) => e.closest('[inert]') === null")
+    assert set(answers(station)) == set(MODELS)
+    for telling in ("built on neighbours", "Claim 1,"):
+        expect(station.get_by_text(telling).first).to_be_visible()
+    assert "foreign" in str(station.get_by_role("article", name="mlp", exact=True).get_attribute("class"))
+
+
+def test_the_answer_has_the_claims_numbers(station: Locator, playground_data: dict[str, Any]) -> None:
+    """Its first two comparisons: the MLP permuted less the MLP in order, LeNet in order less LeNet permuted."""
+    mlp, lenet, *_ = playground_data["results"]["permutation"]["comparisons"]
+    outcome = station.locator(".outcome").nth(1).inner_text()
+    points = f"the MLP {100 * mlp['estimate']:+.1f} points, LeNet {-100 * lenet['estimate']:+.1f} points"
+    assert points.replace("-", "\u2212") in outcome
+    assert f"means of {min(mlp['n'], lenet['n'])} trainings" in outcome
 
 
 def test_permuted_pixels_get_torchs_answers(
@@ -160,11 +184,28 @@ def test_permuted_pixels_get_torchs_answers(
     station.get_by_label("Permute the pixels").check()
     for name, said in answers(station).items():
         assert_alike(said, expected(twins[name], playground_data, right=2, down=1, permuted=True))
-        card = station.get_by_role("article", name=name, exact=True)
-        assert card.locator(".foreign").is_visible() == (name != "mlp_permuted")
     station.get_by_label("Permute the pixels").uncheck()
     for name, said in answers(station).items():
         assert_alike(said, expected(twins[name], playground_data, right=2, down=1, permuted=False))
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+def test_only_networks_that_know_the_order_are_judged(permuted: bool, station: Locator) -> None:
+    station.get_by_label("Permute the pixels").set_checked(permuted)
+    drag(station, 5, 2)
+    fitting = [name for name in MODELS if (name in PERMUTED) == permuted]
+    for name in MODELS:
+        card = station.get_by_role("article", name=name, exact=True)
+        said, classes = card.locator(".mind").inner_text(), str(card.get_attribute("class")).split()
+        if name in fitting:
+            assert re.search(r"[=≠].* in the middle\. (Right|Wrong)\.", said)
+            assert "foreign" not in classes
+        else:
+            assert said == "Trained on another order of pixels: its answer means nothing here."
+            assert "foreign" in classes
+            assert "changed" not in classes
+    assert station.locator(".compared").inner_text().endswith(f": {'; '.join(fitting)}.")
+    assert [li.split(":")[0] for li in station.locator(".glance li").all_inner_texts()] == fitting
 
 
 def test_it_shows_what_the_networks_see(
@@ -196,9 +237,10 @@ def test_all_garments_are_counted_as_torch_counts_them(
     station.get_by_role("button", name="Ask for all 200 garments").click()
     pixels, labels = images_of(playground_data)
     for name, twin in twins.items():
-        right = int((twin.logits(pixels, right=4, permuted=False).argmax(1) == labels).sum())
+        right = int((twin.logits(pixels, right=4).argmax(1) == labels).sum())
+        where = "In its own order, in this direction" if name in PERMUTED else "In this direction"
         card = station.get_by_role("article", name=name, exact=True)
-        expect(card.locator(".counted")).to_have_text(f"{right} of 200 garments right")
+        expect(card.locator(".counted")).to_have_text(f"{where}: {right} of 200 right", timeout=60_000)
     drag(station, 1, 0)
     assert station.locator(".counted:visible").count() == 0
 
@@ -225,6 +267,7 @@ def test_the_question_is_answered_by_the_records(station: Locator, playground_da
     least = min(kept, key=kept.__getitem__)
     assert station.locator(".guess").first.locator(".option.right").inner_text() == least
     expect(station.locator(".outcome").first).to_contain_text(f"{least} {math.floor(100 * kept[least] + 0.5)}")
+    expect(station.locator(".outcome").first).to_contain_text("mean of four directions")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -232,7 +275,7 @@ def test_it_fits_a_phone(scheme: str, playground_page: Path, open_page: Open) ->
     station = open_page(playground_page, "#open", width=390, color_scheme=scheme, has_touch=True).locator("#shift")
     arena(station).tap()
     assert station.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert station.locator(".glance li").count() == len(MODELS)
+    assert station.locator(".glance li").count() == len(MODELS) - len(PERMUTED)
     for control in station.locator(".stage button:visible, .stage input[type=checkbox]:visible").all():
         box = control.bounding_box()
         assert box is not None
