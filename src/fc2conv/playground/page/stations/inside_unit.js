@@ -55,7 +55,7 @@ export function working() {
       const mode = layer.description.mode === "max" ? "The largest" : "The mean";
       return [
         row("what it reads", "X", shape, reads),
-        el("p", { class: "total" }, `${mode} of ${reads.length}: ${number(value)}`),
+        el("p", { class: "total" }, `${mode} of these ${reads.length} values: ${number(value)}`),
       ];
     }
     if (kind === "activation") {
@@ -76,7 +76,7 @@ export function working() {
           "li",
           {},
           `${number(reads[i])} × ${number(weights[i])} = ${number(products[i])}`,
-          el("span", { class: "soft" }, ` from unit ${i}`),
+          el("span", { class: "soft" }, ` from unit ${i + 1}`),
         ),
       );
     return el("div", {}, el("p", { class: "soft" }, "its strongest terms, value times weight"), el("ol", {}, ...lines));
