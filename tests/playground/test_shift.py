@@ -132,7 +132,7 @@ def test_a_changed_mind_is_marked(station: Locator, twins: dict[str, Twin], play
 
 
 def test_the_curves_are_the_recorded_ones(station: Locator, playground_data: dict[str, Any]) -> None:
-    """Dots stand at the longer of both ways, and the values there are said; of those that know the order of the pixels."""
+    """Of networks that know the order of the pixels, dots and values at the longer of both ways."""
     drag(station, 3, -5)
     curves = {each["title"]: each["curve"] for each in playground_data["networks"]}
     for permuted in (False, True):
@@ -268,6 +268,12 @@ def test_the_question_is_answered_by_the_records(station: Locator, playground_da
     assert station.locator(".guess").first.locator(".option.right").inner_text() == least
     expect(station.locator(".outcome").first).to_contain_text(f"{least} {math.floor(100 * kept[least] + 0.5)}")
     expect(station.locator(".outcome").first).to_contain_text("mean of four directions")
+
+
+def test_a_word_before_a_formula_keeps_its_distance(station: Locator) -> None:
+    """MathML drops plain spaces at an element's end."""
+    for word in station.locator("mtext").all():
+        assert str(word.text_content()).endswith(":\u00a0\u00a0")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
