@@ -34,6 +34,10 @@ MODELS: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
     "mlp": (MLPConfig(hidden=(31,)), CANVAS),
     "mlp_permuted": (MLPConfig(hidden=(31,)), {**CANVAS, "permutation": "fixed"}),
     "lenet": (LeNetConfig(channels=(4, 11), activation="relu", pool="max", hidden=(56, 40)), CANVAS),
+    "lenet_permuted": (
+        LeNetConfig(channels=(4, 11), activation="relu", pool="max", hidden=(56, 40)),
+        {**CANVAS, "permutation": "fixed"},
+    ),
     "gap": (
         LeNetConfig(channels=(6, 16, 120), activation="relu", pool="max", pool_after=(1, 2), head="gap"),
         CANVAS,

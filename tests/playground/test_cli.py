@@ -79,9 +79,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
     assert "--to: got" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("default", [*defaults.NETWORKS[:4], defaults.RUNGS[3]], ids=lambda default: default.id)
+@pytest.mark.parametrize("default", [*defaults.NETWORKS[:5], defaults.RUNGS[3]], ids=lambda default: default.id)
 def test_the_pages_own_networks_are_runs_of_the_claims(default: defaults.Default, tmp_path: Path) -> None:
-    """The same folder, at the rate that the claim has chosen; the two that are no run of one have another."""
+    """The same folder, at the rate that the claim has chosen; what is no run of one has another."""
     (claim,) = find([default.claim])
     (arm,) = (arm for arm in arms_of(claim) if set(default.arm.split()) <= set(arm.overrides))
     found = defaults.trial_of(default, tmp_path)

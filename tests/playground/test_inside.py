@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from playground.seen import frames, greys, number, signed, theme
 from playground.torch_side import Twin, images_of
 from playwright.sync_api import expect
@@ -235,7 +237,7 @@ def test_pointing_at_a_unit_lights_its_field(lenet: Twin, playground_data: dict[
     pixels, _ = images_of(playground_data)
     value = float(outputs(lenet, pixels[:1])["conv2"][3, 4, 6])
     point(station, "conv2", (3, 4, 6), (18, 18))
-    expect(station.locator("h3.unit")).to_have_text("conv2, map 3, row 4, column 6")
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 4, row 4, column 6")  # maps count from 1
     found = told(station)
     assert float(found["Value"].replace("−", "-")) == pytest.approx(value, abs=6e-4)
     assert found["Theoretical field"].startswith("14×14 of 44×44 pixels")
@@ -264,7 +266,7 @@ def test_the_fields_are_drawn(lenet: Twin, playground_data: dict[str, Any], stat
     at = next(map for map in range(11) if conv2[map, 8, 8].abs() > 0.1)
     (gradient,) = torch.autograd.grad(conv2[at, 8, 8], x)
     point(station, "conv2", (at, 8, 8), (18, 18))
-    expect(station.locator("h3.unit")).to_have_text(f"conv2, map {at}, row 8, column 8")
+    expect(station.locator("h3.unit")).to_have_text(f"conv2, map {at + 1}, row 8, column 8")
     looks = (x.detach() * lenet.data.std + lenet.data.mean)[0, 0]
     lit = torch.full((44, 44), 0.25)
     lit[14:28, 14:28] = 1  # rows 2 * 8 - 2 to 2 * 8 - 2 + 13
@@ -323,7 +325,7 @@ def test_how_a_unit_is_computed_is_written_out(lenet: Twin, playground_data: dic
     net = lenet.classifier.net
 
     point(station, "conv2", (5, 9, 9), (18, 18))
-    expect(station.locator("h3.unit")).to_have_text("conv2, map 5, row 9, column 9")
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 6, row 9, column 9")
     weight = net.get_submodule("conv2").weight.detach()
     assert isinstance(weight, torch.Tensor)
     window = values["relu1"][:, 9:14, 9:14]
@@ -360,7 +362,7 @@ def test_how_a_unit_is_computed_is_written_out(lenet: Twin, playground_data: dic
 def test_a_field_at_the_border_is_cut_off(station: Locator) -> None:
     """conv1's corner reads rows -2 to 2."""
     point(station, "conv1", (1, 0, 43), (44, 44))
-    expect(station.locator("h3.unit")).to_have_text("conv1, map 1, row 0, column 43")
+    expect(station.locator("h3.unit")).to_have_text("conv1, map 2, row 0, column 43")
     assert told(station)["Theoretical field"].startswith("3×3 of 44×44 pixels")
     assert "5×5" in told(station)["Theoretical field"]
     frame = station.locator(".spectacles rect.field").first
@@ -373,18 +375,18 @@ def test_units_are_reached_by_keys(station: Locator) -> None:
     canvas.press("ArrowUp")  # from the middle, where keys begin
     for key in ("ArrowLeft", "ArrowLeft", "PageDown"):
         canvas.press(key)
-    assert unit(station) == "conv2, map 1, row 8, column 7"
-    expect(station.page.locator("#said")).to_contain_text("conv2, map 1, row 8, column 7. Value: ")
+    assert unit(station) == "conv2, map 2, row 8, column 7"
+    expect(station.page.locator("#said")).to_contain_text("conv2, map 2, row 8, column 7. Value: ")
     expect(station.page.locator("#said")).to_contain_text("Theoretical field: 14×14")
     for key in ("ArrowRight", "ArrowRight", "ArrowDown", "PageUp"):
         canvas.press(key)
-    assert unit(station) == "conv2, map 0, row 9, column 9"
+    assert unit(station) == "conv2, map 1, row 9, column 9"
     canvas.press("PageUp")
-    assert unit(station) == "conv2, map 0, row 9, column 9"
+    assert unit(station) == "conv2, map 1, row 9, column 9"
     dense = maps(station, "linear3")
     dense.focus()
     dense.press("ArrowRight")
-    assert unit(station) == "linear3, unit 1"
+    assert unit(station) == "linear3, unit 2"
     assert told(station)["Theoretical field"].startswith("44×44")
 
 
@@ -392,10 +394,10 @@ def test_a_unit_is_held_and_let_go(station: Locator) -> None:
     point(station, "conv2", (0, 3, 3), (18, 18), press=True)
     expect(station.locator(".hint-hold")).to_contain_text("Held")
     point(station, "conv2", (2, 5, 5), (18, 18))
-    expect(station.locator("h3.unit")).to_have_text("conv2, map 0, row 3, column 3")
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 1, row 3, column 3")
     maps(station, "conv2").press("Escape")
     point(station, "conv2", (2, 6, 6), (18, 18))
-    expect(station.locator("h3.unit")).to_have_text("conv2, map 2, row 6, column 6")
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 3, row 6, column 6")
     for says in ("Held", "Press a unit"):
         point(station, "conv2", (2, 6, 6), (18, 18), press=True)
         expect(station.locator(".hint-hold")).to_contain_text(says)
@@ -418,7 +420,7 @@ def test_bars_are_pointed_at(lenet: Twin, playground_data: dict[str, Any], stati
         assert whole
         assert box
         station.page.mouse.move(box["x"] + box["width"] / 2, whole["y"] + whole["height"] / 2)
-        expect(station.locator("h3.unit")).to_have_text(f"linear3, unit {at}")
+        expect(station.locator("h3.unit")).to_have_text(f"linear3, unit {at + 1}")
         assert number(told(station)["Value"]) == pytest.approx(float(values[at]), abs=6e-4)
 
 
@@ -446,7 +448,7 @@ def test_any_network_can_be_taken_apart(name: str, playground_data: dict[str, An
     assert [head.split()[0] for head in heads] == shown
     # a network that has not learned has units that no pixel changes
     expect(station.locator(".told")).to_contain_text(
-        re.compile("hold half of the gradient|the gradient is 0 everywhere")
+        re.compile("holds? half of the gradient|the gradient is 0 everywhere")
     )
 
 
@@ -465,4 +467,206 @@ def test_it_fits_a_phone(scheme: str, playground_page: Path, open_page: Open) ->
         station.get_by_label("Network").select_option(name)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     maps(station, "conv2").tap(position={"x": 20, "y": 20})
-    expect(station.locator("h3.unit")).to_contain_text("conv2, map 0")
+    expect(station.locator("h3.unit")).to_contain_text("conv2, map 1")
+    for control in station.locator("[tabindex='0'], canvas:not([aria-hidden=true])").all():
+        assert control.get_attribute("aria-label")
+
+
+# --- how it begins, and what is said once
+
+
+def _theirs(data: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (each for each in data["networks"] if each["id"] == name)
+    return found
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_field_is_derived_from_kernels_and_strides(name: str, small: ImageData, page: Page) -> None:
+    """Of every prefix of layers with windows, as the plan of the layers has it."""
+    description = describe(Path("made-up"), Classifier(GEOMETRIES[name], small.shape).eval(), small)
+    layers = description["layers"]
+    last = max((at for at, layer in enumerate(layers) if layer["kind"] in ("conv", "pool")), default=-1)
+    got = page.evaluate(
+        """async ([description, last]) => {
+            const { derivation } = await import("playground/stations/inside_question.js");
+            const { Network } = await import("playground/network.js");
+            const { layers } = new Network(description);
+            return layers.slice(0, last + 1).map((_, at) => derivation(layers.slice(0, at + 1)));
+        }""",
+        [description, last],
+    )
+    for layer, found in zip(layers, got, strict=False):
+        known = layer["receptive_field"]
+        if found is None:
+            assert isinstance(known, list)
+            continue
+        assert min(found["field"], small.shape[1]) == known, layer["name"]
+        sums = re.findall(r"(\d+) \+ (\d+)(?: · (\d+))? = (\d+)", found["text"])
+        for field, steps, step, grown in sums:
+            assert int(field) + int(steps) * int(step or 1) == int(grown)
+        assert int(sums[-1][-1] if sums else found["text"].split()[1].rstrip(".,")) == found["field"]
+
+
+def test_the_answer_is_derived_layer_by_layer(station: Locator) -> None:
+    expect(station.locator(".outcome").first).to_contain_text(
+        "conv1: 5. pool1: 5 + 1 = 6, and from here each step is 2 pixels. conv2: 6 + 4 · 2 = 14."
+    )
+
+
+def test_it_begins_at_a_unit_that_sees_something(
+    lenet: Twin, playground_data: dict[str, Any], station: Locator
+) -> None:
+    """The largest value of the last convolution; without one, the middle of the first layer with weights."""
+    pixels, _ = images_of(playground_data)
+    values = outputs(lenet, pixels[:1])["conv2"]
+    at, row, column = np.unravel_index(int(values.argmax()), values.shape)
+    assert unit(station) == f"conv2, map {at + 1}, row {row}, column {column}"
+    assert re.search("hold half of the gradient, ", told(station)["Effective field"])
+    for name, begins in (("mlp", "hidden1, unit 16"), ("softmax", "output, Sandal")):
+        station.get_by_label("Network").select_option(name)
+        assert unit(station) == begins
+        assert not told(station)["Effective field"].startswith("the gradient is 0")
+
+
+def test_black_is_not_zero(playground_data: dict[str, Any], station: Locator) -> None:
+    """What a colour means stands beside the maps, and what the network reads."""
+    theirs = _theirs(playground_data, "lenet")
+    black = -theirs["mean"] / theirs["std"]
+    reading = station.locator(".reading")
+    expect(reading).to_contain_text(f"black is {black:.2f}, not 0.".replace("-", "\u2212"))
+    assert reading.locator(".signs").inner_text().split() == ["negative", "positive"]
+
+
+def test_letters_of_the_equation_have_a_meaning(station: Locator) -> None:
+    legend = station.locator(".legend").inner_text()
+    for meaning in ("a, b the place in the window", "c the map that is read", "d the map that is written"):
+        assert meaning in " ".join(legend.split())
+        letter = meaning[0]
+        assert station.locator(f"math [data-symbol={letter}]").count()
+
+
+def test_one_pixel_holds_and_two_hold(page: Page) -> None:
+    said = page.evaluate(
+        """async () => {
+            const { effective } = await import("playground/stations/inside_words.js");
+            return [[1, 1], [1, 2], [2, 3]].map(([half, most]) => effective({ half, most }, { pixels: 9 }));
+        }"""
+    )
+    assert said == [
+        "1 of 9 pixels holds half of the gradient, 1 holds nine tenths",
+        "1 of 9 pixels holds half of the gradient, 2 hold nine tenths",
+        "2 of 9 pixels hold half of the gradient, 3 hold nine tenths",
+    ]
+
+
+# --- every layer of every network
+
+VISIT = """async () => {
+    const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const text = (selector) => document.querySelector(`#inside ${selector}`).textContent;
+    const seen = [];
+    for (const floor of document.querySelectorAll("#inside .floor")) {
+        const at = floor.querySelector("[role=application]") ?? floor.querySelectorAll(".classlist button")[3];
+        const { right, top } = at.getBoundingClientRect();
+        const where = { clientX: right - 10, clientY: top + 6, bubbles: true }; // the last in the first row
+        at.dispatchEvent(new PointerEvent("pointermove", where));
+        await frame();
+        const name = floor.querySelector("h4").firstChild.textContent;
+        seen.push([name, text("h3.unit"), text(".told dd"), text(".working .total")]);
+    }
+    return seen;
+}"""
+
+
+def _at(heading: str, classes: list[str]) -> tuple[int, ...]:
+    """Where a unit lies that is called so."""
+    _, *rest = heading.split(", ")
+    if rest[0] in classes:
+        return (classes.index(rest[0]),)
+    first, *others = (int(each.split()[1]) for each in rest)
+    return (first - 1, *others)
+
+
+def _number(text: str) -> float:
+    return float(text.replace("\u2212", "-"))
+
+
+def _sources(kind: str, layer: dict[str, Any], before: torch.Tensor, at: tuple[int, ...]) -> torch.Tensor:
+    """What a unit without weights reads."""
+    if kind == "global_average":
+        return before[at[0]].flatten()
+    if kind != "pool":
+        return before[at].flatten()
+    corners = [place * stride for place, stride in zip(at[1:], layer["stride"], strict=True)]
+    rows, columns = (slice(corner, corner + size) for corner, size in zip(corners, layer["size"], strict=True))
+    return before[at[0], rows, columns].flatten()
+
+
+@pytest.mark.parametrize("name", ["softmax", "mlp", "mlp_permuted", "lenet", "lenet_permuted", "gap"])
+def test_a_unit_of_every_layer_shows_its_own_computation(
+    name: str,
+    small_networks: dict[str, tuple[Classifier, ImageData]],
+    playground_data: dict[str, Any],
+    station: Locator,
+) -> None:
+    pixels, _ = images_of(playground_data)
+    twin = Twin(*small_networks[name])
+    station.get_by_label("Network").select_option(name)
+    layers = {each["name"]: each for each in _theirs(playground_data, name)["layers"]}
+    names = list(layers)
+    values = {"image": twin.sees(pixels[:1])[0], **outputs(twin, pixels[:1])}
+    visited = station.page.evaluate(VISIT)
+    assert [seen[0] for seen in visited] == [each for each in names if layers[each]["kind"] != "flatten"]
+    for layer, heading, value, total in visited:
+        assert heading.split(", ")[0] == layer
+        at = _at(heading, playground_data["images"]["classes"])
+        assert _number(value) == pytest.approx(float(values[layer][at]), abs=6e-4)
+        before = values[["image", *names][names.index(layer)]]
+        kind = layers[layer]["kind"]
+        if "weight" in layers[layer] and kind != "affine":
+            n = np.prod(layers[layer]["weight"]["shape"][1:])
+            assert total.startswith(f"Sum of {n:,} products ")
+            assert total.endswith(f": {value}")
+            continue
+        reads = _sources(kind, layers[layer], before, at)
+        n = len(reads)
+        if kind == "pool":
+            assert _number(value) == pytest.approx(float(reads.max()), abs=6e-4)
+            assert total == f"The largest of these {n} values: {value}"
+        elif kind == "global_average":
+            assert _number(value) == pytest.approx(float(reads.mean()), abs=6e-4)
+            assert total == f"The mean of these {n} values: {value}"
+        else:
+            (read,) = re.findall(r"[\u2212\d.]+", total)[:1]
+            assert _number(read) == pytest.approx(float(reads), abs=6e-4)
+            assert total.endswith(value)
+
+
+@pytest.mark.parametrize("name", ["softmax", "lenet"])
+def test_the_sum_is_seen_beside_its_unit(name: str, station: Locator) -> None:
+    """The pointer cannot leave the unit to scroll to it."""
+    station.get_by_label("Network").select_option(name)
+    side, total = (station.locator(each).bounding_box() for each in (".side", ".working .total"))
+    assert side is not None
+    assert total is not None
+    assert total["y"] + total["height"] <= side["y"] + side["height"]
+
+
+@pytest.mark.parametrize(("layer", "index"), [("conv2", (0, 17, 17)), ("conv2", (0, 0, 8))])
+def test_both_fields_are_framed_on_all_sides(layer: str, index: tuple[int, int, int], station: Locator) -> None:
+    """At the image's border, too."""
+    point(station, layer, index, (18, 18), press=True)
+    expect(station.locator("h3.unit")).to_contain_text(f"row {index[1]}, column {index[2]}")
+    framed = station.page.evaluate("getComputedStyle(document.querySelector('#inside rect.field')).stroke")
+    colour = [int(part) for part in re.findall(r"\d+", framed)[:3]]
+    for cells in station.locator(".spectacles .cells").all():
+        box, field = cells.bounding_box(), cells.locator("rect.field")
+        assert box is not None
+        pixel = box["width"] / 44
+        x, y, width, height = (float(str(field.get_attribute(key))) for key in ("x", "y", "width", "height"))
+        picture = np.asarray(Image.open(io.BytesIO(station.page.screenshot())).convert("RGB")).astype(int)
+        middle = (x + width / 2, y + height / 2)
+        for column, row in ((middle[0], y), (middle[0], y + height), (x, middle[1]), (x + width, middle[1])):
+            at = int(box["y"] + row * pixel), int(box["x"] + column * pixel)
+            near = picture[at[0] - 3 : at[0] + 4, at[1] - 3 : at[1] + 4].reshape(-1, 3)
+            assert abs(near - colour).sum(1).min() < 30

@@ -61,6 +61,15 @@ def test_a_result_is_the_claims_verdict(claim: Any) -> None:
     json_text(finite(found))
 
 
+def test_a_permutation_changes_accuracy_as_the_claim_has_it() -> None:
+    (claim,) = find(["permutation"])
+    found = payload.result(claim)
+    mlp, lenet = found["changes"]
+    gained, lost, *_ = found["comparisons"]
+    assert (mlp["change"], mlp["n"]) == (pytest.approx(gained["estimate"]), gained["n"])
+    assert (lenet["change"], lenet["n"]) == (pytest.approx(-lost["estimate"]), lost["n"])
+
+
 def test_a_claim_that_has_not_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payload, "evidence_of", lambda claim: None)
     (claim,) = find(["shift"])

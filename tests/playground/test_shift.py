@@ -24,6 +24,7 @@ pytestmark = pytest.mark.browser
 
 STATION = "shift"
 CANVAS = 44  # pixels
+PERMUTED = {name for name, (_, values) in MODELS.items() if "permutation" in values}
 
 
 def arena(station: Locator) -> Locator:
@@ -156,7 +157,8 @@ def test_a_changed_mind_is_marked(station: Locator, twins: dict[str, Twin], play
     pixels, labels = images_of(playground_data)
     classes = playground_data["images"]["classes"]
     changes = {}
-    for name, card in cards(station).items():
+    for name in [each for each in MODELS if each not in PERMUTED]:
+        card = station.get_by_role("article", name=name, exact=True)
         centred, moved = (
             int(twins[name].logits(pixels[:1], **how).argmax())
             for how in ({}, {"right": 8, "down": 8, "permuted": False})
@@ -182,19 +184,24 @@ def test_another_garment_has_answers_of_its_own(
     own = {name: [int(twins[name].logits(pixels[i : i + 1]).argmax()) for i in (0, 1)] for name in MODELS}
     assert any(first != second for first, second in own.values())
     for name, card in cards(station).items():
-        if name != "mlp_permuted":
+        if name not in PERMUTED:
             expect(card.locator(".mind")).to_contain_text("= as in the middle.")
 
 
 def test_the_curves_are_the_recorded_ones(station: Locator, playground_data: dict[str, Any]) -> None:
-    """The dot stands at the longer of both ways, and the values there are said."""
+    """Of networks that know the order of the pixels, dots and values at the longer of both ways."""
     drag(station, 3, -5)
-    names = station.locator(".recorded text.name").all_text_contents()
     curves = {each["title"]: each["curve"] for each in playground_data["networks"]}
-    assert names == [f"{title} {curve['accuracy'][5]:.2f}" for title, curve in curves.items()]
     rows = station.locator(".recorded tbody tr")
     said = [row.locator("td").all_text_contents() for row in rows.all()]
     assert said == [[str(x), *(f"{curve['accuracy'][x]:.2f}" for curve in curves.values())] for x in range(9)]
+    for permuted in (False, True):
+        station.get_by_label("Permute the pixels").set_checked(permuted)
+        names = station.locator(".recorded text.name").all_text_contents()
+        values = {title: f" {curve['accuracy'][5]:.2f} at 5 px" for title, curve in curves.items()}
+        assert names == [title + values[title] * ((title in PERMUTED) == permuted) for title in curves]
+        assert station.locator(".recorded circle.dot").count() == sum((each in PERMUTED) == permuted for each in curves)
+    expect(station.locator(".recorded .note")).to_contain_text("in the order of the network's own training")
 
 
 def test_the_curves_are_drawn_to_scale(station: Locator, playground_data: dict[str, Any]) -> None:
@@ -211,34 +218,55 @@ def test_the_curves_are_drawn_to_scale(station: Locator, playground_data: dict[s
     }
     bottom, top = up[0], up[1]
     lines, dots = chart.locator("polyline.line").all(), chart.locator("circle.dot").all()
-    for line, dot, network in zip(lines, dots, playground_data["networks"], strict=True):
+    for line, network in zip(lines, playground_data["networks"], strict=True):
         known = network["curve"]["accuracy"]
         points = [[float(n) for n in pair.split(",")] for pair in str(line.get_attribute("points")).split()]
         expected = [[across[x], bottom + (top - bottom) * share] for x, share in enumerate(known)]
         torch.testing.assert_close(torch.tensor(points), torch.tensor(expected), atol=0.5, rtol=0)
-        at = [float(dot.get_attribute(key) or "nan") for key in ("cx", "cy")]
-        assert at == pytest.approx(expected[5], abs=0.5)
+        if network["title"] not in PERMUTED:
+            dot = dots.pop(0)
+            at = [float(dot.get_attribute(key) or "nan") for key in ("cx", "cy")]
+            assert at == pytest.approx(expected[5], abs=0.5)
         edge = station.get_by_role("article", name=network["title"], exact=True)
         stroke, border = (
             each.evaluate(f"(e) => getComputedStyle(e).{key}")
             for each, key in ((line, "stroke"), (edge, "borderTopColor"))
         )
-        assert stroke == border
+        assert (stroke == border) == (network["title"] not in PERMUTED)  # whose cards are grey
+    assert dots == []
     assert len({line.get_attribute("stroke-dasharray") for line in lines}) == len(lines)
 
 
-def test_the_switch_asks_first(playground_page: Path, open_page: Open) -> None:
+def test_the_order_is_asked_for_in_the_open(playground_page: Path, open_page: Open) -> None:
+    """Until it is answered the switch is out of reach, and nothing tells the answer; then it is on."""
     station = open_page(playground_page).locator("#shift")
     station.get_by_role("button", name="Skip").first.click()
-    switch = station.get_by_label("Permute the pixels")
     question = station.get_by_role("group", name=re.compile("All pixels change places"))
-    expect(question).to_be_hidden()
-    switch.click()
-    assert not switch.is_checked()
+    expect(question).to_be_visible()
+    switch = station.get_by_label("Permute the pixels")
+    assert switch.evaluate("(e) => e.closest('[inert]') !== null && e.closest('.stage').inert === false")
+    visible = station.inner_text()
+    for telling in ("permuted pixels", "built on neighbours", "Claim 1,", *PERMUTED):
+        assert telling not in visible
+    assert set(answers(station)) == set(MODELS) - PERMUTED
     question.get_by_label("The MLP, and softmax regression").check()
     station.get_by_role("button", name="Show me").click()
-    assert switch.is_checked()
     expect(station.locator(".outcome").last).to_contain_text("Right.")
+    assert switch.is_checked()
+    assert switch.evaluate("(e) => e.closest('[inert]') === null")
+    assert set(answers(station)) == set(MODELS)
+    for telling in ("built on neighbours", "Claim 1,"):
+        expect(station.get_by_text(telling).first).to_be_visible()
+    assert "foreign" in str(station.get_by_role("article", name="mlp", exact=True).get_attribute("class"))
+
+
+def test_the_answer_has_the_claims_numbers(station: Locator, playground_data: dict[str, Any]) -> None:
+    """Its first two comparisons: the MLP permuted less the MLP in order, LeNet in order less LeNet permuted."""
+    mlp, lenet, *_ = playground_data["results"]["permutation"]["comparisons"]
+    outcome = station.locator(".outcome").nth(1).inner_text()
+    points = f"the MLP {100 * mlp['estimate']:+.1f} points, LeNet {-100 * lenet['estimate']:+.1f} points"
+    assert points.replace("-", "\u2212") in outcome
+    assert f"means of {min(mlp['n'], lenet['n'])} trainings" in outcome
 
 
 def test_permuted_pixels_get_torchs_answers(
@@ -249,11 +277,28 @@ def test_permuted_pixels_get_torchs_answers(
     station.get_by_label("Permute the pixels").check()
     for name, said in answers(station).items():
         assert_alike(said, expected(twins[name], playground_data, right=2, down=1, permuted=True))
-        card = station.get_by_role("article", name=name, exact=True)
-        assert card.locator(".foreign").is_visible() == (name != "mlp_permuted")
     station.get_by_label("Permute the pixels").uncheck()
     for name, said in answers(station).items():
         assert_alike(said, expected(twins[name], playground_data, right=2, down=1, permuted=False))
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+def test_only_networks_that_know_the_order_are_judged(permuted: bool, station: Locator) -> None:
+    station.get_by_label("Permute the pixels").set_checked(permuted)
+    drag(station, 5, 2)
+    fitting = [name for name in MODELS if (name in PERMUTED) == permuted]
+    for name in MODELS:
+        card = station.get_by_role("article", name=name, exact=True)
+        said, classes = card.locator(".mind").inner_text(), str(card.get_attribute("class")).split()
+        if name in fitting:
+            assert re.search(r"[=≠].* in the middle\. (Right|Wrong)\.", said)
+            assert "foreign" not in classes
+        else:
+            assert said == "Trained on another order of pixels: its answer means nothing here."
+            assert "foreign" in classes
+            assert "changed" not in classes
+    assert station.locator(".compared").inner_text().endswith(f": {'; '.join(fitting)}.")
+    assert [li.split(":")[0] for li in station.locator(".glance li").all_inner_texts()] == fitting
 
 
 def test_it_shows_what_the_networks_see(
@@ -278,9 +323,9 @@ def test_all_garments_are_counted_as_torch_counts_them(
     station.get_by_role("button", name="Ask for all 200 garments").click()
     pixels, labels = images_of(playground_data)
     for name, card in cards(station).items():
-        answered = twins[name].logits(pixels, right=4, permuted=permuted).argmax(1)
-        right = int((answered == labels).sum())
-        expect(card.locator(".counted")).to_have_text(f"{right} of 200 garments right")
+        right = int((twins[name].logits(pixels, right=4).argmax(1) == labels).sum())
+        where = "In this direction" if (name in PERMUTED) == permuted else "In its own order, in this direction"
+        expect(card.locator(".counted")).to_have_text(f"{where}: {right} of 200 right", timeout=60_000)
     drag(station, 1, 0)
     assert station.locator(".counted:visible").count() == 0
 
@@ -316,6 +361,13 @@ def test_the_question_is_answered_by_the_records(station: Locator, playground_da
     least = min(kept, key=kept.__getitem__)
     assert station.locator(".guess").first.locator(".option.right").inner_text() == least
     expect(station.locator(".outcome").first).to_contain_text(f"{least} {math.floor(100 * kept[least] + 0.5)}")
+    expect(station.locator(".outcome").first).to_contain_text("mean of four directions")
+
+
+def test_a_word_before_a_formula_keeps_its_distance(station: Locator) -> None:
+    """MathML drops plain spaces at an element's end."""
+    for word in station.locator("mtext").all():
+        assert str(word.text_content()).endswith(":\u00a0\u00a0")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -323,10 +375,12 @@ def test_it_fits_a_phone(scheme: str, playground_page: Path, playground_data: di
     station = open_page(playground_page, "#open", width=390, color_scheme=scheme, has_touch=True).locator("#shift")
     arena(station).tap()
     assert station.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert station.locator(".glance li").count() == len(MODELS)
-    key = station.locator(".recorded .key li")
-    starts = [f"{each['title']} {each['curve']['accuracy'][0]:.2f}" for each in playground_data["networks"]]
-    assert [text.strip() for text in key.all_inner_texts()] == starts
+    known = [each for each in playground_data["networks"] if each["title"] not in PERMUTED]
+    assert station.locator(".glance li").count() == len(known)
+    key = [text.strip() for text in station.locator(".recorded .key li").all_inner_texts()]
+    starts = [f"{each['title']} {each['curve']['accuracy'][0]:.2f} at 0 px" for each in known]
+    assert [text for text in key if " at " in text] == starts
+    assert len(key) == len(MODELS)
     for control in station.locator(".stage button:visible, .stage input[type=checkbox]:visible").all():
         box = control.bounding_box()
         assert box is not None

@@ -58,6 +58,14 @@ NETWORKS = (
         "lenet", "LeNet", f"Two convolutions, with ReLU. {_CENTRED}", SHIFT, "model=lenet_modern data.place=center"
     ),
     Default(
+        "lenet_permuted",
+        "LeNet, permuted pixels",
+        "The same LeNet, trained on images whose pixels were all permuted in the same way, 400 steps.",
+        SHIFT,
+        "model=lenet_modern data.place=center",
+        ("data.permutation=fixed",),
+    ),
+    Default(
         "gap",
         "LeNet, global average",
         f"Three convolutions, then the mean of each map. {_CENTRED}",

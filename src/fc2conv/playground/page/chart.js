@@ -4,7 +4,8 @@ import { el, svg, table } from "pages/dom.js";
 
 const HEIGHT = 260; // px
 const WIDE = 460; // px; below it there is no room for names beside the lines
-const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2"];
+const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "9 3 2 3 2 3"];
+const CHARACTER = 7.2; // px, of a name
 
 /** Round numbers from low to high, about `n` of them. */
 export function ticks(low, high, n = 5) {
@@ -27,6 +28,9 @@ function along(points, x) {
   return y0 + ((y1 - y0) * (x - x0)) / (x1 - x0);
 }
 
+const dashesOf = ({ dash }, i) => DASHES[(dash ?? i) % DASHES.length];
+const colourOf = ({ colour }, i) => `--series: ${colour ?? `var(--series${i + 1})`}`;
+
 /** Places for labels that want to be at `wanted`, at least `gap` apart, in order. */
 function spread(wanted, gap, low, high) {
   const order = wanted.map((y, i) => [y, i]).sort((a, b) => a[0] - b[0]);
@@ -47,9 +51,10 @@ function spread(wanted, gap, low, high) {
  * A chart of lines.
  *
  * @param {object} c
- * @param {{name: string, points: number[][], earlier?: number[][][], colour?: string}[]} c.series points [x, y] by
- *   rising x, and those of earlier runs, which are drawn faintly; at most five series
- * @param {{title: string, ticks?: number[], min?: number, max?: number}} c.x
+ * @param {{name: string, points: number[][], earlier?: number[][][], colour?: string, dash?: number, isFaint?: boolean}[]}
+ *   c.series points [x, y] by rising x, and those of earlier runs, which are drawn faintly; dash: which dashes, 0 to 5,
+ *   by default the position; isFaint: drawn faintly itself, without a dot
+ * @param {{title: string, ticks?: number[], min?: number, max?: number, unit?: string}} c.x
  * @param {{title: string, min?: number, max?: number, format?: function(number): string}} c.y
  * @param {string} c.label what it shows, for those who hear the page
  */
@@ -71,8 +76,9 @@ export function lines({ series, x, y, label }) {
   function draw() {
     if (!width) return;
     const beside = width >= WIDE;
-    const longest = Math.max(...series.map((s) => s.name.length));
-    const right = beside ? 30 + 7.2 * (longest + (dot === null ? 0 : 5)) : 12;
+    const values = series.map((s) => (s.isFaint || dot === null ? null : along(s.points, dot)));
+    const longest = Math.max(...series.map((s, i) => s.name.length + said(values[i]).length));
+    const right = beside ? 30 + CHARACTER * longest : 12;
     const box = { left: 46, right: width - right, top: 14, bottom: HEIGHT - 40 };
     const [x0, x1] = extent({ min: x.ticks?.[0], max: x.ticks?.at(-1), ...x }, (p) => p[0]);
     const [y0, y1] = extent(y, (p) => p[1]);
@@ -90,26 +96,24 @@ export function lines({ series, x, y, label }) {
     if (dot !== null) {
       marks.push(svg("line", { class: "here", x1: atX(dot), x2: atX(dot), y1: box.top, y2: box.bottom }));
     }
-    const values = series.map((s) => (dot === null ? (s.points.at(-1)?.[1] ?? null) : along(s.points, dot)));
     const ends = series.map((s) => s.points.at(-1)?.[1] ?? y0);
     const places = spread(ends.map(atY), 16, box.top, box.bottom);
     series.forEach((s, i) => {
-      const look = { style: `--series: ${s.colour ?? `var(--series${i + 1})`}` };
+      const look = { style: colourOf(s, i) };
       const path = (points) => points.map(([a, b]) => `${atX(a)},${atY(b)}`).join(" ");
       for (const old of s.earlier ?? [])
         marks.push(svg("polyline", { class: "line earlier", points: path(old), ...look }));
       marks.push(
         svg("polyline", {
-          class: "line",
+          class: s.isFaint ? "line faint" : "line",
           points: path(s.points),
-          "stroke-dasharray": DASHES[i % DASHES.length],
+          "stroke-dasharray": dashesOf(s, i),
           ...look,
         }),
       );
-      const at = dot ?? (s.points.length === 1 ? s.points[0][0] : null); // a line of one point would not be seen
-      if (at !== null && values[i] !== null) {
-        marks.push(svg("circle", { class: "dot", cx: atX(at), cy: atY(values[i]), r: 4.5, ...look }));
-      }
+      const lone = dot === null && s.points.length === 1 ? s.points[0] : null; // a line of one point is not seen
+      const [at, value] = lone ?? [dot, values[i]];
+      if (value !== null) marks.push(svg("circle", { class: "dot", cx: atX(at), cy: atY(value), r: 4.5, ...look }));
       if (!beside || !s.points.length) return;
       const last = s.points.at(-1);
       marks.push(
@@ -121,7 +125,12 @@ export function lines({ series, x, y, label }) {
           y2: places[i],
           ...look,
         }),
-        svg("text", { class: "name", x: box.right + 18, y: places[i] + 4, ...look }, named(s, values[i])),
+        svg(
+          "text",
+          { class: s.isFaint ? "name faint" : "name", x: box.right + 18, y: places[i] + 4, ...look },
+          s.name,
+          svg("tspan", { class: "at" }, said(values[i])),
+        ),
       );
     });
     holder.replaceChildren(
@@ -132,7 +141,8 @@ export function lines({ series, x, y, label }) {
     key.replaceChildren(...(beside ? [] : series.map((s, i) => swatch(s, i, values[i]))));
   }
 
-  const named = (s, value) => (dot === null || value === null ? s.name : `${s.name} ${format(value)}`);
+  /** A line's value at the dot. */
+  const said = (value) => (value === null ? "" : ` ${format(value)} at ${dot}${x.unit ? ` ${x.unit}` : ""}`);
 
   function swatch(s, i, value) {
     const stroke = svg("line", {
@@ -141,10 +151,10 @@ export function lines({ series, x, y, label }) {
       x2: 23,
       y1: 5,
       y2: 5,
-      "stroke-dasharray": DASHES[i % DASHES.length],
+      "stroke-dasharray": dashesOf(s, i),
     });
     const picture = svg("svg", { width: 24, height: 10, "aria-hidden": "true" }, stroke);
-    return el("li", { style: `--series: ${s.colour ?? `var(--series${i + 1})`}` }, picture, ` ${named(s, value)}`);
+    return el("li", { style: colourOf(s, i) }, picture, ` ${s.name}`, el("span", { class: "soft" }, said(value)));
   }
 
   function list() {

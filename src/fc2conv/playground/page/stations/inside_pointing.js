@@ -17,7 +17,7 @@ function next(key, index, [maps, height = null, width = null]) {
   return (map * height + within(row + down, height)) * width + within(column + right, width);
 }
 
-/** The unit in the middle of a layer's first map, or its first feature. */
+/** Where keys begin: in the middle of a layer's first map, or at its first feature. */
 function middle([, height = 1, width = 1]) {
   return Math.floor(height / 2) * width + Math.floor(width / 2);
 }

@@ -7,13 +7,14 @@ import { termsOf } from "playground/stations/inside_terms.js";
 import { functionOf } from "playground/stations/inside_words.js";
 
 const ROOM = 330; // px for the pictures of one row
+const LARGEST = 96; // px of one picture: the sum below them is to be seen without scrolling
 const LISTED = 5; // terms of a layer that reads features
 
 export const number = (value) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(3)}`;
 
 /** CSS pixels a cell, so that the pictures of a row fit side by side where they can. */
 function scaleOf([n, , width]) {
-  return Math.max(2, Math.min(12, Math.floor((ROOM / Math.min(n, 8) - 4) / width), Math.floor(132 / width)));
+  return Math.max(2, Math.min(12, Math.floor((ROOM / Math.min(n, 8) - 4) / width), Math.floor(LARGEST / width)));
 }
 
 const total = (values) => values.reduce((sum, value) => sum + value, 0);
@@ -28,7 +29,13 @@ export function working() {
     if (!pictures.has(key)) pictures.set(key, maps({ shape, label: title, scale: scaleOf(shape), symbol }));
     const picture = pictures.get(key);
     picture.paint(values);
-    return el("div", {}, el("p", { class: "soft", "data-symbol": symbol }, title), picture.element);
+    const isSingle = shape[0] === 1; // such pictures lie side by side
+    return el(
+      "div",
+      { class: isSingle ? "single" : null },
+      el("p", { class: "soft", "data-symbol": symbol }, title),
+      picture.element,
+    );
   }
 
   /** How the unit `index` of layer `at` is computed; after `forward`. */
@@ -44,7 +51,7 @@ export function working() {
       const said = `Sum of ${count(products.length)} products ${number(sum)}, plus bias ${number(bias)}: ${number(value)}`;
       const shown = shape
         ? [
-            row(`what it reads, in ${shape[0] === 1 ? "one map" : `${shape[0]} maps`}`, "X", shape, reads),
+            row(shape[0] === 1 ? "what it reads" : `what it reads, in ${shape[0]} maps`, "X", shape, reads),
             row("its weights", "V", shape, weights),
             row("their products", "H", shape, products),
           ]
@@ -55,7 +62,7 @@ export function working() {
       const mode = layer.description.mode === "max" ? "The largest" : "The mean";
       return [
         row("what it reads", "X", shape, reads),
-        el("p", { class: "total" }, `${mode} of ${reads.length}: ${number(value)}`),
+        el("p", { class: "total" }, `${mode} of these ${reads.length} values: ${number(value)}`),
       ];
     }
     if (kind === "activation") {
@@ -76,7 +83,7 @@ export function working() {
           "li",
           {},
           `${number(reads[i])} × ${number(weights[i])} = ${number(products[i])}`,
-          el("span", { class: "soft" }, ` from unit ${i}`),
+          el("span", { class: "soft" }, ` from unit ${i + 1}`),
         ),
       );
     return el("div", {}, el("p", { class: "soft" }, "its strongest terms, value times weight"), el("ol", {}, ...lines));

@@ -41,11 +41,22 @@ export function figuresOf({ output, params, receptive_field: field }) {
     .join(" · ");
 }
 
-/** "conv2, map 3, row 4, column 5", "linear3, unit 17". */
+/** "conv2, map 3, row 4, column 5", "linear3, unit 17": maps and units count from 1, rows and columns from 0. */
 export function unitOf({ name, output }, index, classes = null) {
-  if (output.length === 1) return classes ? `${name}, ${classes[index]}` : `${name}, unit ${index}`;
+  if (output.length === 1) return classes ? `${name}, ${classes[index]}` : `${name}, unit ${index + 1}`;
   const { map, row, column } = placeOf(output, index);
-  return `${name}, map ${map}, row ${row}, column ${column}`;
+  return `${name}, map ${map + 1}, row ${row}, column ${column}`;
+}
+
+/** Index of the unit in the middle of a layer's first map, or of its features. */
+export function middleOf({ output: [n, height = null, width = null] }) {
+  return height === null ? Math.floor(n / 2) : Math.floor(height / 2) * width + Math.floor(width / 2);
+}
+
+/** What the first layer reads of a pixel. */
+export function normalisation({ mean, std }) {
+  const black = (-mean / std).toFixed(2).replace("-", "−");
+  return `The network reads (pixel − ${mean.toFixed(2)}) / ${std.toFixed(2)}, pixels from 0 to 1: black is ${black}, not 0.`;
 }
 
 /**
@@ -66,5 +77,7 @@ export function theoretical(box, { receptive_field: field, output }, image) {
 /** And its effective one. */
 export function effective({ half, most }, box) {
   if (most === 0) return "the gradient is 0 everywhere: no small change of the image changes this unit";
-  return `${count(half)} pixels hold half of the gradient, ${count(most)} hold nine tenths, of ${count(box.pixels)}`;
+  const hold = (n) => (n === 1 ? "holds" : "hold");
+  const first = `${count(half)} of ${count(box.pixels)} pixels ${hold(half)} half of the gradient`;
+  return `${first}, ${count(most)} ${hold(most)} nine tenths`;
 }

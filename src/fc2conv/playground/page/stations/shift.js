@@ -1,8 +1,6 @@
 // Station 1: the image moves, or its pixels change places, and the networks answer at once.
 
 import { el } from "pages/dom.js";
-import { count } from "pages/format.js";
-import { lines } from "playground/chart.js";
 import { entry, equation, index, op, sum, sym, word } from "playground/equation.js";
 import { guess } from "playground/guess.js";
 import { layout } from "playground/layout.js";
@@ -10,20 +8,31 @@ import { prediction, softmax } from "playground/network.js";
 import { picker } from "playground/picker.js";
 import { arena, spelled } from "playground/stations/shift_arena.js";
 import { card } from "playground/stations/shift_card.js";
+import { curves } from "playground/stations/shift_curves.js";
 import { Survey } from "playground/stations/shift_survey.js";
 import { Viewers } from "playground/stations/shift_viewers.js";
+import { comparable, orderQuestion, shiftQuestion } from "playground/stations/shift_words.js";
 import { verdict } from "playground/verdict.js";
 
-const ASKED = 4; // pixels, in the guess
-const SERIES = 5; // colours
+// the fifth is the text's grey, which says here that a network cannot be compared
+const COLOURS = [1, 2, 3, 4, 6, 7].map((n) => `var(--series${n})`);
 const HOME = { right: 0, down: 0 };
 
-const percent = (share) => `${Math.round(100 * share)} %`;
-const listed = (texts) => texts.join("; "); // titles have commas
+const PERMUTED =
+  "Every pixel of the canvas goes to another place, the same for all images. The canvas above shows the image before, the " +
+  "cards below what the networks see.";
+const OF_SHIFT =
+  "A dense layer has a weight of its own for each pixel: what it has learned in one place, it does not know in another. " +
+  "A convolution uses the same weights everywhere, so its maps move along with the garment; but in LeNet dense layers read " +
+  "these maps, each value at its place. A global average does not ask for the place, and keeps most answers. At the border " +
+  "it loses, too: what lies there is in fewer of the windows that it averages. ";
+const OF_ORDER =
+  "For the order of the pixels it is the other way round: an MLP trained on permuted pixels is as good as before, and a " +
+  "convolutional network loses, because it is built on neighbours.";
 
 const formula = () => {
   const dense = [
-    word("dense:  "),
+    word("dense:\u00a0\u00a0"), // MathML drops a plain space at the end
     entry("H", "i,j"),
     op("="),
     entry("U", "i,j"),
@@ -33,7 +42,7 @@ const formula = () => {
     entry("X", "k,l"),
   ];
   const conv = [
-    word("convolution:  "),
+    word("convolution:\u00a0\u00a0"),
     entry("H", "i,j"),
     op("="),
     sym("u"),
@@ -48,170 +57,118 @@ const formula = () => {
   return el("div", { class: "equations" }, first, second);
 };
 
-const PERMUTED =
-  "Every pixel of the canvas goes to another place, the same for all images: that of the permuted MLP's training. The " +
-  "other networks were trained on pixels in their order.";
-
-/** Which network changes its mind most when the image moves? From the recorded curves; null where there are none. */
-function question(descriptions) {
-  const kept = ({ curve }) => curve.consistency[curve.x.indexOf(ASKED)];
-  const asked = descriptions.filter((each) => !each.permutation && each.curve && kept(each) !== undefined);
-  if (asked.length < 2) return null;
-  const ranked = [...asked].sort((a, b) => kept(a) - kept(b));
-  const told = ranked.map((each) => `${each.title} ${percent(kept(each))}`);
-  return {
-    question: `The garment moves ${ASKED} pixels. Which network changes its mind most often?`,
-    answers: asked.map((each) => each.title),
-    right: asked.indexOf(ranked[0]),
-    because: `Of the answers that they give in the middle, these are left: ${listed(told)}. Try it below.`,
-  };
-}
-
-/** How the curves were recorded, and where the dot stands. */
-function recorded(descriptions) {
-  const having = descriptions.filter((each) => each.curve);
-  const titles = (isMean) => listed(having.filter(({ curve }) => curve.n > 1 === isMean).map((each) => each.title));
-  const runs = Math.max(...having.map(({ curve }) => curve.n));
-  const images = having.find(({ curve }) => curve.images)?.curve.images;
-  const without = descriptions.filter((each) => !each.curve).map((each) => each.title);
-  return [
-    `Recorded${images ? ` on ${count(images)} test images` : ""}, moved up, down, left and right: the mean of the four. `,
-    titles(true) ? `${titles(true)}: mean of ${runs} trainings. ` : "",
-    titles(false) ? `${titles(false)}: one training. ` : "",
-    without.length ? `${listed(without)}: no curve was recorded. ` : "",
-    "The dot stands where your image is; if you move it both ways, at the longer one.",
-  ].join("");
-}
-
-/** Who does not care for a permutation? */
-function orderQuestion() {
-  return guess({
-    question:
-      "All pixels change places, the same way in every image. Which network does not care, if it is trained anew?",
-    answers: ["The MLP, and softmax regression", "LeNet", "Both", "Neither"],
-    right: 0,
-    because:
-      "A sum over all pixels has no order: move each weight along with its pixel, and every sum is what it was. " +
-      "A convolution sums over neighbours, with the same weights everywhere; permuted, neighbours have nothing to do " +
-      "with each other, and it loses.",
-  });
-}
-
-export function station(page) {
-  const descriptions = page.data.networks;
-  const viewers = new Viewers(descriptions);
-  const colours = descriptions.map((_, i) => `var(--series${(i % SERIES) + 1})`);
-  const cards = descriptions.map((description, i) => card(description, page.classes, colours[i]));
-  let shift = HOME;
-  let centred = []; // each network's answer in the middle, with the pixels in the order of its training
-
-  // where the cards do not fit beside the canvas, the same in short
-  const glance = el("ul", { class: "glance", "aria-hidden": "true" });
-  const permute = el("input", { type: "checkbox", onchange: switched });
-  const isPermuted = () => permute.checked;
-
-  /** Puts the page's image on the canvas. */
-  function take({ pixels }) {
-    place.paint(pixels);
-    centred = cards.map((_, i) => prediction(viewers.view(i, pixels, HOME, viewers.trained[i]).logits));
-    show();
+/** The networks at one image: its place, the order of its pixels, and what they answer. */
+class Shifting {
+  constructor(page) {
+    this.page = page;
+    this.viewers = new Viewers(page.data.networks);
+    const colours = page.data.networks.map((_, i) => COLOURS[i % COLOURS.length]);
+    this.cards = page.data.networks.map((each, i) => card(each, page.classes, colours[i]));
+    this.shift = HOME;
+    this.centred = []; // each network's answer in the middle, with the pixels in the order of its training
+    this.curves = curves(page.data.networks, colours);
+    this.place = arena((shift, isSaid) => {
+      this.shift = shift;
+      this.show(isSaid);
+    });
+    // what the cards say, in short, beside the canvas
+    this.glance = el("ul", { class: "glance", "aria-hidden": "true" });
+    this.compared = el("p", { class: "compared" });
+    this.survey = new Survey(page, this.viewers, this.cards, () => this.shift);
+    this.second = guess({ ...orderQuestion(page.result("permutation")) });
+    this.permute = el("input", { type: "checkbox", onchange: () => this.show(true) });
+    this.switches = el(
+      "div",
+      { class: "switches" },
+      el("label", { class: "switch" }, this.permute, "Permute the pixels"),
+      el("p", { class: "soft note" }, PERMUTED),
+    );
+    /** What tells the answer to the second question. */
+    this.later = [el("span", {}, OF_ORDER), verdict(page.result("permutation"))];
+    this.open("done" in this.second.dataset);
+    this.second.addEventListener("done", () => {
+      this.permute.checked = true;
+      this.open(true);
+      this.show(true);
+    });
+    page.onImage((image) => this.take(image));
+    this.take(page.image);
   }
 
-  function show(isSaid = false) {
-    const { pixels, label } = page.image;
-    const said = cards.map((each, i) => {
-      const { looks, logits } = viewers.view(i, pixels, shift, isPermuted());
-      return each.show({
-        looks,
-        probabilities: softmax(logits),
-        centred: centred[i],
-        label,
-        isForeign: viewers.trained[i] !== isPermuted(),
-      });
+  get isPermuted() {
+    return this.permute.checked;
+  }
+
+  /** Networks trained on permuted pixels are there once the second question was asked. */
+  open(isAsked) {
+    const { trained } = this.viewers;
+    this.shown = trained.map((isPermuted) => isAsked || !isPermuted || trained.every(Boolean));
+    this.cards.forEach(({ element }, i) => {
+      element.hidden = !this.shown[i];
     });
-    survey.forget();
-    curves?.setDot(Math.min(Math.max(Math.abs(shift.right), Math.abs(shift.down)), farthest));
-    glance.replaceChildren(
-      ...said.map(({ title, answer, isKept }) =>
+    this.switches.inert = !isAsked;
+    for (const each of this.later.filter(Boolean)) each.hidden = !isAsked;
+  }
+
+  /** Puts an image on the canvas. */
+  take({ pixels }) {
+    const { viewers } = this;
+    this.place.paint(pixels);
+    this.centred = this.cards.map((_, i) => prediction(viewers.view(i, pixels, HOME, viewers.trained[i]).logits));
+    this.show();
+  }
+
+  show(isSaid = false) {
+    const { viewers, shift, isPermuted } = this;
+    const { networks } = this.page.data;
+    this.survey.forget();
+    this.curves?.show(
+      networks.filter((_, i) => this.shown[i]),
+      isPermuted,
+      shift,
+    );
+    const said = this.cards.map((_, i) => this.answer(i));
+    const fitting = said.filter((_, i) => this.shown[i] && !viewers.isForeign(i, isPermuted));
+    this.compared.textContent = comparable(
+      fitting.map(({ title }) => title),
+      isPermuted,
+    );
+    this.glance.replaceChildren(
+      ...fitting.map(({ title, answer, isKept }) =>
         el("li", { class: isKept ? null : "changed" }, `${title}: `, el("strong", {}, answer)),
       ),
     );
-    if (isSaid) {
-      const texts = said.map(({ text }) => text).join(". ");
-      page.announce(`${spelled(shift)}${isPermuted() ? ", pixels permuted" : ""}. ${texts}`);
-    }
+    if (!isSaid) return;
+    const texts = fitting.map(({ text }) => text).join(". ");
+    this.page.announce(`${spelled(shift)}${isPermuted ? ", pixels permuted" : ""}. ${texts}`);
   }
 
-  const place = arena((next, isSaid) => {
-    shift = next;
-    show(isSaid);
-  });
-
-  const drawn = descriptions.filter((each) => each.curve);
-  const farthest = Math.max(0, ...drawn.map(({ curve }) => curve.x.at(-1)));
-  const curves = drawn.length
-    ? lines({
-        series: drawn.map((each) => ({
-          name: each.title,
-          points: each.curve.x.map((x, k) => [x, each.curve.accuracy[k]]),
-          colour: colours[descriptions.indexOf(each)],
-        })),
-        x: { title: "shift (pixels)", ticks: Array.from({ length: farthest + 1 }, (_, x) => x) },
-        y: { title: "test accuracy", min: 0, max: 1 },
-        label: "Accuracy against shift, as recorded",
-      })
-    : null;
-  const survey = new Survey(page, viewers, cards, () => ({ shift, permuted: isPermuted() }));
-  const second = orderQuestion();
-  second.addEventListener("done", () => {
-    permute.checked = true;
-    show(true);
-  });
-  const isAsked = () => "done" in second.dataset;
-  second.hidden = !isAsked();
-
-  /** The switch asks first. */
-  function switched() {
-    if (isAsked()) return show(true);
-    permute.checked = false;
-    second.hidden = false;
-    return second.querySelector("input").focus();
+  /** What network `i` says now, on its card and in words. */
+  answer(i) {
+    const { viewers, shift, isPermuted } = this;
+    const { pixels, label } = this.page.image;
+    const { looks, logits } = viewers.view(i, pixels, shift, isPermuted);
+    const isForeign = viewers.isForeign(i, isPermuted);
+    return this.cards[i].show({ looks, probabilities: softmax(logits), centred: this.centred[i], label, isForeign });
   }
+}
 
-  page.onImage(take);
-  take(page.image);
-
-  const asked = question(descriptions);
-  const controls = el(
-    "div",
-    { class: "switches" },
-    el("label", { class: "switch" }, permute, "Permute the pixels"),
-    survey.element,
-    el("p", { class: "soft note" }, PERMUTED),
-  );
+export function station(page) {
+  const shifting = new Shifting(page);
+  const { place, glance, curves: recorded, second, switches, survey, compared, cards, later } = shifting;
+  const asked = shiftQuestion(page.data.networks);
   return layout({
     lead: "What something is does not depend on where it is. Move it, and see which network knows that.",
     equation: formula(),
     guess: asked ? guess(asked) : null,
     stage: [
       picker(page),
-      el(
-        "div",
-        { class: "shifting" },
-        el("div", {}, place.element, glance),
-        curves
-          ? el("div", { class: "recorded" }, curves.element, el("p", { class: "soft note" }, recorded(descriptions)))
-          : null,
-      ),
-      controls,
-      second,
+      el("div", { class: "shifting" }, el("div", {}, place.element, glance), recorded?.element),
+      el("div", { class: "order" }, el("h3", {}, "And if its pixels change places?"), second, switches),
+      el("div", { class: "answers" }, compared, survey.element),
       el("div", { class: "viewers" }, ...cards.map((each) => each.element)),
     ],
-    shows:
-      "A dense layer has a weight of its own for each pixel: what it has learned in one place, it does not know in " +
-      "another. A convolution uses the same weights everywhere, and a global average forgets the place altogether. For " +
-      "the order of the pixels it is the other way round: an MLP trained on permuted pixels is as good as before, and a " +
-      "convolutional network loses, because it is built on neighbours.",
-    verdicts: [verdict(page.result("shift")), verdict(page.result("permutation"))],
+    shows: [OF_SHIFT, later[0]],
+    verdicts: [verdict(page.result("shift")), later[1]],
   });
 }

@@ -1,4 +1,5 @@
-// A network's answer: what it sees, its three most likely classes, and whether it changed its mind since the middle.
+// A network's answer: what it sees, its three most likely classes, and whether it changed its mind since the middle. Of a
+// network that was trained on another order of the pixels, nothing is judged.
 
 import { el } from "pages/dom.js";
 import { prediction } from "playground/network.js";
@@ -6,6 +7,7 @@ import { raster } from "playground/raster.js";
 
 const SHOWN = 3; // classes
 const PIXEL = 3; // CSS pixels for one of the image
+const FOREIGN = "Trained on another order of pixels: its answer means nothing here.";
 
 const percent = (share) => (share > 0 && share < 0.005 ? "<1 %" : `${Math.round(100 * share)} %`);
 
@@ -21,14 +23,13 @@ export function card({ title, says, input: [, height, width] }, classes, colour)
     return { name, share, element: el("li", {}, name, share) };
   });
   const mind = el("p", { class: "mind" });
-  const foreign = el("p", { class: "foreign" }, "Not the order of its training.");
   const counted = el("p", { class: "counted", hidden: true });
   const element = el(
     "article",
     { class: "viewer", "aria-label": title, style: `--series: ${colour}` },
     el("h4", {}, title),
     picture.element,
-    el("div", { class: "answer" }, el("ol", {}, ...rows.map((row) => row.element)), mind, foreign, counted),
+    el("div", { class: "answer" }, el("ol", {}, ...rows.map((row) => row.element)), mind, counted),
     el("p", { class: "soft about" }, says),
   );
 
@@ -52,20 +53,22 @@ export function card({ title, says, input: [, height, width] }, classes, colour)
     });
     const chosen = prediction(probabilities);
     const isKept = chosen === centred;
+    element.classList.toggle("foreign", isForeign);
+    element.classList.toggle("changed", !isKept && !isForeign);
     const judged = label === null ? "" : chosen === label ? " Right." : " Wrong.";
-    element.classList.toggle("changed", !isKept);
-    const before = isForeign ? "in its own order" : "in the middle";
-    const changed = isKept ? `as ${before}` : `${classes[centred]} ${before}`;
-    mind.replaceChildren(el("strong", {}, `${isKept ? "=" : "≠"} ${changed}.`), judged);
-    foreign.hidden = !isForeign;
+    const changed = isKept ? "as in the middle" : `${classes[centred]} in the middle`;
+    if (isForeign) mind.textContent = FOREIGN;
+    else mind.replaceChildren(el("strong", {}, `${isKept ? "=" : "≠"} ${changed}.`), judged);
     const text = `${title}: ${classes[chosen]}, ${percent(probabilities[chosen])}, ${isKept ? "" : "not "}${changed}`;
     return { title, answer: classes[chosen], isKept, text };
   }
 
-  /** What was counted over all garments; null: nothing yet. */
+  /** What was counted over all garments, in the order of its training; null: nothing yet. */
   function showShare(text) {
     counted.hidden = text === null;
-    counted.textContent = text ?? "";
+    if (text === null) return;
+    const isForeign = element.classList.contains("foreign");
+    counted.textContent = isForeign ? `In its own order, ${text}` : `${text[0].toUpperCase()}${text.slice(1)}`;
   }
 
   return { element, show, showShare };

@@ -1,4 +1,5 @@
-// The same shift and order for all garments of the page: how many each network gets right.
+// All garments of the page, moved like the one that is shown: how many each network gets right, with the pixels in the
+// order of its training.
 
 import { el } from "pages/dom.js";
 import { prediction } from "playground/network.js";
@@ -12,10 +13,10 @@ export class Survey {
    * @param page as main.js makes it
    * @param {Viewers} viewers
    * @param {object[]} cards one for each network, with showShare(text)
-   * @param {function(): {shift: object, permuted: boolean}} situation as it is now
+   * @param {function(): {right: number, down: number}} shift as it is now
    */
-  constructor(page, viewers, cards, situation) {
-    Object.assign(this, { page, viewers, cards, situation });
+  constructor(page, viewers, cards, shift) {
+    Object.assign(this, { page, viewers, cards, shift });
     this.button = el(
       "button",
       { type: "button", onclick: () => this.start() },
@@ -27,7 +28,7 @@ export class Survey {
       { class: "buttons survey" },
       this.button,
       this.progress,
-      el("span", { class: "soft" }, "moved, and permuted, as the one above"),
+      el("span", { class: "soft" }, "moved as the one above; each network in the order of its training"),
     );
   }
 
@@ -42,31 +43,36 @@ export class Survey {
     this.forget();
     const run = this.#run;
     const { images } = this.page;
-    const { shift, permuted } = this.situation();
+    const shift = this.shift();
     const right = this.cards.map(() => 0);
     let next = 0;
     this.progress.hidden = false;
     const go = () => {
       if (run !== this.#run) return;
       const end = performance.now() + BUDGET;
-      while (next < images.length && performance.now() < end) {
-        const { pixels, label } = images[next++];
-        right.forEach((n, i) => {
-          right[i] = n + (prediction(this.viewers.view(i, pixels, shift, permuted).logits) === label);
-        });
-      }
+      while (next < images.length && performance.now() < end) this.#ask(images[next++], shift, right);
       this.progress.value = next;
       if (next < images.length) setTimeout(go);
-      else this.#finish(right);
+      else this.#finish(right, shift.right || shift.down ? "in this direction" : "in the middle");
     };
     go();
   }
 
-  #finish(right) {
+  #ask({ pixels, label }, shift, right) {
+    const { viewers } = this;
+    viewers.trained.forEach((permuted, i) => {
+      right[i] += prediction(viewers.view(i, pixels, shift, permuted).logits) === label;
+    });
+  }
+
+  #finish(right, where) {
     const n = this.page.images.length;
     this.progress.hidden = true;
-    for (const [i, card] of this.cards.entries()) card.showShare(`${right[i]} of ${n} garments right`);
-    const { networks } = this.viewers;
-    this.page.announce(networks.map(({ title }, i) => `${title}: ${right[i]} of ${n} right`).join(". "));
+    const told = [where];
+    for (const [i, card] of this.cards.entries()) {
+      card.showShare(`${where}: ${right[i]} of ${n} right`);
+      if (!card.element.hidden) told.push(`${this.viewers.networks[i].title}: ${right[i]} of ${n} right`);
+    }
+    this.page.announce(told.join(". "));
   }
 }

@@ -12,6 +12,11 @@ export class Viewers {
     this.trained = this.networks.map((network) => network.permutation !== null);
   }
 
+  /** Whether network `i` was trained on another order of the pixels. */
+  isForeign(i, permuted) {
+    return this.trained[i] !== permuted;
+  }
+
   /**
    * @param {number} i number of the network
    * @param {Uint8Array} pixels of a garment
