@@ -572,7 +572,8 @@ VISIT = """async () => {
         at.dispatchEvent(new PointerEvent("pointermove", where));
         await frame();
         const name = floor.querySelector("h4").firstChild.textContent;
-        seen.push([name, text("h3.unit"), text(".told dd"), text(".working .total")]);
+        const values = document.querySelector("#inside .working .values")?.textContent ?? "";
+        seen.push([name, text("h3.unit"), text(".told dd"), text(".working .total"), values]);
     }
     return seen;
 }"""
@@ -617,7 +618,7 @@ def test_a_unit_of_every_layer_shows_its_own_computation(
     values = {"image": twin.sees(pixels[:1])[0], **outputs(twin, pixels[:1])}
     visited = station.page.evaluate(VISIT)
     assert [seen[0] for seen in visited] == [each for each in names if layers[each]["kind"] != "flatten"]
-    for layer, heading, value, total in visited:
+    for layer, heading, value, total, written in visited:
         assert heading.split(", ")[0] == layer
         at = _at(heading, playground_data["images"]["classes"])
         assert _number(value) == pytest.approx(float(values[layer][at]), abs=6e-4)
@@ -631,6 +632,7 @@ def test_a_unit_of_every_layer_shows_its_own_computation(
         reads = _sources(kind, layers[layer], before, at)
         n = len(reads)
         if kind == "pool":
+            assert [_number(each) for each in written.split(", ")] == pytest.approx(reads.tolist(), abs=6e-4)
             assert _number(value) == pytest.approx(float(reads.max()), abs=6e-4)
             assert total == f"The largest of these {n} values: {value}"
         elif kind == "global_average":
@@ -659,8 +661,9 @@ def test_both_fields_are_framed_on_all_sides(layer: str, index: tuple[int, int, 
     expect(station.locator("h3.unit")).to_contain_text(f"row {index[1]}, column {index[2]}")
     framed = station.page.evaluate("getComputedStyle(document.querySelector('#inside rect.field')).stroke")
     colour = [int(part) for part in re.findall(r"\d+", framed)[:3]]
+    field = station.locator(".spectacles rect.field").first
     for cells in station.locator(".spectacles .cells").all():
-        box, field = cells.bounding_box(), cells.locator("rect.field")
+        box = cells.bounding_box()
         assert box is not None
         pixel = box["width"] / 44
         x, y, width, height = (float(str(field.get_attribute(key))) for key in ("x", "y", "width", "height"))

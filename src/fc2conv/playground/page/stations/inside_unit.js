@@ -8,6 +8,7 @@ import { functionOf } from "playground/stations/inside_words.js";
 
 const ROOM = 330; // px for the pictures of one row
 const LARGEST = 96; // px of one picture: the sum below them is to be seen without scrolling
+const WRITTEN = 9; // values of a window that are written out
 const LISTED = 5; // terms of a layer that reads features
 
 export const number = (value) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(3)}`;
@@ -62,6 +63,7 @@ export function working() {
       const mode = layer.description.mode === "max" ? "The largest" : "The mean";
       return [
         row("what it reads", "X", shape, reads),
+        reads.length <= WRITTEN ? el("p", { class: "soft values" }, reads.map(number).join(", ")) : "",
         el("p", { class: "total" }, `${mode} of these ${reads.length} values: ${number(value)}`),
       ];
     }
