@@ -369,7 +369,8 @@ def test_who_wins_follows_from_the_numbers(page: Page) -> None:
             const row = (images, conv) =>
                 ({ match: "maps", canvas: 14, images, n: 3, means: { dense: 0.8, local: 0.8, shared: 0.8, conv } });
             const result = { comparisons: [{ margin: 0.01, says: "", estimate: 0 }] };
-            const winners = (rows) => [...lesson({ ...result, matchings: rows }, null).querySelectorAll("td:last-child")];
+            const winners = (matchings) =>
+                [...lesson({ ...result, matchings }, null).querySelectorAll("td:last-child")];
             const texts = [[0.82, 0.795], [0.805, 0.78]].map(([few, many]) =>
                 winners([row(1000, few), row(10000, many)]).map((cell) => cell.textContent));
             return [texts, lesson({ comparisons: [] }, null).textContent];
