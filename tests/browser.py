@@ -29,8 +29,9 @@ def executable() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One browser for all tests."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=15_000)  # milliseconds; Playwright's 5 s are short where others use the processors, too
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         yield browser
@@ -49,10 +50,10 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
         context = chromium.new_context(offline=True, viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)  # a busy machine takes seconds to open a page
         page.on("console", lambda m: faults.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda e: faults.append(f"error: {e}"))
         page.on("request", lambda r: None if _allowed(r.url, path) else faults.append(f"request: {r.url[:200]}"))
+        # waits as long as Playwright does, 30 s: a page opens in two, also where six processes share two cores
         page.goto(path.as_uri() + hash)
         page.wait_for_selector("html[data-ready]", state="attached")
         return page

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from playground.torch_side import RUNGS, Twin
 
 from fc2conv.architectures import ModelConfig
 from fc2conv.architectures.ladder import LadderConfig
@@ -22,6 +24,9 @@ from fc2conv.playground.page import PAGE, render
 from fc2conv.playground.payload import measured, payload
 from fc2conv.training.classifier import Classifier
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
 STEPS, BATCH = 40, 64
 CANVAS = {"canvas": 44, "train_size": 2560}
 MODELS: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
@@ -35,9 +40,9 @@ MODELS: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
     ),
 }
 """As the page's own, in the page's order."""
-RUNGS: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
-    constraint: (LadderConfig(constraint=constraint, channels=4), {"size": 14, "train_size": 2560})
-    for constraint in ("dense", "local", "shared", "conv")
+LADDER: dict[str, tuple[ModelConfig, dict[str, Any]]] = {
+    rung: (LadderConfig(constraint=rung, channels=4), {"size": 14, "train_size": 2560})  # type: ignore[arg-type]
+    for rung in RUNGS
 }
 
 
@@ -55,12 +60,12 @@ def trained(config: ModelConfig, data: ImageData) -> Classifier:
 
 @pytest.fixture(scope="session")
 def small_networks(data_dir: str) -> dict[str, tuple[Classifier, ImageData]]:
-    """Name -> a network and its data, of MODELS and RUNGS. Weights are such as 16 bits can hold."""
+    """Name -> a network and its data, of MODELS and LADDER. Weights are such as 16 bits can hold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small tensors are not worth sharing
     known: dict[str, ImageData] = {}
     found = {}
-    for name, (config, values) in {**MODELS, **RUNGS}.items():
+    for name, (config, values) in {**MODELS, **LADDER}.items():
         data = known.setdefault(str(values), ImageData(DataConfig(dir=data_dir, batch_size=BATCH, **values)))
         data.setup()
         found[name] = trained(config, data), data
@@ -69,6 +74,12 @@ def small_networks(data_dir: str) -> dict[str, tuple[Classifier, ImageData]]:
                 parameter.copy_(parameter.half())
     torch.set_num_threads(threads)
     return found
+
+
+@pytest.fixture(scope="session")
+def twins(small_networks: dict[str, tuple[Classifier, ImageData]]) -> dict[str, Twin]:
+    """Of all small networks."""
+    return {name: Twin(*found) for name, found in small_networks.items()}
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +104,18 @@ def playground_page(playground_data: dict[str, Any], tmp_path_factory: pytest.Te
     file = tmp_path_factory.mktemp("playground") / "playground.html"
     file.write_text(render(playground_data), encoding="utf-8")
     return file
+
+
+@pytest.fixture
+def page(playground_page: Path, open_page: Callable[..., Page]) -> Page:
+    """The page without questions, in which nothing moves by itself."""
+    return open_page(playground_page, "#open", reduced_motion="reduce")
+
+
+@pytest.fixture
+def station(page: Page, request: pytest.FixtureRequest) -> Locator:
+    """The station that a file of tests is about: its STATION."""
+    return page.locator(f"#{request.module.STATION}")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import pytest
 import torch
-from playground.ladder import DELTA, EDGE, MAPS, RUNGS, SHAPE, accuracy, first_image, fresh, loaded
+from playground.seen import colours, computed, frames, number, signed
+from playground.torch_side import DELTA, EDGE, MAPS, RUNGS, SHAPE, Twin, accuracy, averaged, fresh, normalised
 from playwright.sync_api import expect
 from torch import nn
 
@@ -27,17 +28,8 @@ if TYPE_CHECKING:
     Open = Callable[..., Page]
 
 pytestmark = pytest.mark.browser
+STATION = "constrain"
 UNITS = EDGE * EDGE
-
-
-@pytest.fixture
-def page(playground_page: Path, open_page: Open) -> Page:
-    return open_page(playground_page, "#open", reduced_motion="reduce")
-
-
-@pytest.fixture
-def station(page: Page) -> Locator:
-    return page.locator("#constrain")
 
 
 def step_to(station: Locator, rung: str) -> None:
@@ -54,12 +46,17 @@ def point_at(station: Locator, label: str, row: int, column: int) -> None:
     canvas.hover(position=at)  # type: ignore[arg-type]
 
 
-def hidden(net: nn.Sequential) -> Any:
+def picture(station: Locator, label: str) -> Locator:
+    return station.locator(".raster", has=station.page.get_by_label(label, exact=True))
+
+
+def hidden(net: nn.Module) -> Any:
     return net.get_submodule("hidden")
 
 
-def number(text: str) -> float:
-    return float(text.replace("−", "-"))
+def relative(values: torch.Tensor) -> torch.Tensor:
+    """To the largest of them, as pictures are coloured."""
+    return (values / values.abs().max()).double()
 
 
 # --- arithmetic, beside the suite's
@@ -99,9 +96,9 @@ def test_two_units_have_the_weights_in_common_that_they_have_in_the_matrix(page:
         assert found == [{"pixels": len(ids[b]), "same": len(ids[a] & ids[b])} for a, b in pairs], rung
 
 
-def test_matrices_are_the_instruments(page: Page, playground_data: dict[str, Any]) -> None:
+def test_matrices_are_the_instruments(page: Page, twins: dict[str, Twin]) -> None:
     for rung, map in product(RUNGS, (0, MAPS - 1)):
-        expected = matrix_of(hidden(loaded(playground_data)[rung]), SHAPE).view(MAPS, UNITS, UNITS)
+        expected = matrix_of(hidden(twins[rung].classifier.net), SHAPE).view(MAPS, UNITS, UNITS)
         got = page.evaluate(
             """async ([index, map]) => {
                 const { matrixOf } = await import("playground/stations/constrain_matrix.js");
@@ -120,8 +117,8 @@ PROJECTIONS: tuple[tuple[Literal["local", "shared", "conv"], int], ...] = (
 )
 
 
-def test_projections_are_the_instruments(page: Page, playground_data: dict[str, Any]) -> None:
-    dense = hidden(loaded(playground_data)["dense"])
+def test_projections_are_the_instruments(page: Page, twins: dict[str, Twin]) -> None:
+    dense = hidden(twins["dense"].classifier.net)
     got = page.evaluate(
         """async (projections) => {
             const { biasesOf, matrixOf, project, projectBiases } =
@@ -155,10 +152,28 @@ def test_one_steps_along_the_ladder_and_the_weights_count_down(page: Page, stati
     steps.first.focus()
     for rung, count in (("local", "16,384"), ("shared", "2,916"), ("conv", "100")):
         page.keyboard.press("ArrowRight")
-        expect(station.get_by_role("radio", name=re.compile(f"^{rung}"))).to_be_checked()
+        expect(station.get_by_role("radio", name=re.compile(rf"^{rung}\s*{count} weights$"))).to_be_checked()
         expect(falling).to_have_text(count)
+        expect(station.locator(".says").get_by_role("status")).to_have_text(f"{count} weights")
         expect(station.locator(".counts [aria-current] th")).to_have_text(rung)
         expect(station.locator(".says math")).to_have_attribute("aria-label", f"The {rung} layer")
+
+
+EQUATIONS = {
+    "dense": ("[H]i,j=[U]i,j+∑k,l[W]i,j,k,l[X]k,l", "every pixel, with weights of its own"),
+    "local": ("[H]i,j=[U]i,j+∑|a|≤Δ,|b|≤Δ[V]i,j,a,b[X]i+a,j+b", "more than Δ away, with weights of its own"),
+    "shared": ("[H]i,j=u+∑a,b[V]a,b[X]i+a,j+b", "every pixel. Weights with the same offset (a, b) are equal"),
+    "conv": ("[H]i,j=u+∑|a|≤Δ,|b|≤Δ[V]a,b[X]i+a,j+b", "a window around it, and all windows have the same weights"),
+}
+"""As in D2L 7.1.2, and in words."""
+
+
+def test_each_rung_has_its_equation(station: Locator) -> None:
+    for rung in (*RUNGS, "dense"):
+        step_to(station, rung)
+        written, says = EQUATIONS[rung]
+        assert re.sub(r"\s", "", station.locator(".says math").text_content() or "") == written
+        expect(station.locator(".says")).to_contain_text(says)
 
 
 def test_the_table_has_the_chapters_numbers_for_a_megapixel(page: Page, station: Locator) -> None:
@@ -174,17 +189,22 @@ def test_the_table_has_the_chapters_numbers_for_a_megapixel(page: Page, station:
     slider.focus()
     page.keyboard.press("ArrowLeft")
     expect(rows.last.locator("td").last).to_contain_text("361")
+    cells = rows.locator("td:has(.worked)")
+    assert cells.count() == 8
+    for cell in cells.all():
+        worked = cell.locator(".worked").inner_text()
+        assert computed(worked) == number(cell.inner_text().replace(worked, ""))
 
 
 # --- one unit
 
 
-def test_a_units_value_is_torchs(station: Locator, playground_data: dict[str, Any]) -> None:
+def test_a_units_value_is_torchs(station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]) -> None:
     station.get_by_role("radio", name="Map 3").check()
     for rung, (row, column) in product(RUNGS, ((0, 0), (5, 11))):
-        layer = hidden(loaded(playground_data)[rung])
+        layer = hidden(twins[rung].classifier.net)
         with torch.no_grad():
-            values = layer(first_image(playground_data))[0]
+            values = layer(normalised(averaged(playground_data), playground_data))[0]
         step_to(station, rung)
         point_at(station, "The hidden map: a unit", row, column)
         said = station.locator(".reading").first
@@ -197,9 +217,11 @@ def test_a_units_value_is_torchs(station: Locator, playground_data: dict[str, An
         expect(said).to_contain_text(f"the sum of {pixels} products")
 
 
-def test_a_weight_is_named_by_its_offset(station: Locator, playground_data: dict[str, Any]) -> None:
-    kernel = hidden(loaded(playground_data)["conv"]).weight.detach()[0, 0]
-    x = first_image(playground_data)[0, 0]
+def test_a_weight_is_named_by_its_offset(
+    station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]
+) -> None:
+    kernel = hidden(twins["conv"].classifier.net).weight.detach()[0, 0]
+    x = normalised(averaged(playground_data), playground_data)[0, 0]
     step_to(station, "conv")
     point_at(station, "The hidden map: a unit", 6, 6)
     point_at(station, "The image: a pixel", 5, 8)
@@ -209,6 +231,47 @@ def test_a_weight_is_named_by_its_offset(station: Locator, playground_data: dict
     assert product == pytest.approx(float(kernel[DELTA - 1, DELTA + 2] * x[5, 8]), abs=2e-3)
     point_at(station, "The image: a pixel", 6, 10)
     expect(said).to_contain_text("Pixel X6, 10 is 4 away, more than Δ = 2: not read.")
+
+
+def test_the_hidden_map_is_coloured_by_its_values(
+    station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]
+) -> None:
+    station.get_by_role("radio", name="Map 3").check()
+    with torch.no_grad():
+        values = hidden(twins["dense"].classifier.net)(normalised(averaged(playground_data), playground_data))[0, 2]
+    shown = signed(station.get_by_label("The hidden map: a unit", exact=True))
+    torch.testing.assert_close(shown, relative(values), atol=0.02, rtol=0)
+
+
+def test_what_a_unit_reads_is_framed(station: Locator) -> None:
+    """In the corner the image cuts the window of 5×5 to 3×3: offsets from 0 down and to 0 across."""
+    step_to(station, "conv")
+    point_at(station, "The hidden map: a unit", 0, 13)
+    assert frames(picture(station, "The image: a pixel"), "frame") == [(11, 0, 3, 3)]
+    assert frames(picture(station, "The kernel V, 5×5"), "frame") == [(0, 2, 3, 3)]
+    assert frames(picture(station, "The hidden map: a unit"), "frame") == [(13, 0, 1, 1)]
+
+
+def test_the_kernel_is_what_stands_in_each_window(station: Locator) -> None:
+    step_to(station, "conv")
+    point_at(station, "The hidden map: a unit", 6, 9)
+    own = colours(station.get_by_label("The unit's weights: a pixel"))
+    assert (colours(station.get_by_label("The kernel V, 5×5")) == own[4:9, 7:12]).all()
+
+
+def test_the_kept_unit_stays_in_view(station: Locator) -> None:
+    here = station.get_by_label("The unit's weights: a pixel", exact=True)
+    there = station.get_by_label("The weights of the unit that is kept", exact=True)
+    point_at(station, "The hidden map: a unit", 3, 4)
+    first = colours(here)
+    station.get_by_role("button", name="Keep this unit").click()
+    point_at(station, "The hidden map: a unit", 8, 8)
+    assert (colours(there) == first).all()
+    assert (colours(here) != first).any()
+    expect(station.get_by_text("Weights of unit (8, 8)", exact=True)).to_be_visible()
+    expect(station.get_by_text("Weights of unit (3, 4), kept", exact=True)).to_be_visible()
+    point_at(station, "The unit's weights: a pixel", 5, 6)
+    expect(station.locator(".reading").first).to_contain_text("Pixel X5, 6, at a = −3, b = −2: W8, 8, 5, 6")
 
 
 def test_moving_says_which_weights_stay_the_same(station: Locator) -> None:
@@ -223,6 +286,9 @@ def test_moving_says_which_weights_stay_the_same(station: Locator) -> None:
     ):
         step_to(station, rung)
         expect(station.get_by_text("From unit (3, 4) to (8, 8)")).to_contain_text(says)
+    step_to(station, "shared")
+    assert frames(picture(station, "The unit's weights: a pixel"), "same") == [(4, 5, 10, 9)]
+    assert frames(picture(station, "The weights of the unit that is kept"), "same") == [(0, 0, 10, 9)]
 
 
 def test_units_are_pointed_at_by_keyboard(page: Page, station: Locator) -> None:
@@ -246,29 +312,52 @@ def test_another_image_has_other_units(page: Page, station: Locator) -> None:
 # --- the matrix
 
 
+def imposing(dense: nn.Module, rung: str, delta: int = DELTA) -> nn.Module:
+    """The trained dense rung with the constraints of another one."""
+    after = copy.deepcopy(dense)
+    if rung != "dense":
+        after.set_submodule("hidden", imposed(hidden(after), SHAPE, cast(Any, rung), delta))
+    return after
+
+
+ONE_IMAGE = 0.25
+"""Of 500, in percent, with something for rounding."""
+
+
 def test_imposed_constraints_cost_what_they_cost_in_torch(
-    page: Page, station: Locator, playground_data: dict[str, Any]
+    station: Locator, twins: dict[str, Twin], playground_data: dict[str, Any]
 ) -> None:
-    nets = loaded(playground_data)
+    nets = {rung: twins[rung].classifier.net for rung in RUNGS}
     station.get_by_label("Zero what is far").check()
     expect(station.get_by_role("radio", name=re.compile("^local"))).to_be_checked()
     station.get_by_label("Average along the diagonals").check()
     expect(station.get_by_role("radio", name=re.compile("^conv"))).to_be_checked()
     rows = station.locator(".accuracies tbody tr")
     expect(rows.last.locator("td").first).to_have_text(re.compile("%"), timeout=60_000)
-    for row, rung in enumerate(RUNGS):
-        after = copy.deepcopy(nets["dense"])
-        if rung != "dense":
-            after.set_submodule("hidden", imposed(hidden(after), SHAPE, cast(Any, rung), DELTA))
-        for column, net in enumerate((after, nets[rung])):
-            shown = number((rows.nth(row).locator("td").nth(column).text_content() or "").rstrip(" %"))
-            assert shown == pytest.approx(100 * accuracy(net, playground_data), abs=0.25)  # one image of 500
-    expect(station.locator(".imposing .reading")).to_contain_text("locality and sharing costs")
+    known = [[100 * accuracy(net, playground_data) for net in (imposing(nets["dense"], r), nets[r])] for r in RUNGS]
+    for row, expected in zip(rows.all(), known, strict=True):
+        shown = [number(text.rstrip(" %")) for text in row.locator("td").all_text_contents()]
+        assert shown == pytest.approx(expected, abs=ONE_IMAGE)
+    says = station.locator(".imposing .reading").inner_text()
+    assert "locality and sharing costs" in says
+    (dense, _), (after, within) = known[0], known[3]
+    points = [float(n) for n in re.findall(r"([\d.]+) points", says)]
+    assert points[0] == pytest.approx(dense - after, abs=2 * ONE_IMAGE)
+    is_luck = "no more than luck" in says
+    assert is_luck == (abs(dense - within) < 3)
+    assert points[1:] == ([] if is_luck else pytest.approx([abs(dense - within)], abs=2 * ONE_IMAGE))
+
+    station.get_by_label("Δ of the windows, in pixels").fill("3")
+    wider = 100 * accuracy(imposing(nets["dense"], "conv", 3), playground_data)
+    expect(rows.last.locator("td").first).to_have_text(re.compile("%"), timeout=60_000)
+    shown = number((rows.last.locator("td").first.text_content() or "").rstrip(" %"))
+    assert shown == pytest.approx(wider, abs=ONE_IMAGE)
 
 
 def test_a_wider_window_keeps_more(page: Page, station: Locator) -> None:
     station.get_by_label("Zero what is far").check()
     caption = station.locator(".layer figcaption")
+    expect(caption).to_contain_text("of which 34,320 are zero")
     expect(caption).to_contain_text("4,096 hold 4,096 different weights")
     station.get_by_label("Δ of the windows, in pixels").focus()
     page.keyboard.press("ArrowRight")
@@ -283,22 +372,13 @@ def test_the_matrix_is_pointed_at_by_row(station: Locator) -> None:
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box
-    canvas.hover(position={"x": box["width"] * 31.5 / UNITS, "y": box["height"] * 45.5 / UNITS})
-    expect(station.locator(".layer figcaption")).to_contain_text("the row of unit (3, 3)")
+    canvas.hover(position={"x": box["width"] * 31.5 / UNITS, "y": box["height"] * 47.5 / UNITS})
+    expect(station.locator(".layer figcaption")).to_contain_text("the row of unit (3, 5)")
+    assert frames(station.locator(".layer"), "row") == [(0, 46.5, UNITS, 2)]  # its middle is that of row 47
     expect(station.locator(".reading").first).to_contain_text("Pixel X2, 3")
 
 
 # --- for everybody
-
-
-def test_every_control_has_a_name(station: Locator) -> None:
-    nameless = station.evaluate(
-        """(section) => [...section.querySelectorAll("input, button, select, canvas[tabindex]")]
-            .filter((each) => !each.getAttribute("aria-label") && !each.labels?.[0]?.textContent.trim()
-                              && !each.textContent.trim())
-            .map((each) => each.outerHTML)"""
-    )
-    assert nameless == []
 
 
 def test_it_fits_a_phone(playground_page: Path, open_page: Open) -> None:

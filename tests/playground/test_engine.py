@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from playground.conftest import MODELS, RUNGS
+from playground.conftest import MODELS
+from playground.torch_side import RUNGS
 
 from fc2conv.data.image_data import ImageData
 from fc2conv.data.sources import Images

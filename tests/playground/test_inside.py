@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from playground.seen import frames, greys, number, signed, theme
 from playground.torch_side import Twin, images_of
 from playwright.sync_api import expect
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Open = Callable[..., Page]
 
 pytestmark = pytest.mark.browser
+
+STATION = "inside"
 
 GEOMETRIES: dict[str, ModelConfig] = {
     "the book's": LeNetConfig(channels=(2, 3), hidden=(5,)),
@@ -50,19 +53,9 @@ def small(data_dir: str) -> ImageData:
     return data
 
 
-@pytest.fixture
-def page(playground_page: Path, open_page: Open) -> Page:
-    return open_page(playground_page, "#open")
-
-
-@pytest.fixture
-def station(page: Page) -> Locator:
-    return page.locator("#inside")
-
-
-@pytest.fixture(scope="module")
-def lenet(small_networks: dict[str, tuple[Classifier, ImageData]]) -> Twin:
-    return Twin(*small_networks["lenet"])
+@pytest.fixture(scope="session")
+def lenet(twins: dict[str, Twin]) -> Twin:
+    return twins["lenet"]
 
 
 def floor(station: Locator, name: str) -> Locator:
@@ -84,14 +77,41 @@ def unit(station: Locator) -> str:
     return station.locator("h3.unit").inner_text()
 
 
+GAP = 4
+"""Pixels between maps."""
+
+
+def scale_of(canvas: Locator, rows: int) -> int:
+    """Pixels of a cell, where maps of so many rows lie side by side."""
+    return int(canvas.evaluate(f"(c) => Math.floor(c.height / {rows})"))
+
+
+def tiles(picture: torch.Tensor, size: tuple[int, int], grid: tuple[int, int], scale: int) -> torch.Tensor:
+    """(rows, columns, height, width): the cells of maps that lie in a grid, from a picture (H, W)."""
+    height, width = (n * scale + GAP for n in size)
+    middle = scale // 2
+    return torch.stack(
+        [
+            torch.stack(
+                [
+                    picture[i * height : (i + 1) * height - GAP, j * width : (j + 1) * width - GAP][
+                        middle::scale, middle::scale
+                    ]
+                    for j in range(grid[1])
+                ]
+            )
+            for i in range(grid[0])
+        ]
+    )
+
+
 def point(station: Locator, name: str, unit: tuple[int, int, int], size: tuple[int, int], press: bool = False) -> None:
     """Move the mouse to a unit (map, row, column) of a layer, whose maps of that size lie side by side."""
     canvas = maps(station, name)
     canvas.scroll_into_view_if_needed()
-    gap = 4
-    scale = canvas.evaluate(f"(c) => Math.floor(c.height / {size[0]})")  # pixels a cell
+    scale = scale_of(canvas, size[0])
     at, row, column = unit
-    where = {"x": at * (size[1] * scale + gap) + (column + 0.5) * scale, "y": (row + 0.5) * scale}
+    where = {"x": at * (size[1] * scale + GAP) + (column + 0.5) * scale, "y": (row + 0.5) * scale}
     if press:
         canvas.click(position=where)
     else:
@@ -225,6 +245,116 @@ def test_pointing_at_a_unit_lights_its_field(lenet: Twin, playground_data: dict[
     windows = floor(station, "pool1").locator("rect.field")
     assert windows.count() == 4
     assert re.search(rf"bias .*: {re.escape(found['Value'])}$", station.locator(".total").inner_text())
+    # each frame lies on its map: the unit's on conv2, and on each map of pool1 that of rows 4 to 8, columns 6 to 10
+    scale = scale_of(maps(station, "conv2"), 18)
+    corner = 3 * (18 * scale + GAP)
+    assert frames(floor(station, "conv2"), "unit") == [(corner + 6 * scale - 1, 4 * scale - 1, scale + 2, scale + 2)]
+    scale = scale_of(maps(station, "pool1"), 22)
+    expected = [(map * (22 * scale + GAP) + 6 * scale, 4 * scale, 5 * scale, 5 * scale) for map in range(4)]
+    assert frames(floor(station, "pool1"), "field") == expected
+
+
+def test_the_fields_are_drawn(lenet: Twin, playground_data: dict[str, Any], station: Locator) -> None:
+    """The theoretical one lights the image; the effective one is the gradient by torch."""
+    pixels, _ = images_of(playground_data)
+    x = lenet.sees(pixels[:1]).requires_grad_()
+    with watched(lenet.classifier.net) as found:
+        lenet.classifier.net(x)
+    conv2 = found["conv2"].value[0]
+    at = next(map for map in range(11) if conv2[map, 8, 8].abs() > 0.1)
+    (gradient,) = torch.autograd.grad(conv2[at, 8, 8], x)
+    point(station, "conv2", (at, 8, 8), (18, 18))
+    expect(station.locator("h3.unit")).to_have_text(f"conv2, map {at}, row 8, column 8")
+    looks = (x.detach() * lenet.data.std + lenet.data.mean)[0, 0]
+    lit = torch.full((44, 44), 0.25)
+    lit[14:28, 14:28] = 1  # rows 2 * 8 - 2 to 2 * 8 - 2 + 13
+    shown = greys(station.get_by_label("Theoretical field", exact=True)).double()
+    torch.testing.assert_close(shown, (lit * looks).double(), atol=1, rtol=0)
+    weights = (gradient.abs() / gradient.abs().max())[0, 0].double()
+    felt = signed(station.get_by_label("Effective field", exact=True))
+    torch.testing.assert_close(felt, weights, atol=0.02, rtol=0)
+    said = told(station)
+    assert said["Theoretical field"].replace("\u00a0", " ") == "14×14 of 44×44 pixels (10 %)"  # 196 of 1,936
+    numbers = re.match(
+        r"(\d+) pixels hold half of the gradient, (\d+) hold nine tenths, of 196$", said["Effective field"]
+    )
+    assert numbers
+    falling = (gradient.abs().flatten() / gradient.abs().sum()).sort(descending=True).values.double().cumsum(0)
+    known = [int((falling < share).sum()) + 1 for share in (0.5, 0.9)]
+    assert [int(n) for n in numbers.groups()] == pytest.approx(known, abs=1)
+
+
+def test_layers_say_what_they_do(station: Locator) -> None:
+    """Counts by arithmetic: 4 * 25 + 4; 11 * 4 * 25 + 11; 11 * 9 * 9 features."""
+    for name, kind, figures in (
+        ("conv1", "convolution 5×5, padding 2", "4 maps of 44×44 · 104 parameters · field 5×5"),
+        ("pool1", "maximum of 2×2, stride 2", "4 maps of 22×22 · field 6×6"),
+        ("relu1", "ReLU, value by value", "4 maps of 22×22 · field 6×6"),
+        ("conv2", "convolution 5×5", "11 maps of 18×18 · 1,111 parameters · field 14×14"),
+        ("linear3", "dense: each of 56 units reads all 891 values", "56 units · 49,952 parameters"),
+        ("output", "dense: each of 10 units reads all 40 values", "10 units · 410 parameters"),
+    ):
+        assert floor(station, name).locator("h4").inner_text() == f"{name} {kind}"
+        assert floor(station, name).locator(".figures").first.inner_text().startswith(figures)
+
+
+def test_filters_and_maps_are_coloured_by_their_values(
+    lenet: Twin, playground_data: dict[str, Any], station: Locator
+) -> None:
+    """A column of filters for each map of conv2, a row for each that it reads."""
+    weight = lenet.classifier.net.get_submodule("conv2").weight.detach()
+    assert isinstance(weight, torch.Tensor)
+    shown = signed(floor(station, "conv2").get_by_label(re.compile("^Its filters: 11 columns")))
+    found = tiles(shown, (5, 5), (4, 11), 4)
+    expected = (weight / weight.abs().max()).permute(1, 0, 2, 3).double()
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+    pixels, _ = images_of(playground_data)
+    output = outputs(lenet, pixels[:1])["conv2"]
+    canvas = maps(station, "conv2")
+    found = tiles(signed(canvas), (18, 18), (1, 11), scale_of(canvas, 18))[0]
+    torch.testing.assert_close(found, (output / output.abs().max()).double(), atol=0.02, rtol=0)
+
+
+def test_how_a_unit_is_computed_is_written_out(lenet: Twin, playground_data: dict[str, Any], station: Locator) -> None:
+    """Of a convolution, a pooling, an activation, and a layer that reads features."""
+    pixels, _ = images_of(playground_data)
+    values = outputs(lenet, pixels[:1])
+    total = station.locator(".working .total")
+    net = lenet.classifier.net
+
+    point(station, "conv2", (5, 9, 9), (18, 18))
+    expect(station.locator("h3.unit")).to_have_text("conv2, map 5, row 9, column 9")
+    weight = net.get_submodule("conv2").weight.detach()
+    assert isinstance(weight, torch.Tensor)
+    window = values["relu1"][:, 9:14, 9:14]
+    for title, known in (
+        ("what it reads, in 4 maps", window),
+        ("its weights", weight[5]),
+        ("their products", window * weight[5]),
+    ):
+        canvas = station.locator(".working").get_by_label(title, exact=True)
+        shown = signed(canvas)
+        scale = scale_of(canvas, 5)
+        found = tiles(shown, (5, 5), (1, 4), scale)[0]
+        torch.testing.assert_close(found, (known / known.abs().max()).double(), atol=0.02, rtol=0)
+
+    point(station, "pool1", (2, 10, 11), (22, 22))
+    expect(total).to_have_text(f"The largest of 4: {values['pool1'][2, 10, 11]:.3f}".replace("-", "−"))
+
+    point(station, "relu2", (3, 4, 5), (9, 9))
+    before, after = values["pool2"][3, 4, 5], values["relu2"][3, 4, 5]
+    expect(total).to_have_text(f"ReLU({before:.3f}) = {after:.3f}".replace("-", "−"))
+
+    station.get_by_label(re.compile("^units of linear4")).focus()
+    station.page.keyboard.press("ArrowRight")
+    expect(station.locator("h3.unit")).to_have_text("linear4, unit 1")
+    row = net.get_submodule("linear4").weight.detach()
+    assert isinstance(row, torch.Tensor)
+    products = row[1] * values["relu3"]
+    strongest = products.abs().topk(5).indices.tolist()
+    expected = [f"{values['relu3'][i]:.3f} × {row[1, i]:.3f} = {products[i]:.3f} from unit {i}" for i in strongest]
+    said = station.locator(".working li").all_inner_texts()
+    assert said == [text.replace("-", "−") for text in expected]
 
 
 def test_a_field_at_the_border_is_cut_off(station: Locator) -> None:
@@ -246,6 +376,11 @@ def test_units_are_reached_by_keys(station: Locator) -> None:
     assert unit(station) == "conv2, map 1, row 8, column 7"
     expect(station.page.locator("#said")).to_contain_text("conv2, map 1, row 8, column 7. Value: ")
     expect(station.page.locator("#said")).to_contain_text("Theoretical field: 14×14")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "PageUp"):
+        canvas.press(key)
+    assert unit(station) == "conv2, map 0, row 9, column 9"
+    canvas.press("PageUp")
+    assert unit(station) == "conv2, map 0, row 9, column 9"
     dense = maps(station, "linear3")
     dense.focus()
     dense.press("ArrowRight")
@@ -261,6 +396,30 @@ def test_a_unit_is_held_and_let_go(station: Locator) -> None:
     maps(station, "conv2").press("Escape")
     point(station, "conv2", (2, 6, 6), (18, 18))
     expect(station.locator("h3.unit")).to_have_text("conv2, map 2, row 6, column 6")
+    for says in ("Held", "Press a unit"):
+        point(station, "conv2", (2, 6, 6), (18, 18), press=True)
+        expect(station.locator(".hint-hold")).to_contain_text(says)
+
+
+def test_bars_are_pointed_at(lenet: Twin, playground_data: dict[str, Any], station: Locator) -> None:
+    """Each hangs from the line of zero, up or down, in the colour of its sign."""
+    pixels, _ = images_of(playground_data)
+    values = outputs(lenet, pixels[:1])["linear3"]
+    picture = maps(station, "linear3")
+    picture.scroll_into_view_if_needed()
+    bars = picture.locator("rect.plus, rect.minus")
+    assert bars.count() == len(values)
+    fills = [bar.evaluate("(e) => getComputedStyle(e).fill.match(/[\\d.]+/g).map(Number)") for bar in bars.all()]
+    minus, plus = (colour.tolist() for colour in theme(picture, "--minus", "--plus"))
+    assert fills == [minus if value < 0 else plus for value in values]
+    whole = picture.bounding_box()
+    for at in (0, 20, 55):
+        box = bars.nth(at).bounding_box()
+        assert whole
+        assert box
+        station.page.mouse.move(box["x"] + box["width"] / 2, whole["y"] + whole["height"] / 2)
+        expect(station.locator("h3.unit")).to_have_text(f"linear3, unit {at}")
+        assert number(told(station)["Value"]) == pytest.approx(float(values[at]), abs=6e-4)
 
 
 def test_classes_have_torchs_probabilities(lenet: Twin, playground_data: dict[str, Any], station: Locator) -> None:
@@ -269,6 +428,10 @@ def test_classes_have_torchs_probabilities(lenet: Twin, playground_data: dict[st
     rows = station.locator(".classlist button")
     said = [float(row.locator("span").nth(1).inner_text().split()[0]) for row in rows.all()]
     assert said == pytest.approx(likely.tolist(), abs=0.06)
+    logits = [number(row.locator("span").nth(2).inner_text()) for row in rows.all()]
+    assert logits == pytest.approx(lenet.logits(pixels[:1])[0].tolist(), abs=0.006)
+    rows.nth(4).hover()
+    expect(station.locator("h3.unit")).to_have_text(f"output, {playground_data['images']['classes'][4]}")
     rows.nth(7).focus()
     rows.nth(7).press("Enter")
     assert unit(station) == f"output, {playground_data['images']['classes'][7]}"
@@ -303,5 +466,3 @@ def test_it_fits_a_phone(scheme: str, playground_page: Path, open_page: Open) ->
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     maps(station, "conv2").tap(position={"x": 20, "y": 20})
     expect(station.locator("h3.unit")).to_contain_text("conv2, map 0")
-    for control in station.locator("[tabindex='0'], canvas:not([aria-hidden=true])").all():
-        assert control.get_attribute("aria-label")

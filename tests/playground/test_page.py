@@ -6,13 +6,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+from playground.seen import colours, greys
+from playground.torch_side import images_of
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
     Open = Callable[..., Page]
 
@@ -33,12 +36,19 @@ NAMELESS = """() => {
   return [...controls].filter(e => !silent(e) && !named(e)).map(e => e.outerHTML.slice(0, 200));
 }"""
 
-BRIGHT = """canvas => {
-  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d")
-  copy.drawImage(canvas, 0, 0)
-  return [...copy.getImageData(0, 0, canvas.width, canvas.height).data].filter((v, i) => i % 4 === 0 && v).length
-}"""
-"""How many pixels are not black."""
+CLAIMS = {
+    "shift": ["shift", "permutation"],
+    "constrain": ["counts", "constraints"],
+    "slide": ["equivariance", "padding", "pooling"],
+    "inside": ["receptive_field"],
+    "train": ["constraints", "permutation"],
+}
+"""What the verdicts below each station are about."""
+
+
+def bright(canvas: Locator) -> int:
+    """How many pixels are not black."""
+    return int(greys(canvas).count_nonzero())
 
 
 def test_the_page_holds_all_stations_and_opens_without_a_fault(open_page: Open, playground_page: Path) -> None:
@@ -49,24 +59,54 @@ def test_the_page_holds_all_stations_and_opens_without_a_fault(open_page: Open, 
     assert page.locator(".stage").count() == 5
 
 
+def test_a_link_leads_to_its_station(open_page: Open, playground_page: Path) -> None:
+    """And the keyboard goes on from there."""
+    page = open_page(playground_page)
+    for i, title in enumerate(STATIONS, 1):
+        page.locator("nav").get_by_role("link", name=f"{i} {title}").press("Enter")
+        heading = page.get_by_role("heading", name=f"{i} {title}", exact=True)
+        expect(heading).to_be_focused()
+        expect(heading).to_be_in_viewport()
+    page.locator("#skip").press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_control_has_a_name(open_page: Open, playground_page: Path, scheme: str) -> None:
-    page = open_page(playground_page, "#open", color_scheme=scheme)
+    """Also those that come with another tab, another choice from a list, and with the first steps of a training."""
+    page = open_page(playground_page, "#open", color_scheme=scheme, reduced_motion="reduce")
+    for picker in page.locator(".picker summary").all():
+        picker.click()
     for i in range(page.get_by_role("tab").count()):
         page.get_by_role("tab").nth(i).click()
+    page.get_by_role("tab").first.click()
+    assert page.evaluate(NAMELESS) == []
+    page.locator("#slide").get_by_role("combobox", name="Channels").select_option("3")
+    for rung in page.locator("#constrain .ladder input").all():
+        rung.check()
+        assert page.evaluate(NAMELESS) == []
+    page.locator("#train").get_by_label("Matched").select_option("params")
+    page.locator("#train").get_by_role("button", name="Start").click()
+    page.locator("#train").get_by_role("button", name="Pause").click()
+    networks = page.locator("#inside").get_by_label("Network")
+    for i in range(networks.locator("option").count()):
+        networks.select_option(index=i)
+        assert page.evaluate(NAMELESS) == []
+    page.locator("#slide").get_by_role("combobox", name="Operation").select_option("max")
     assert page.evaluate(NAMELESS) == []
 
 
 def test_light_and_dark(open_page: Open, playground_page: Path) -> None:
     """The system's theme at first, then the reader's; ink and paper stay apart in both."""
     page = open_page(playground_page, color_scheme="dark")
-    colours = "() => { const s = getComputedStyle(document.body); return [s.backgroundColor, s.color] }"
-    dark = page.evaluate(colours)
+    ink = "() => { const s = getComputedStyle(document.body); return [s.backgroundColor, s.color] }"
+    dark, drawn = page.evaluate(ink), colours(page.get_by_label("The hidden map: a unit"))
     page.get_by_role("button", name="Show in light colours").click()
-    light = page.evaluate(colours)
+    light = page.evaluate(ink)
     expect(page.get_by_role("button", name="Show in dark colours")).to_be_visible()
     assert dark[0] != dark[1] != light[1]
     assert light[0] != dark[0]
+    assert (colours(page.get_by_label("The hidden map: a unit")) != drawn).any(), "pictures follow"
 
 
 def test_a_phone_does_not_scroll_sideways(open_page: Open, playground_page: Path) -> None:
@@ -103,16 +143,31 @@ def test_a_stage_waits_for_a_guess_made_by_keyboard(open_page: Open, playground_
     assert not stage.evaluate("e => e.inert")
     expect(outcome).to_be_focused()
     expect(outcome).to_contain_text("No: 12×12.")
+    assert station.locator(".option.wrong").all_inner_texts() == ["13×13"]
     expect(station.get_by_role("radio").first).to_be_disabled()
     expect(station.get_by_text("What it shows")).to_be_visible()
     assert page.locator("#shift .stage").evaluate("e => e.inert"), "each station has a guess of its own"
 
 
-def test_a_right_guess_is_called_right(open_page: Open, playground_page: Path) -> None:
-    station = open_page(playground_page).locator("#slide")
-    station.get_by_role("radio", name="12×12").check()
-    station.get_by_role("button", name="Show me").click()
-    expect(station.locator(".outcome")).to_contain_text("Right.")
+@pytest.mark.parametrize(
+    ("station", "answer", "because"),
+    [
+        ("constrain", "100", "one kernel of 5×5 weights"),  # 4 maps of 25
+        ("slide", "12×12", "it must not stick out"),  # 14 - 3 + 1
+        ("inside", "14×14 pixels", "2 layers with windows lie below"),  # 5 + 1 + 2 * 4
+        ("train", "None of them loses much", "The dense layer does not know which pixels are neighbours"),
+    ],
+)
+def test_a_right_guess_is_called_right(
+    station: str, answer: str, because: str, open_page: Open, playground_page: Path
+) -> None:
+    within = open_page(playground_page).locator(f"#{station}")
+    within.get_by_role("radio", name=answer, exact=True).check()
+    within.get_by_role("button", name="Show me").click()
+    expect(within.locator(".outcome")).to_contain_text("Right.")
+    expect(within.locator(".outcome")).to_contain_text(because)
+    assert within.locator(".option.right").inner_text() == answer
+    expect(within.locator(".option.wrong")).to_have_count(0)
 
 
 def test_nothing_is_shown_without_an_answer_but_a_guess_can_be_skipped(open_page: Open, playground_page: Path) -> None:
@@ -141,55 +196,128 @@ def test_a_symbol_lights_in_equation_and_pictures(open_page: Open, playground_pa
     expect(station.locator(".equation mi[data-symbol=X]").first).to_contain_class("lit")
     kernel.hover()
     expect(letters).to_contain_class("lit")
+    page.mouse.move(2, 400)  # beside the column
+    expect(page.locator(".lit")).to_have_count(0)
+    station.get_by_role("button", name="u bias").focus()
+    expect(station.locator(".equation mi[data-symbol=u]")).to_contain_class("lit")
+    page.locator("nav a").first.focus()
+    expect(page.locator(".lit")).to_have_count(0)
 
 
-def test_verdicts_come_with_their_numbers(open_page: Open, playground_page: Path) -> None:
+MARKS = {"supported": "✔", "refuted": "✘", "undecided": "~"}
+
+
+def test_verdicts_come_with_their_numbers(
+    open_page: Open, playground_page: Path, playground_data: dict[str, Any]
+) -> None:
+    """Those of the records: differences with their signs, to four places; ratios and large numbers to two."""
     page = open_page(playground_page, "#open")
+
+    def written(value: float | None, comparison: dict[str, Any]) -> str:
+        if value is None:
+            return "–"
+        is_ratio = comparison["kind"] == "ratio"
+        places = 2 if is_ratio or abs(comparison["estimate"]) >= 10 else 4
+        return f"{value:.{places}f}" if is_ratio else f"{value:+.{places}f}".replace("-", "−")
+
+    for station, names in CLAIMS.items():
+        verdicts = page.locator(f"#{station} .verdict").all()
+        for verdict, result in zip(verdicts, (playground_data["results"][name] for name in names), strict=True):
+            summary = f"{MARKS[result['verdict']]} Claim {result['number']}, {result['title']}: {result['verdict']}"
+            assert verdict.locator("summary").inner_text() == summary
+            rows = [row.locator("td").all_text_contents() for row in verdict.locator("tbody tr").all()]
+            assert rows == [
+                [
+                    c["says"],
+                    written(c["estimate"], c),
+                    f"{written(c['low'], c)} to {written(c['high'], c)}",
+                    f"{'±' if c['kind'] == 'equal' else '>'} {c['margin']:g}".replace("-", "−"),
+                    str(c["n"]),
+                    c["verdict"],
+                ]
+                for c in result["comparisons"]
+            ]
     verdict = page.locator("#slide .verdict").first
-    expect(verdict.locator("summary")).to_contain_text("Claim 4")
     verdict.locator("summary").click()
-    heads = verdict.locator("th").all_inner_texts()
-    assert heads == ["compared", "found", "interval", "margin", "n", "verdict"]
-    first = verdict.locator("tbody tr").first.locator("td")
-    assert re.fullmatch(r"[>±] −?[\d.]+", first.nth(3).inner_text())
-    assert int(first.nth(4).inner_text()) >= 2
+    assert verdict.locator("th").all_inner_texts() == ["compared", "found", "interval", "margin", "n", "verdict"]
 
 
-def test_the_image_is_chosen_or_drawn(open_page: Open, playground_page: Path) -> None:
-    """By keyboard, by mouse, and with a name that says which it is."""
+def test_cells_are_reached_by_arrow_keys(open_page: Open, playground_page: Path) -> None:
+    """And left; no key leads out of the picture."""
+    page = open_page(playground_page, "#open")
+    picture, said = page.locator("#slide").get_by_role("application", name="Input"), page.locator("#said")
+    picture.focus()
+    for key, times, cell in (
+        ("ArrowDown", 3, "3, 0"),
+        ("ArrowUp", 1, "2, 0"),
+        ("ArrowRight", 20, "2, 13"),
+        ("ArrowLeft", 2, "2, 11"),
+        ("ArrowUp", 9, "0, 11"),
+        ("ArrowDown", 20, "13, 11"),
+    ):
+        for _ in range(times):
+            page.keyboard.press(key)
+        expect(said).to_contain_text(f"Pixel {cell}: ")
+    readers = page.locator("#slide .readers")
+    expect(readers).to_contain_text("Pixel 13, 11: ")
+    page.keyboard.press("Escape")
+    expect(readers).to_contain_text("Point at an output pixel")
+
+
+def test_the_image_is_chosen_or_drawn(open_page: Open, playground_page: Path, playground_data: dict[str, Any]) -> None:
+    """By keyboard, by mouse, and with a name that says which it is; in all stations."""
     page = open_page(playground_page, "#open")
     picker = page.locator("#slide .picker")
-    before = picker.locator("summary strong").inner_text()
+    pixels, labels = images_of(playground_data)
+    names = [playground_data["images"]["classes"][label] for label in labels]
+    chosen, small = picker.locator("summary strong"), picker.locator("summary canvas")
+    pad = picker.get_by_role("application", name="Drawing pad")
     picker.locator("summary").click()
+    expect(chosen).to_have_text(names[0])
     garments = picker.get_by_role("radio")
     garments.first.focus()
     page.keyboard.press("ArrowRight")
-    chosen = picker.locator("summary strong")
-    expect(chosen).not_to_have_text(before)
+    assert [each.inner_text() for each in page.locator(".picker summary strong").all()] == [names[1]] * 4
     expect(garments.nth(1)).to_be_checked()
+    assert (greys(small).flatten() == pixels[1]).all()
+    picker.get_by_role("button", name="Start from this garment").click()
+    assert (greys(pad).flatten() == pixels[1]).all()
     picker.get_by_role("button", name="Other garments").click()
-    expect(picker.get_by_role("radio", name="number 31")).to_be_visible()
+    second = picker.get_by_role("radio", name="number 32")
+    second.check(force=True)
+    expect(second).to_be_checked()
+    assert (greys(small).flatten() == pixels[31]).all()
+    for _ in range(6):  # 200 garments, 30 at a time
+        picker.get_by_role("button", name="Other garments").click()
+    expect(picker.get_by_role("radio", name=re.compile("number 1$"))).to_be_visible()
 
-    pad = picker.get_by_role("application", name="Drawing pad")
-    assert pad.evaluate(BRIGHT) == 0
-    pad.focus()
-    page.keyboard.press("Space")
+    picker.get_by_role("button", name="Clear").click()
     expect(chosen).to_have_text("your drawing")
-    once = pad.evaluate(BRIGHT)
+    assert bright(small) == 0
+    pad.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    shape = greys(pad).double()
+    assert (shape == greys(small)).all()
+    rows, columns = (float(torch.arange(28).double() @ shape.sum(axis) / shape.sum()) for axis in (1, 0))
+    assert (rows, columns) == pytest.approx((14, 19))  # from the middle
+    once = bright(pad)
     for _ in range(3):
         page.keyboard.press("Shift+ArrowRight")
-    assert pad.evaluate(BRIGHT) > once > 0
+    assert bright(pad) > once > 0
     picker.get_by_role("button", name="Clear").click()
-    assert pad.evaluate(BRIGHT) == 0
+    assert bright(pad) == 0
     box = pad.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 30, box["y"] + 30)
     page.mouse.down()
     page.mouse.move(box["x"] + 150, box["y"] + 120)
     page.mouse.up()
-    assert pad.evaluate(BRIGHT) > 40
+    assert bright(pad) > 40
+    assert greys(pad)[14, 18] > 0 == greys(pad)[18, 14]  # 8 CSS pixels for one of the image
     picker.get_by_label("Erase").check()
     page.mouse.down()
     page.mouse.move(box["x"] + 30, box["y"] + 30)
     page.mouse.up()
-    assert pad.evaluate(BRIGHT) < 10
+    assert bright(pad) < 10

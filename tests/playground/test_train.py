@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from playground.ladder import RUNGS, fresh, split
+from playground.seen import colours, number, signed
+from playground.torch_side import EDGE, RUNGS, fresh, normalised, small_images
 from playwright.sync_api import expect
 
 from fc2conv.architectures import plan
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     Open = Callable[..., Page]
 
 pytestmark = pytest.mark.browser
+
+STATION = "train"
 SLOW = 60_000
 """Milliseconds that a busy machine may take for some steps."""
 RACE = """
@@ -47,16 +50,6 @@ function until(race, measured) {
 """Makes a race without the page's controls, with few test images."""
 
 
-@pytest.fixture
-def page(playground_page: Path, open_page: Open) -> Page:
-    return open_page(playground_page, "#open")
-
-
-@pytest.fixture
-def station(page: Page) -> Locator:
-    return page.locator("#train")
-
-
 def raced(page: Page, body: str, argument: Any = None) -> Any:
     return page.evaluate(f"async (argument) => {{ {RACE} {body} }}", argument)
 
@@ -79,7 +72,8 @@ def test_three_steps_are_torchs(page: Page, playground_data: dict[str, Any]) -> 
         return [before, weights(), [1, 2].map(() => Array.from(shuffled(100, random)))];
         """,
     )
-    x, labels = split(playground_data, "train")
+    pixels, labels = small_images(playground_data, "train")
+    x = normalised(pixels, playground_data)
     batches = [orders[0][:50], orders[0][50:], orders[1][:50]]
     for rung, start, end in zip(RUNGS, before, after, strict=True):
         net = fresh(rung)
@@ -193,10 +187,32 @@ def test_images_are_permuted_and_placed(page: Page) -> None:
 # --- what one does
 
 
-def steps_of(station: Locator) -> list[str]:
-    """The steps at which the chart of accuracies has points."""
-    table = station.locator(".chart", has=station.page.get_by_text("accuracy on test images")).locator("tbody tr")
-    return [(row.locator("td").first.text_content() or "") for row in table.all()]
+CHARTS = {"test": "accuracy on test images", "loss": "loss (cross-entropy) on training images"}
+
+
+def chart(station: Locator, key: str) -> Locator:
+    return station.locator(".chart", has=station.page.get_by_text(CHARTS[key], exact=True))
+
+
+def curves(station: Locator, key: str) -> dict[int, list[float]]:
+    """Step -> what a chart says of the four rungs."""
+    rows = [row.locator("td").all_text_contents() for row in chart(station, key).locator("tbody tr").all()]
+    return {int(step): [number(text) for text in values] for step, *values in rows}
+
+
+def lines(station: Locator, kind: str = ".line:not(.earlier)") -> list[str | None]:
+    """The points of the lines of both charts, as they are drawn."""
+    return [line.get_attribute("points") for line in station.locator(f".plot {kind}").all()]
+
+
+def card(station: Locator, rung: str) -> Locator:
+    return station.get_by_role("group", name=rung, exact=True)
+
+
+def step_of(station: Locator) -> int:
+    found = re.search(r"Step (\d+) of \d+, epoch", station.inner_text())
+    assert found
+    return int(found[1])
 
 
 def start_and_pause(page: Page, station: Locator) -> None:
@@ -210,36 +226,127 @@ def start_and_pause(page: Page, station: Locator) -> None:
 
 
 def test_training_draws_curves_and_says_what_came_out(page: Page, station: Locator) -> None:
+    """The same numbers in the charts, the cards and the words; those of the training are the race's own."""
     start_and_pause(page, station)
-    assert steps_of(station)[0] == "10"
-    assert station.locator(".plot .line").count() == 8
+    tested, losses = curves(station, "test"), curves(station, "loss")
+    assert list(tested) == list(losses)
+    assert next(iter(tested)) == 10
+    assert len(lines(station)) == 8
+    last = max(tested)
+    (race,) = raced(
+        page,
+        "const it = await race({}); until(it, argument); return [it.runners.map(({ curve }) => curve.at(-1))];",
+        last,
+    )
+    shown = [card(station, rung).locator("p").last.inner_text() for rung in RUNGS]
+    assert shown == [
+        f"test {share:.3f}, training {point['train']:.3f}" for share, point in zip(_shares(station), race, strict=True)
+    ]
+    assert tested[last] == pytest.approx(_shares(station), abs=0.006)
+    assert losses[last] == pytest.approx([point["loss"] for point in race], abs=0.006)
     words = station.locator(".came-out")
     expect(words).to_contain_text("One run with one seed: differences below 0.05 say nothing; the claim’s runs (n = 10")
-    for rung in RUNGS:
-        tested = station.get_by_role("group", name=rung, exact=True).locator("strong").text_content()
-        expect(words).to_contain_text(f"{rung} {tested}")
+    order = sorted(zip(RUNGS, _shares(station), strict=True), key=lambda each: -each[1])
+    expect(words).to_contain_text(": " + ", ".join(f"{rung} {share:.3f}" for rung, share in order) + " on 500 test")
+    epochs = last / 20  # of 1,000 images, 50 a step
+    expect(words).to_contain_text(f"After {epochs:.1f} epochs ({last} steps)")
     expect(words).to_contain_text("n = 10 seeds, 1,000 images")
     expect(words).to_contain_text("dense 0.8130, local 0.8123, shared 0.8062, conv 0.8053")
-    expect(station.get_by_role("group", name="dense", exact=True)).to_contain_text("162,298 parameters, of which 7,850")
+    expect(card(station, "dense")).to_contain_text("162,298 parameters, of which 7,850")
+    for line, rung in zip(chart(station, "test").locator(".line").all(), RUNGS, strict=True):
+        name = card(station, rung).get_by_role("heading")
+        looks = [
+            each.evaluate(f"(e) => getComputedStyle(e).{key}") for each, key in ((line, "stroke"), (name, "color"))
+        ]
+        assert looks[0] == looks[1]
+
+
+def _shares(station: Locator) -> list[float]:
+    return [float(card(station, rung).locator("strong").inner_text()) for rung in RUNGS]
+
+
+def test_a_pause_stops_and_going_on_goes_on(page: Page, station: Locator) -> None:
+    start_and_pause(page, station)
+    before = step_of(station)
+    page.evaluate(
+        """async () => {
+            for (let frame = 0; frame < 10; frame++) await new Promise((done) => requestAnimationFrame(done));
+        }"""
+    )
+    assert step_of(station) == before
+    station.get_by_role("button", name="Go on").press("Enter")
+    expect(station.get_by_text(f"Step {before} of ")).to_be_hidden()
+    station.get_by_role("button", name="Pause").press("Enter")
+    assert step_of(station) > before
+    assert next(iter(curves(station, "test"))) == 10
+
+
+def test_it_stops_by_itself(station: Locator) -> None:
+    station.get_by_role("button", name="Start").click()
+    expect(station.get_by_role("button", name="Go on")).to_be_visible(timeout=SLOW)
+    assert max(curves(station, "test")) == step_of(station) == 100
+    expect(station.locator(".came-out")).to_contain_text("After 5 epochs (100 steps)")
 
 
 def test_an_option_begins_anew_and_leaves_a_shadow(page: Page, station: Locator) -> None:
     start_and_pause(page, station)
-    looks = "canvas => canvas.toDataURL()"
-    before = station.locator(".looks canvas").evaluate(looks)
+    before, drawn = colours(station.locator(".looks canvas")), lines(station)
     station.get_by_label("Permute the pixels").focus()
     page.keyboard.press("Space")
-    assert station.locator(".looks canvas").evaluate(looks) != before
+    assert (colours(station.locator(".looks canvas")) != before).any()
     expect(station.get_by_text("Step 0 of 100, epoch 0.0")).to_be_visible()
     expect(station.get_by_role("button", name="Start")).to_be_visible()
-    expect(station.locator(".plot .line.earlier")).to_have_count(8)
+    assert lines(station, ".earlier") == drawn
     expect(station.locator(".came-out")).to_be_empty()
+    start_and_pause(page, station)
+    expect(station.locator(".came-out")).to_contain_text("has not trained the ladder on permuted pixels")
+    station.get_by_label("Seed").select_option("2")
+    assert len(lines(station, ".earlier")) == 16
     station.get_by_role("button", name="Forget earlier runs").click()
-    expect(station.locator(".plot .line.earlier")).to_have_count(0)
+    assert lines(station, ".earlier") == []
+    station.get_by_role("button", name="Reset").click()
+    expect(station.get_by_label("Permute the pixels")).to_be_checked()
+    expect(station.get_by_label("Seed")).to_have_value("2")
+
+
+def test_images_placed_at_random_have_a_claim_of_their_own(
+    page: Page, station: Locator, playground_data: dict[str, Any]
+) -> None:
+    (claimed,) = (
+        found["means"]
+        for found in playground_data["results"]["constraints"]["matchings"]
+        if (found["match"], found["canvas"], found["images"]) == ("maps", 20, 1000)
+    )
+    station.get_by_label(re.compile("^Place at random")).check()
+    start_and_pause(page, station)
+    order = sorted(claimed.items(), key=lambda each: -each[1])
+    says = ", ".join(f"{rung} {share:.4f}" for rung, share in order)
+    expect(station.locator(".came-out")).to_contain_text(f"have {says}.")
+
+
+def test_the_networks_see_the_training_images(station: Locator, playground_data: dict[str, Any]) -> None:
+    """Six, with a pixel between them."""
+    pixels, _ = small_images(playground_data, "train")
+    shown = colours(station.locator(".looks canvas"))
+    for i in range(6):
+        assert (shown[:, i * (EDGE + 1) : i * (EDGE + 1) + EDGE, 0] == pixels[i, 0]).all()
+
+
+def test_weights_of_four_maps_are_drawn(page: Page, station: Locator) -> None:
+    """Of the unit in the middle, row and column 7; the dense layer's weights are (maps, units, pixels)."""
+    weights = torch.tensor(
+        raced(page, "return Array.from((await race({})).runners[0].network.layers[0].weight);")
+    ).view(4, EDGE, EDGE, EDGE, EDGE)[:, 7, 7]
+    shown = signed(card(station, "dense").locator("canvas"))
+    scale = weights.abs().max()
+    for map, known in enumerate(weights):
+        top, left = (n * (EDGE + 1) for n in divmod(map, 2))
+        found = shown[top : top + EDGE, left : left + EDGE]
+        torch.testing.assert_close(found, (known / scale).double(), atol=0.02, rtol=0)
 
 
 def test_options_are_shown_in_the_cards(station: Locator) -> None:
-    dense = station.get_by_role("group", name="dense", exact=True)
+    dense = card(station, "dense")
     station.get_by_label("Matched").select_option("params")
     expect(dense).to_contain_text("1 map, no windows")
     expect(dense).to_contain_text("40,582 parameters, of which 1,970 make the class scores")
@@ -258,16 +365,6 @@ def test_options_are_shown_in_the_cards(station: Locator) -> None:
 
 
 # --- for everybody
-
-
-def test_every_control_has_a_name(station: Locator) -> None:
-    nameless = station.evaluate(
-        """(section) => [...section.querySelectorAll("input, button, select, canvas")]
-            .filter((each) => !each.getAttribute("aria-label") && !each.labels?.[0]?.textContent.trim()
-                              && !each.textContent.trim())
-            .map((each) => each.outerHTML)"""
-    )
-    assert nameless == []
 
 
 def test_it_fits_a_phone(playground_page: Path, open_page: Open) -> None:
@@ -369,8 +466,8 @@ def test_who_wins_follows_from_the_numbers(page: Page) -> None:
             const row = (images, conv) =>
                 ({ match: "maps", canvas: 14, images, n: 3, means: { dense: 0.8, local: 0.8, shared: 0.8, conv } });
             const result = { comparisons: [{ margin: 0.01, says: "", estimate: 0 }] };
-            const winners = (matchings) =>
-                [...lesson({ ...result, matchings }, null).querySelectorAll("td:last-child")];
+            const winners = (rows) =>
+                [...lesson({ ...result, matchings: rows }, null).querySelectorAll("td:last-child")];
             const texts = [[0.82, 0.795], [0.805, 0.78]].map(([few, many]) =>
                 winners([row(1000, few), row(10000, many)]).map((cell) => cell.textContent));
             return [texts, lesson({ comparisons: [] }, null).textContent];

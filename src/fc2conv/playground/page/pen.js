@@ -56,6 +56,7 @@ export function pen(onDraw) {
 
   const { canvas } = pad;
   let cursor = { x: SIZE / 2, y: SIZE / 2 };
+  pad.place(cursor);
   pad.onPoint((cell) => {
     if (cell) cursor = cell;
     pad.mark(cell ? { ...cell } : []);

@@ -6,15 +6,18 @@ let made = 0;
 
 /**
  * @param {string} label what the parts are parts of
- * @param {{title: string, says: string|Node[], build: function(): Node}[]} parts built when they are first opened
+ * @param {{title: string, says: string, tries?: string[], build: function(): Node}[]} parts built when they are first
+ *   opened; tries: what one may do there, in this order
  */
 export function tabs(label, parts) {
   made += 1;
-  const panels = parts.map(({ says }, i) =>
+  const built = new Set();
+  const panels = parts.map(({ says, tries = [] }, i) =>
     el(
       "div",
       { role: "tabpanel", id: `panel${made}-${i}`, "aria-labelledby": `tab${made}-${i}`, hidden: true },
       el("p", { class: "about" }, says),
+      tries.length ? el("ol", { class: "about" }, ...tries.map((text) => el("li", {}, text))) : null,
     ),
   );
   const buttons = parts.map(({ title }, i) =>
@@ -39,7 +42,9 @@ export function tabs(label, parts) {
       buttons[i].setAttribute("aria-selected", i === chosen);
       buttons[i].tabIndex = i === chosen ? 0 : -1;
     });
-    if (panels[chosen].childElementCount === 1) panels[chosen].append(parts[chosen].build());
+    if (built.has(chosen)) return;
+    built.add(chosen);
+    panels[chosen].append(parts[chosen].build());
   }
 
   function press(event) {

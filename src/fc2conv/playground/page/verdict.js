@@ -13,7 +13,7 @@ function written(value, comparison) {
 }
 
 /** Where the whole interval must lie. */
-const margin = (c) => `${c.kind === "equal" ? "±" : ">"} ${String(c.margin).replace("-", "−")}`;
+const margin = (c) => `${c.kind === "equal" ? "±" : ">"} ${String(+c.margin.toPrecision(6)).replace("-", "−")}`;
 
 const interval = (c) => `${written(c.low, c)} to ${written(c.high, c)}`;
 

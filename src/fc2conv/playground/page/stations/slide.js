@@ -49,6 +49,11 @@ const PARTS = (page) => [
   {
     title: "Slide",
     says: "Lay the kernel on a window of the image, multiply what lies on each other, add it up: that is one output pixel. Then move on.",
+    tries: [
+      "Press Play, and watch the output come about, one pixel after another.",
+      "Choose the padding same: the output is as large as the image now. Point at a corner of X: four outputs read it, where one did before.",
+      "Choose the picture of the garment, moved: the output moves along. At a stride of 2 it does not.",
+    ],
     build: () => bench(page),
   },
   {
@@ -81,7 +86,8 @@ export function station(page) {
     stage: [tabs("Parts of this station", PARTS(page))],
     shows:
       "Kernel, padding, stride and dilation decide how large the output is; kernel and channels alone decide how many " +
-      "weights there are. Padding decides how often the pixels at the border are read, and whether the image shrinks. " +
+      "weights there are. Padding decides whether the image shrinks, and how often the pixels at its border are read: " +
+      "without it a kernel of 3×3 reads a corner once, and a pixel in the middle nine times. It adds no weights. " +
       "Where the image moves, the output moves with it; pooling then forgets a part of the movement, not all of it.",
     verdicts: ["equivariance", "padding", "pooling"].map((name) => verdict(page.result(name))),
   });

@@ -11,9 +11,15 @@ function drawn(value) {
   return Float32Array.from({ length: EDGE * EDGE }, (_, at) => value(Math.floor(at / EDGE), at % EDGE));
 }
 
+const garment = (pixels) => Float32Array.from(averaged(pixels, EDGE), (v) => hundredths(v / 255));
+
+/** One pixel to the right; on the left comes black. */
+const moved = (values) => values.map((_, at) => (at % EDGE ? values[at - 1] : 0));
+
 /** name -> [title, values of 14x14 pixels from 0 to 1, made from the page's current image] */
 export const IMAGES = {
-  garment: ["the garment", (pixels) => Float32Array.from(averaged(pixels, EDGE), (v) => hundredths(v / 255))],
+  garment: ["the garment", garment],
+  moved: ["the garment, moved", (pixels) => moved(garment(pixels))],
   block: ["a bright block", () => drawn((i, j) => (i >= 4 && i < 10 && j >= 4 && j < 10 ? 1 : 0))],
   stripes: ["stripes", () => drawn((_, j) => (j % 4 < 2 ? 1 : 0))],
   diagonal: ["a diagonal", () => drawn((i, j) => (Math.abs(i - j) <= 1 ? 1 : 0))],

@@ -8,7 +8,7 @@ import { written } from "playground/stations/slide_images.js";
 const VALUES = [-2, -1, -0.5, 0, 0.5, 1, 2];
 
 /** The number that a text means, or null. */
-function meant(text) {
+export function meant(text) {
   const value = Number(text.trim().replace("−", "-").replace(",", "."));
   return text.trim() !== "" && Number.isFinite(value) ? value : null;
 }
@@ -109,6 +109,7 @@ export function kernelEditor(onChange) {
     el(
       "div",
       { class: "values", role: "group", "aria-label": "Set the chosen weight" },
+      el("span", { class: "soft", "aria-hidden": "true" }, "set it to"),
       ...VALUES.map((value) =>
         el(
           "button",
