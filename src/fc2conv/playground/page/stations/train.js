@@ -38,7 +38,7 @@ export function station(page) {
 
   // both axes stay as they are, whatever is trained, so that races can be compared
   const chart = (key, max, title, label) => {
-    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title, min: 0, max }, label });
+    const panel = lines({ series: [], x: { title: `steps of ${BATCH} images` }, y: { title, min: 0 }, label });
     return { key, max, panel };
   };
   const charts = [
