@@ -278,7 +278,7 @@ def test_the_fields_are_drawn(lenet: Twin, playground_data: dict[str, Any], stat
     said = told(station)
     assert said["Theoretical field"].replace("\u00a0", " ") == "14×14 of 44×44 pixels (10 %)"  # 196 of 1,936
     numbers = re.match(
-        r"(\d+) pixels hold half of the gradient, (\d+) hold nine tenths, of 196$", said["Effective field"]
+        r"(\d+) of 196 pixels hold half of the gradient, (\d+) hold nine tenths", said["Effective field"]
     )
     assert numbers
     falling = (gradient.abs().flatten() / gradient.abs().sum()).sort(descending=True).values.double().cumsum(0)
@@ -341,7 +341,7 @@ def test_how_a_unit_is_computed_is_written_out(lenet: Twin, playground_data: dic
         torch.testing.assert_close(found, (known / known.abs().max()).double(), atol=0.02, rtol=0)
 
     point(station, "pool1", (2, 10, 11), (22, 22))
-    expect(total).to_have_text(f"The largest of 4: {values['pool1'][2, 10, 11]:.3f}".replace("-", "−"))
+    expect(total).to_have_text(f"The largest of these 4 values: {values['pool1'][2, 10, 11]:.3f}".replace("-", "−"))
 
     point(station, "relu2", (3, 4, 5), (9, 9))
     before, after = values["pool2"][3, 4, 5], values["relu2"][3, 4, 5]
@@ -349,12 +349,12 @@ def test_how_a_unit_is_computed_is_written_out(lenet: Twin, playground_data: dic
 
     station.get_by_label(re.compile("^units of linear4")).focus()
     station.page.keyboard.press("ArrowRight")
-    expect(station.locator("h3.unit")).to_have_text("linear4, unit 1")
+    expect(station.locator("h3.unit")).to_have_text("linear4, unit 2")
     row = net.get_submodule("linear4").weight.detach()
     assert isinstance(row, torch.Tensor)
     products = row[1] * values["relu3"]
     strongest = products.abs().topk(5).indices.tolist()
-    expected = [f"{values['relu3'][i]:.3f} × {row[1, i]:.3f} = {products[i]:.3f} from unit {i}" for i in strongest]
+    expected = [f"{values['relu3'][i]:.3f} × {row[1, i]:.3f} = {products[i]:.3f} from unit {i + 1}" for i in strongest]
     said = station.locator(".working li").all_inner_texts()
     assert said == [text.replace("-", "−") for text in expected]
 
