@@ -45,7 +45,7 @@ test-browser: setup
 	    && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  apt-get install -y -qq chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
 	  || echo "chromium could not be installed" >&2; fi
-	$(BIN)/python -m pytest -m browser $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m browser $(ARGS)
 
 # The folder speed/ is optional: what is left of a clone without it installs, and passes its main tests.
 test-without-speed:

@@ -154,7 +154,7 @@ def test_a_stage_waits_for_a_guess_made_by_keyboard(open_page: Open, playground_
     [
         ("constrain", "100", "one kernel of 5×5 weights"),  # 4 maps of 25
         ("slide", "12×12", "it must not stick out"),  # 14 - 3 + 1
-        ("inside", "14×14 pixels", "2 layers with windows lie below"),  # 5 + 1 + 2 * 4
+        ("inside", "14×14 pixels", "conv2: 6 + 4 · 2 = 14"),  # 5 + 1 + 2 * 4
         ("train", "None of them loses much", "The dense layer does not know which pixels are neighbours"),
     ],
 )
