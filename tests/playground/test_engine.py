@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ def test_weights_learn_as_torchs_do(name: str, engine: Any) -> None:
 @pytest.mark.parametrize("name", RUNGS)
 def test_a_page_describes_the_rungs_as_the_suite_does(name: str, described: dict[str, Any], engine: Any) -> None:
     got = engine.evaluate("name => network.describe(name, 4, 2, [1, 14, 14], 10)", name)
-    expected = described[name]
+    expected = deepcopy(described[name])  # all tests share the payload
     for layer in expected["layers"]:
         for part in ("weight", "bias"):
             if part in layer:

@@ -627,6 +627,7 @@ def test_a_unit_of_every_layer_shows_its_own_computation(
         if "weight" in layers[layer] and kind != "affine":
             n = np.prod(layers[layer]["weight"]["shape"][1:])
             assert total.startswith(f"Sum of {n:,} products ")
+            assert ("bias" in total) == ("bias" in layers[layer])
             assert total.endswith(f": {value}")
             continue
         reads = _sources(kind, layers[layer], before, at)

@@ -124,10 +124,10 @@ function lesson({ n, maps, delta }, result) {
   const [before, after] = ["dense", "conv"].map((rung) => count(maps * weights(rung, n, delta)));
   const says = [
     "Locality makes zero every weight between a unit and a pixel more than Δ away. Sharing makes equal all weights with " +
-      "the same offset (a, b) = (k − i, l − j): those along a diagonal of the matrix. " +
+      "the same offset (a, b) = (k − i, l − j): those along a diagonal of the matrix; and one bias, u, is left for each map. " +
       `Of the ${before} weights of the dense layer ${after} are left, and their number no longer depends on the size of the image.`,
     "Imposed on a dense layer that was trained without them, the constraints cost much; a network that learns under " +
-      "them loses little. The head, which reads every unit at its place, has most of the parameters then.",
+      "them differs little from the dense one. The head, which reads every unit at its place, has most of the parameters then.",
     surprise(result),
   ];
   return el("div", {}, ...says.filter(Boolean).map((text) => el("p", {}, text)));

@@ -78,7 +78,7 @@ export function layerPanel(ladder, view, change) {
       el(
         "caption",
         {},
-        `Accuracy on ${ladder.test.n} test images (guessing: ${100 / classes} %); the head stays as it was trained`,
+        `Accuracy on ${ladder.test.n} test images (guessing: ${100 / classes} %); the head stays as it was trained. One training of each; station 5 has means over seeds`,
       ),
       el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)))),
       body,

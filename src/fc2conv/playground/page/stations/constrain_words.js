@@ -19,7 +19,7 @@ export const letterOf = (rung) => (rung === "dense" ? "W" : "V");
 export function unitSays({ rung, delta }, n, [i, j], bias, value) {
   const { pixels } = common(rung, n, delta, [i, j], [i, j]);
   const u = isShared(rung) ? lit("u", "u") : indexed("U", i, j);
-  const products = value - bias;
+  const products = +value.toFixed(3) - +bias.toFixed(3); // the rounded numbers add up
   const sum = `${signed(bias)} ${products < 0 ? "−" : "+"} ${Math.abs(products).toFixed(3)}`;
   const what = [indexed("H", i, j), " = ", u, ` + the sum of ${plural(pixels, "product")}`];
   return el("span", {}, ...what, ` = ${sum} = ${signed(value)}.`);

@@ -7,14 +7,14 @@ import { placeOf } from "playground/stations/inside_field.js";
  * @param {object} network after `forward`
  * @param {number} at number of a layer
  * @param {number} index of a unit in its output
- * @returns {{kind: string, shape: ?number[], reads: number[], weights: ?number[], products: ?number[], bias: number,
+ * @returns {{kind: string, shape: ?number[], reads: number[], weights: ?number[], products: ?number[], bias: ?number,
  *   value: number}} shape: [maps, height, width] that `reads`, `weights` and `products` fill; null where they are
  *   features
  */
 export function termsOf(network, at, index) {
   const layer = network.layers[at];
   const terms = { windowed, dense, whole }[formOf(layer)](network, at, index);
-  return { kind: layer.kind, bias: 0, ...terms, value: network.outputs[at][index] };
+  return { kind: layer.kind, bias: null, ...terms, value: network.outputs[at][index] };
 }
 
 function formOf({ kind, windows }) {
@@ -40,7 +40,7 @@ function windowed(network, at, index) {
   const shape = [read.length, ...(kernel_size ?? size)];
   if (layer.kind === "pool") return { shape, reads };
   const weights = Array.from(layer.weight.subarray(map * reads.length, (map + 1) * reads.length));
-  return { shape, reads, ...multiplied(reads, weights), bias: layer.bias?.[map] ?? 0 };
+  return { shape, reads, ...multiplied(reads, weights), bias: layer.bias?.[map] ?? null };
 }
 
 /** A linear layer: all of its input, as the maps that were flattened before it where there were any. */
@@ -50,7 +50,7 @@ function dense(network, at, index) {
   const shape = layer.input.length === 3 ? layer.input : before?.kind === "flatten" ? before.input : null;
   const reads = Array.from(layer.x);
   const weights = Array.from(layer.weight.subarray(index * reads.length, (index + 1) * reads.length));
-  return { shape, reads, ...multiplied(reads, weights), bias: layer.bias?.[index] ?? 0 };
+  return { shape, reads, ...multiplied(reads, weights), bias: layer.bias?.[index] ?? null };
 }
 
 /** A layer without weights to show: the value at the unit's own place, or the map that it averages. */

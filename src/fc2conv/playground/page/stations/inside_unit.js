@@ -49,7 +49,8 @@ export function working() {
   function parts({ kind, shape, reads, weights, products, bias, value }, layer) {
     if (weights) {
       const sum = total(products);
-      const said = `Sum of ${count(products.length)} products ${number(sum)}, plus bias ${number(bias)}: ${number(value)}`;
+      const added = bias === null ? "" : `, plus bias ${number(bias)}`;
+      const said = `Sum of ${count(products.length)} products ${number(sum)}${added}: ${number(value)}`;
       const shown = shape
         ? [
             row(shape[0] === 1 ? "what it reads" : `what it reads, in ${shape[0]} maps`, "X", shape, reads),

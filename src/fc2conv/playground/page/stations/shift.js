@@ -20,7 +20,7 @@ const HOME = { right: 0, down: 0 };
 
 const PERMUTED =
   "Every pixel of the canvas goes to another place, the same for all images. The canvas above shows the image before, the " +
-  "cards below what the networks see.";
+  "cards below what the networks see. Untick to go back.";
 const OF_SHIFT =
   "A dense layer has a weight of its own for each pixel: what it has learned in one place, it does not know in another. " +
   "A convolution uses the same weights everywhere, so its maps move along with the garment; but in LeNet dense layers read " +
@@ -51,7 +51,13 @@ const formula = () => {
     entry("V", "a,b"),
     entry("X", "i+a,j+b"),
   ];
-  const legend = { X: "the image", W: "a weight for each pixel", V: "weights for neighbours, the same everywhere" };
+  const legend = {
+    X: "the image",
+    W: "a weight for each pixel",
+    V: "weights for neighbours, the same everywhere",
+    U: "a bias for each unit",
+    u: "one for all",
+  };
   const first = equation("H i j is U i j plus the sum over k and l of W i j k l times X k l", dense);
   const second = equation("H i j is u plus the sum over a and b of V a b times X i plus a, j plus b", conv, legend);
   return el("div", { class: "equations" }, first, second);
